@@ -1,0 +1,162 @@
+"""Writes a bundle: all of it or none of it."""
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from bark_onnx.export.checkpoint import Checkpoint
+from bark_onnx.export.parity import compare_stage
+from bark_onnx.export.tokenizer import read_tokenizer
+from bark_onnx.export.trace import CODEC_OPSET, OPSET, save_graph, trace_stage
+from bark_onnx.export.voices import convert_voices
+from bark_onnx.graphs.contract import STAGES, Attention
+from bark_onnx.graphs.errors import ExportError
+from bark_onnx.graphs.manifest import (
+    MANIFEST_NAME,
+    TOKENIZER_NAME,
+    VOICES_FOLDER,
+    FileRecord,
+    Manifest,
+    ParityCase,
+    record_file,
+)
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What goes into a bundle."""
+
+    attention: Attention = "fused"
+    precisions: tuple[str, ...] = ("fp32",)
+    voices: str = "all"  # "all", "none", or names with commas between them
+    verify: bool = True  # compare every graph with its torch module
+
+
+def export_bundle(
+    checkpoint: Checkpoint, target: Path, options: ExportOptions, *, force: bool, progress: Progress
+) -> Manifest:
+    """Export a checkpoint, one sub-model in memory at a time.
+
+    Args:
+        checkpoint: what to export.
+        target: the bundle's folder; appears when everything is written.
+        options: what goes into it.
+        force: replace a bundle that is there already.
+        progress: receives one line per step.
+
+    Raises:
+        BarkError: the checkpoint is unusable, a graph is wrong, or the folder cannot be written.
+    """
+    with _whole_or_nothing(target, force=force) as folder:
+        read_tokenizer(checkpoint.folder).save(str(folder / TOKENIZER_NAME))
+        names = convert_voices(checkpoint, options.voices, folder / VOICES_FOLDER)
+        progress(f"tokenizer and {len(names)} voices")
+        parity = _export_graphs(checkpoint, folder, options, progress)
+        progress("checksums")
+        manifest = Manifest(
+            source=checkpoint.source,
+            exporter=f"bark-onnx {version('bark-onnx')}",
+            attention=options.attention,
+            precisions=options.precisions,
+            opset=OPSET,
+            codec_opset=CODEC_OPSET,
+            shapes=checkpoint.shapes,
+            generation=checkpoint.generation,
+            files=_record_files(folder),
+            parity=parity,
+        )
+        (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
+    return manifest
+
+
+def _export_graphs(
+    checkpoint: Checkpoint, folder: Path, options: ExportOptions, progress: Progress
+) -> dict[str, tuple[ParityCase, ...]]:
+    parity: dict[str, tuple[ParityCase, ...]] = {}
+    (folder / "fp32").mkdir()
+    for stage in STAGES:
+        path = folder / "fp32" / f"{stage}.onnx"
+        with checkpoint.sub_model(stage) as model:
+            progress(f"{stage}: tracing")
+            graph = trace_stage(checkpoint, stage, model, options.attention)
+            progress(f"{stage}: writing")
+            save_graph(graph, path)
+            del graph
+            if options.verify:
+                progress(f"{stage}: comparing with torch")
+                cases = compare_stage(checkpoint, stage, model, path, options.attention)
+                parity[f"fp32/{stage}"] = cases
+    return parity
+
+
+def _record_files(folder: Path) -> dict[str, FileRecord]:
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): record_file(path) for path in paths}
+
+
+@contextmanager
+def _whole_or_nothing(target: Path, *, force: bool) -> Iterator[Path]:
+    """A temporary folder beside `target` that takes its place when the block succeeds."""
+    _check_target(target, force=force)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
+    except OSError as error:
+        raise ExportError(
+            f"{target.parent}: cannot be written ({error.strerror}); choose another folder"
+        ) from error
+    try:
+        yield folder
+        folder.chmod(0o777 & ~_umask())
+        _replace(target, folder)
+    except OSError as error:
+        remedy = "free some space" if error.errno == errno.ENOSPC else "choose another folder"
+        raise ExportError(
+            f"{target}: cannot be written ({error.strerror or error}); "
+            f"{remedy} and export again, nothing was left behind"
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_target(target: Path, *, force: bool) -> None:
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise ExportError(f"{target} is a file; expected a folder that does not exist yet")
+    if not any(target.iterdir()):
+        return
+    if not (target / MANIFEST_NAME).is_file():
+        raise ExportError(
+            f"{target} is a folder with other files in it; choose one that does not exist yet"
+        )
+    if not force:
+        raise ExportError(f"{target} holds a bundle already; give --force to replace it")
+
+
+def _replace(target: Path, folder: Path) -> None:
+    """Put `folder` in the place of `target`; what was there goes last."""
+    former = folder.with_name(f"{folder.name}.former")
+    if target.exists():
+        target.rename(former)
+    try:
+        folder.rename(target)
+    except OSError:
+        if former.exists():
+            former.rename(target)
+        raise
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,167 @@
+"""A tiny Bark with the real structure and random weights, written as a Hugging Face checkpoint.
+
+It exists so that everything can be tried without a download. What it says is noise.
+"""
+
+import json
+import string
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.torch import save_model
+from transformers import (
+    BarkCoarseConfig,
+    BarkConfig,
+    BarkFineConfig,
+    BarkModel,
+    BarkSemanticConfig,
+    EncodecConfig,
+)
+
+from bark_onnx.export.checkpoint import CONFIG_NAME, VOICE_INDEX_NAME
+from bark_onnx.export.randomise import randomise
+
+DEMO = "demo"
+
+_SEMANTIC_VOCABULARY = 10_000
+_TEXT_OFFSET = 10_048
+_COARSE_VOCABULARY = 12_096
+_CODEBOOK_SIZE = 1024
+
+
+@dataclass(frozen=True)
+class RandomBark:
+    """Sizes of a Bark checkpoint with random weights. The defaults are the demo's."""
+
+    num_layers: int = 2
+    num_heads: int = 2
+    hidden_size: int = 64
+    bias: bool = False
+    text_vocabulary: int = 0  # 0: as many as the demo's own tokenizer has
+    codec: dict[str, Any] = field(default_factory=lambda: {"num_filters": 4, "hidden_size": 16})
+    max_new_tokens: int = 150  # three seconds
+    seed: int = 0
+
+    def config(self) -> BarkConfig:
+        """The transformers configuration."""
+        size: dict[str, Any] = {
+            "num_layers": self.num_layers,
+            "num_heads": self.num_heads,
+            "hidden_size": self.hidden_size,
+            "bias": self.bias,
+            "block_size": 1024,
+        }
+        return BarkConfig(
+            semantic_config=BarkSemanticConfig(
+                input_vocab_size=self._infer_token + 1, output_vocab_size=10_048, **size
+            ).to_dict(),
+            coarse_acoustics_config=BarkCoarseConfig(
+                input_vocab_size=_COARSE_VOCABULARY, output_vocab_size=_COARSE_VOCABULARY, **size
+            ).to_dict(),
+            fine_acoustics_config=BarkFineConfig(
+                input_vocab_size=1056, output_vocab_size=1056, **size
+            ).to_dict(),
+            codec_config=EncodecConfig(**self.codec).to_dict(),
+        )
+
+    @property
+    def _text_pad_token(self) -> int:
+        return _TEXT_OFFSET + (self.text_vocabulary or len(_vocabulary()))
+
+    @property
+    def _infer_token(self) -> int:
+        return self._text_pad_token + 4
+
+    def generation_config(self) -> dict[str, Any]:
+        """Contents of generation_config.json, with Suno's sampling settings."""
+        sampling = {"do_sample": True, "temperature": 0.7, "top_k": 50, "top_p": 1.0}
+        return {
+            "model_type": "bark",
+            "sample_rate": 24_000,
+            "codebook_size": _CODEBOOK_SIZE,
+            "semantic_config": {
+                **sampling,
+                "eos_token_id": _SEMANTIC_VOCABULARY,
+                "max_new_tokens": self.max_new_tokens,
+                "text_encoding_offset": _TEXT_OFFSET,
+                "text_pad_token": self._text_pad_token,
+                "semantic_infer_token": self._infer_token,
+                "semantic_vocab_size": _SEMANTIC_VOCABULARY,
+                "max_input_semantic_length": 256,
+                "semantic_rate_hz": 49.9,
+            },
+            "coarse_acoustics_config": {
+                **sampling,
+                "coarse_semantic_pad_token": 12_048,
+                "coarse_infer_token": 12_050,
+                "coarse_rate_hz": 75,
+                "n_coarse_codebooks": 2,
+                "max_coarse_input_length": 256,
+                "max_coarse_history": 630,
+                "sliding_window_len": 60,
+            },
+            "fine_acoustics_config": {
+                "temperature": 0.5,
+                "max_fine_history_length": 512,
+                "max_fine_input_length": 1024,
+                "n_fine_codebooks": 8,
+            },
+        }
+
+
+def random_model(sizes: RandomBark) -> BarkModel:
+    """A `BarkModel` in evaluation mode with every parameter random."""
+    model = BarkModel(sizes.config()).eval()
+    randomise(model, sizes.seed)
+    return model
+
+
+def write_checkpoint(folder: Path, sizes: RandomBark | None = None) -> None:
+    """Write a complete checkpoint: weights, configurations, tokenizer and one voice.
+
+    Args:
+        folder: is made where it does not exist.
+        sizes: of the model.
+    """
+    sizes = sizes or RandomBark()
+    folder.mkdir(parents=True, exist_ok=True)
+    save_model(random_model(sizes), str(folder / "model.safetensors"))
+    config = {**sizes.config().to_dict(), "architectures": ["BarkModel"]}
+    _write_json(folder / CONFIG_NAME, config)
+    _write_json(folder / "generation_config.json", sizes.generation_config())
+    (folder / "vocab.txt").write_text("\n".join(_vocabulary()) + "\n", encoding="utf-8")
+    _write_json(
+        folder / "tokenizer_config.json",
+        {"tokenizer_class": "BertTokenizer", "do_lower_case": False, "model_max_length": 512},
+    )
+    _write_voice(folder, "v2/en_speaker_0", sizes.seed)
+
+
+def _vocabulary() -> list[str]:
+    """BERT's special tokens, then every printable ASCII character at the start of and in a word."""
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    characters = string.ascii_letters + string.digits
+    return [*special, *string.punctuation, *characters, *(f"##{letter}" for letter in characters)]
+
+
+def _write_voice(folder: Path, name: str, seed: int) -> None:
+    """Four seconds of random tokens in the layout of Suno's speaker embeddings."""
+    rng = np.random.default_rng(seed)
+    fine = rng.integers(0, _CODEBOOK_SIZE, (8, 300))
+    arrays = {
+        "semantic_prompt": rng.integers(0, _SEMANTIC_VOCABULARY, 200),
+        "coarse_prompt": fine[:2],
+        "fine_prompt": fine,
+    }
+    files = {key: f"speaker_embeddings/{name}_{key}.npy" for key in arrays}
+    for key, array in arrays.items():
+        path = folder / files[key]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, array)
+    _write_json(folder / VOICE_INDEX_NAME, {"repo_or_path": DEMO, name: files})
+
+
+def _write_json(path: Path, data: dict[str, Any]) -> None:
+    path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,97 @@
+"""A checkpoint's tokenizer as one tokenizer.json: Bark's text is BERT WordPiece without extras."""
+
+import json
+from pathlib import Path
+
+from tokenizers import AddedToken, Tokenizer
+from tokenizers.decoders import WordPiece as WordPieceDecoder
+from tokenizers.models import WordPiece
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
+
+from bark_onnx.graphs.errors import CheckpointError
+
+_SPECIAL_TOKENS = {
+    "pad_token": "[PAD]",
+    "unk_token": "[UNK]",
+    "cls_token": "[CLS]",
+    "sep_token": "[SEP]",
+    "mask_token": "[MASK]",
+}
+
+
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer of a checkpoint, without padding, truncation or added tokens.
+
+    Args:
+        folder: has tokenizer.json, or vocab.txt and, where settings differ from BERT's,
+            tokenizer_config.json.
+
+    Raises:
+        CheckpointError: neither is there, or one is malformed.
+    """
+    path = folder / "tokenizer.json"
+    if path.is_file():
+        try:
+            tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises the bare class
+            raise CheckpointError(f"{path}: not a tokenizer ({error})") from error
+    else:
+        tokenizer = _build(folder)
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def _build(folder: Path) -> Tokenizer:
+    vocabulary = _read_vocabulary(folder / "vocab.txt")
+    config = _read_config(folder / "tokenizer_config.json")
+    special = {key: _content(config.get(key, value)) for key, value in _SPECIAL_TOKENS.items()}
+    tokenizer = Tokenizer(
+        WordPiece(vocabulary, unk_token=special["unk_token"], max_input_chars_per_word=100)
+    )
+    tokenizer.normalizer = BertNormalizer(
+        clean_text=True,
+        handle_chinese_chars=config.get("tokenize_chinese_chars", True),
+        strip_accents=config.get("strip_accents"),
+        lowercase=config.get("do_lower_case", True),
+    )
+    tokenizer.pre_tokenizer = BertPreTokenizer()
+    tokenizer.decoder = WordPieceDecoder(prefix="##")
+    tokenizer.add_special_tokens(
+        [
+            AddedToken(token, normalized=False, special=True)
+            for token in special.values()
+            if token in vocabulary
+        ]
+    )
+    return tokenizer
+
+
+def _content(token: object) -> str:
+    """A special token is stored as text or as an object with its text in `content`."""
+    return str(token["content"] if isinstance(token, dict) else token)
+
+
+def _read_vocabulary(path: Path) -> dict[str, int]:
+    try:
+        with path.open(encoding="utf-8", newline="\n") as file:
+            return {line.rstrip("\n"): index for index, line in enumerate(file)}
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{path.parent}: no tokenizer; expected tokenizer.json or vocab.txt"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path}: not readable as a vocabulary ({error})") from error
+
+
+def _read_config(path: Path) -> dict[str, object]:
+    if not path.is_file():
+        return {}
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: not readable as JSON ({error})") from error
+    if not isinstance(data, dict):
+        raise CheckpointError(f"{path}: found a {type(data).__name__}, expected a JSON object")
+    return data

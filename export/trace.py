@@ -1,0 +1,128 @@
+"""Torch modules to ONNX models: traced once with every free axis, fused, labelled, saved."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+import torch
+from torch import Tensor, nn
+
+from bark_onnx.export.causal import CausalGraph
+from bark_onnx.export.checkpoint import Checkpoint
+from bark_onnx.export.codec import CodecGraph
+from bark_onnx.export.fine import FineGraph
+from bark_onnx.graphs.contract import Attention, Stage, graph_contract
+from bark_onnx.graphs.passes.apply_contract import ApplyContractPass
+from bark_onnx.graphs.passes.fuse_bidirectional_attention import FuseBidirectionalAttentionPass
+from bark_onnx.graphs.passes.fuse_causal_attention import FuseCausalAttentionPass
+from bark_onnx.graphs.shapes import CausalShape
+
+OPSET = 23  # the first with Attention
+CODEC_OPSET = 21  # CUDA has Elu up to here
+
+_FREE = torch.export.Dim.DYNAMIC
+
+
+@dataclass(frozen=True)
+class _Trace:
+    """A module with example inputs. Each is its own tensor: equal ones would become one input."""
+
+    module: nn.Module
+    inputs: tuple[Any, ...]
+    free_axes: tuple[Any, ...]
+
+
+def trace_stage(
+    checkpoint: Checkpoint, stage: Stage, model: nn.Module, attention: Attention
+) -> ir.Model:
+    """The graph of one stage, with its contract in the metadata.
+
+    Args:
+        checkpoint: gives the shapes.
+        stage: which graph.
+        model: the stage's transformers module; a codec loses its weight norm.
+        attention: "fused" or "standard".
+    """
+    # Every graph is traced in the standard form; the fused one is made from it.
+    traced = graph_contract(stage, checkpoint.shapes, "standard")
+    trace = _prepare(checkpoint, stage, model)
+    opset = CODEC_OPSET if stage == "codec" else OPSET
+    with _quiet():
+        program = torch.onnx.export(
+            trace.module.eval(),
+            trace.inputs,
+            dynamo=True,
+            dynamic_shapes=trace.free_axes,
+            input_names=[tensor.name for tensor in traced.inputs],
+            output_names=[tensor.name for tensor in traced.outputs],
+            opset_version=opset,
+            optimize=True,
+            verbose=False,
+        )
+    assert program is not None
+    graph: ir.Model = program.model
+    contract = graph_contract(stage, checkpoint.shapes, attention)
+    if attention == "fused" and stage == "fine":
+        FuseBidirectionalAttentionPass()(graph)
+    elif attention == "fused" and stage != "codec":
+        FuseCausalAttentionPass(contract)(graph)
+    ApplyContractPass(contract)(graph)
+    return graph
+
+
+def save_graph(graph: ir.Model, path: Path) -> None:
+    """Write a graph with its weights beside it in NAME.onnx.data."""
+    ir.save(graph, path, external_data=f"{path.name}.data")
+
+
+def _prepare(checkpoint: Checkpoint, stage: Stage, model: nn.Module) -> _Trace:
+    shapes = checkpoint.shapes
+    if stage == "codec":
+        codes = torch.zeros((2, shapes.codec.num_codebooks, 50), dtype=torch.long)
+        return _Trace(CodecGraph(model, shapes.codec), (codes,), ({0: _FREE, 2: _FREE},))
+    if stage == "fine":
+        codes = torch.zeros((2, 16, shapes.fine.num_codebooks), dtype=torch.long)
+        return _Trace(
+            FineGraph(model, shapes.fine),
+            (codes, torch.tensor(3), torch.arange(5)),
+            ({0: _FREE, 1: _FREE}, {}, {0: _FREE}),
+        )
+    shape = shapes.semantic if stage == "semantic" else shapes.coarse
+    with_history = stage == "semantic"
+    module = CausalGraph(model, shape, checkpoint.logit_ids(stage), with_history=with_history)
+    return _Trace(module, *_causal_examples(shape, with_history=with_history))
+
+
+def _causal_examples(
+    shape: CausalShape, *, with_history: bool
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    batch, sequence, past = 2, 5, 7
+
+    def ids(first: int) -> Tensor:
+        return torch.arange(first, first + batch * sequence).reshape(batch, sequence)
+
+    size = (batch, shape.num_heads, past, shape.head_size)
+    cache = [torch.zeros(size) for _ in range(2 * shape.num_layers)]
+    tokens = {0: _FREE, 1: _FREE}
+    inputs = (ids(0), ids(1) if with_history else None, ids(2), cache)
+    axes = (tokens, tokens if with_history else None, tokens, [{0: _FREE, 2: _FREE}] * len(cache))
+    return inputs, axes
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The tracer's own remarks are about torch, not about the user's checkpoint."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,151 @@
+"""bark.json: what is in a bundle, where it came from, and how to tell that it is whole.
+
+Knows the folder's layout and nothing of what the files contain.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from bark_onnx.graphs.contract import CONTRACT_VERSION, Stage
+from bark_onnx.graphs.errors import BundleError
+from bark_onnx.graphs.records import RecordError, read_record
+from bark_onnx.graphs.settings import GenerationSettings
+from bark_onnx.graphs.shapes import ModelShapes
+
+FORMAT_VERSION = 1
+MANIFEST_NAME = "bark.json"
+TOKENIZER_NAME = "tokenizer.json"
+VOICES_FOLDER = "voices"
+
+_EXPORT_AGAIN = "export or download the bundle again"
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """What a file must be."""
+
+    size: int  # bytes
+    sha256: str  # lower-case hexadecimal
+
+
+@dataclass(frozen=True)
+class ParityCase:
+    """One comparison of a graph with the torch module it came from."""
+
+    case: str  # shapes of the inputs
+    largest_difference: float  # of any output value
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Contents of bark.json."""
+
+    source: str  # hub id, folder name, or "demo"
+    exporter: str  # program and version that wrote the bundle
+    attention: str  # "fused" or "standard"
+    precisions: tuple[str, ...]  # a folder of graphs each
+    opset: int  # of ai.onnx, in every graph but the codec's
+    codec_opset: int
+    shapes: ModelShapes
+    generation: GenerationSettings
+    files: dict[str, FileRecord]  # by path relative to the bundle, with forward slashes
+    parity: dict[str, tuple[ParityCase, ...]] = field(default_factory=dict)  # by "precision/stage"
+    format_version: int = FORMAT_VERSION
+    contract_version: int = CONTRACT_VERSION
+
+    def to_json(self) -> str:
+        """The text of bark.json."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def read(cls, folder: Path) -> "Manifest":
+        """Read the bark.json of a bundle.
+
+        Raises:
+            BundleError: it is missing, malformed, or of another version.
+        """
+        path = folder / MANIFEST_NAME
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise BundleError(
+                f"{folder}: no {MANIFEST_NAME}, so this is no bundle; make one with: "
+                f"bark-export suno/bark-small {folder}"
+            ) from error
+        except NotADirectoryError as error:
+            raise BundleError(f"{folder} is a file; expected the folder of a bundle") from error
+        except (OSError, ValueError) as error:
+            raise BundleError(f"{path}: not readable as JSON ({error}); {_EXPORT_AGAIN}") from error
+        _check_versions(path, data)
+        try:
+            return read_record(cls, data, MANIFEST_NAME)
+        except RecordError as error:
+            raise BundleError(f"{path}: {error}; {_EXPORT_AGAIN}") from error
+
+    def graph_path(self, precision: str, stage: Stage) -> str:
+        """Path of a graph relative to the bundle."""
+        return f"{precision}/{stage}.onnx"
+
+    def graph_files(self, precision: str, stage: Stage) -> list[str]:
+        """All files of a graph: itself and, where it has one, its external data."""
+        graph = self.graph_path(precision, stage)
+        return [name for name in (graph, f"{graph}.data") if name in self.files]
+
+
+def _check_versions(path: Path, data: object) -> None:
+    if not isinstance(data, dict):
+        raise BundleError(f"{path}: found a {type(data).__name__}, expected a JSON object")
+    for key, ours in (("format_version", FORMAT_VERSION), ("contract_version", CONTRACT_VERSION)):
+        found = data.get(key)
+        if found != ours:
+            newer = isinstance(found, int) and found > ours
+            remedy = "update bark-onnx" if newer else "export the checkpoint again"
+            raise BundleError(f"{path}: {key} is {found!r}, expected {ours}; {remedy}")
+
+
+def record_file(path: Path) -> FileRecord:
+    """Size and checksum of a file as it is now."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return FileRecord(path.stat().st_size, digest)
+
+
+def check_sizes(folder: Path, files: dict[str, FileRecord]) -> None:
+    """Check that every file of a bundle is there, with the size it should have.
+
+    Raises:
+        BundleError: a file is missing, leaves the folder, or is truncated.
+    """
+    for name, record in files.items():
+        path = folder / name
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise BundleError(f"{folder / MANIFEST_NAME}: file {name!r} lies outside the bundle")
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            raise BundleError(f"{path} is missing; {_EXPORT_AGAIN}") from error
+        if size != record.size:
+            raise BundleError(
+                f"{path}: found {size} bytes, expected {record.size}; {_EXPORT_AGAIN}"
+            )
+
+
+def check_contents(folder: Path, files: dict[str, FileRecord], names: Iterable[str]) -> None:
+    """Check that files of a bundle are, byte for byte, what its exporter wrote.
+
+    Raises:
+        BundleError: a file has been altered or is not listed.
+    """
+    for name in names:
+        if name not in files:
+            raise BundleError(f"{folder / MANIFEST_NAME} does not list {name}; {_EXPORT_AGAIN}")
+        found = record_file(folder / name)
+        if found.sha256 != files[name].sha256:
+            raise BundleError(
+                f"{folder / name}: found sha256 {found.sha256[:12]}…, expected "
+                f"{files[name].sha256[:12]}…; the file was altered, {_EXPORT_AGAIN}"
+            )

@@ -1,0 +1,33 @@
+"""What the attention passes share: finding Attention nodes and swapping them for fused ones."""
+
+import onnx_ir as ir
+
+
+def attention_nodes(model: ir.Model) -> list[ir.Node]:
+    """The standard Attention operators of a graph, in order."""
+    return [node for node in model.graph if node.op_type == "Attention" and node.domain == ""]
+
+
+def packed_projection(node: ir.Node) -> tuple[ir.Node, ir.Value]:
+    """The Split that an Attention's queries, keys and values come from, and what it splits.
+
+    Raises:
+        PreconditionError: they do not come from one Split, in this order.
+    """
+    split = node.inputs[0].producer() if node.inputs[0] is not None else None
+    if split is None or split.op_type != "Split" or list(node.inputs[:3]) != list(split.outputs):
+        raise ir.passes.PreconditionError(f"{node.name} does not read one packed projection")
+    packed = split.inputs[0]
+    assert packed is not None
+    return split, packed
+
+
+def replace(old: ir.Node, new: ir.Node, *, also_remove: ir.Node | None = None) -> None:
+    """Put `new` in the place of `old`, outputs taken over by position, names kept."""
+    graph = old.graph
+    assert graph is not None
+    ir.convenience.replace_nodes_and_values(
+        graph, old, [old], [new], list(old.outputs)[: len(new.outputs)], list(new.outputs)
+    )
+    if also_remove is not None and not any(value.uses() for value in also_remove.outputs):
+        graph.remove(also_remove, safe=True)

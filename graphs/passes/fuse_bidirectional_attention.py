@@ -1,0 +1,39 @@
+"""Attention without cache or mask to the contrib operator that has a flash kernel.
+
+    y = Attention(q, k, v) -> y = MultiHeadAttention(q, k, v)
+"""
+
+import onnx_ir as ir
+from onnx_ir.passes import InPlacePass, PassResult
+
+from bark_onnx.graphs.passes.attention import attention_nodes, replace
+
+_CONTRIB = "com.microsoft"
+
+
+class FuseBidirectionalAttentionPass(InPlacePass):
+    """Replace every Attention that sees all frames by MultiHeadAttention."""
+
+    def requires(self, model: ir.Model) -> None:
+        """No Attention has a mask, a cache or a causal order."""
+        for node in attention_nodes(model):
+            causal = "is_causal" in node.attributes and node.attributes["is_causal"].as_int()
+            if causal or any(value is not None for value in node.inputs[3:]):
+                raise ir.passes.PreconditionError(f"{node.name} does not see all frames")
+
+    def call(self, model: ir.Model) -> PassResult:
+        """Fuse each on its own."""
+        nodes = attention_nodes(model)
+        for node in nodes:
+            heads = node.attributes["q_num_heads"].as_int()
+            fused = ir.node(
+                "MultiHeadAttention",
+                domain=_CONTRIB,
+                inputs=list(node.inputs[:3]),
+                attributes={"num_heads": heads},
+                num_outputs=1,
+            )
+            replace(node, fused)
+        if nodes:
+            model.graph.opset_imports[_CONTRIB] = 1
+        return PassResult(model, modified=bool(nodes))

@@ -1,0 +1,63 @@
+"""Attention over a growing cache to attention over one buffer that is written in place.
+
+    q, k, v = Split(x)
+    y, present_k, present_v = Attention(q, k, v, , past_k, past_v, is_causal=1)
+        -> y, present_k, present_v = GroupQueryAttention(x, , , past_k, past_v, seqlens_k, total)
+
+The packed projection is already in GroupQueryAttention's order [queries | keys | values]. The cache
+inputs and outputs become buffers of the full context length; the graph gains the inputs seqlens_k
+and total_sequence_length. Types and shapes of inputs and outputs are stated by
+`ApplyContractPass`.
+"""
+
+import onnx_ir as ir
+from onnx_ir.passes import InPlacePass, PassResult
+
+from bark_onnx.graphs.contract import SEQLENS_K, TOTAL_SEQUENCE_LENGTH, GraphContract
+from bark_onnx.graphs.passes.attention import attention_nodes, packed_projection, replace
+
+_CONTRIB = "com.microsoft"
+
+
+class FuseCausalAttentionPass(InPlacePass):
+    """Replace every cached Attention by GroupQueryAttention.
+
+    Args:
+        contract: of the fused graph; gives the order of its inputs.
+    """
+
+    def __init__(self, contract: GraphContract) -> None:
+        super().__init__()
+        self.contract = contract
+
+    def requires(self, model: ir.Model) -> None:
+        """Every Attention reads a cache and one packed projection."""
+        for node in attention_nodes(model):
+            if len(node.inputs) < 6 or node.inputs[4] is None or node.inputs[5] is None:
+                raise ir.passes.PreconditionError(f"{node.name} has no cache")
+
+    def call(self, model: ir.Model) -> PassResult:
+        """Fuse, then give the graph the inputs of its contract."""
+        nodes = attention_nodes(model)
+        if not nodes:
+            return PassResult(model, modified=False)
+        inputs = {value.name: value for value in model.graph.inputs}
+        lengths = (ir.Input(SEQLENS_K), ir.Input(TOTAL_SEQUENCE_LENGTH))
+        inputs |= {value.name: value for value in lengths}
+        for node in nodes:
+            self._fuse(node, lengths)
+        model.graph.inputs[:] = [inputs[tensor.name] for tensor in self.contract.inputs]
+        model.graph.opset_imports[_CONTRIB] = 1
+        return PassResult(model, modified=True)
+
+    def _fuse(self, node: ir.Node, lengths: tuple[ir.Value, ir.Value]) -> None:
+        split, packed = packed_projection(node)
+        heads = node.attributes["q_num_heads"].as_int()
+        fused = ir.node(
+            "GroupQueryAttention",
+            domain=_CONTRIB,
+            inputs=[packed, None, None, node.inputs[4], node.inputs[5], *lengths],
+            attributes={"num_heads": heads, "kv_num_heads": heads},
+            num_outputs=3,
+        )
+        replace(node, fused, also_remove=split)

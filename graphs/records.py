@@ -1,0 +1,86 @@
+"""Strict reading of frozen dataclasses from parsed JSON: no unknown key, no missing key, no wrong type.
+
+Knows nothing of Bark. Errors name the place by its path, as in `models.semantic.num_heads`.
+"""
+
+import dataclasses
+import types
+import typing
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class RecordError(ValueError):
+    """Parsed JSON does not have the form of the dataclass it is read into."""
+
+
+def read_record(kind: type[T], data: object, where: str) -> T:
+    """Build the dataclass `kind` from `data`, a parsed JSON object found at `where`.
+
+    Fields may be int, float, bool, str, None, another dataclass, `tuple[X, ...]` (a JSON list),
+    `dict[str, X]`, or a union of those.
+
+    Raises:
+        RecordError: a key is unknown or missing, or a value has another type.
+    """
+    return typing.cast(T, _read(kind, data, where))
+
+
+def _read(kind: Any, data: object, where: str) -> Any:  # noqa: ANN401 - types are the subject here
+    origin = typing.get_origin(kind)
+    if origin in (typing.Union, types.UnionType):
+        return _read_union(typing.get_args(kind), data, where)
+    if dataclasses.is_dataclass(kind):
+        return _read_dataclass(kind, data, where)
+    if origin is tuple:
+        if not isinstance(data, list | tuple):
+            raise RecordError(f"{where}: found {_shown(data)}, expected a list")
+        item = typing.get_args(kind)[0]
+        return tuple(_read(item, value, f"{where}[{i}]") for i, value in enumerate(data))
+    if origin is dict:
+        if not isinstance(data, dict):
+            raise RecordError(f"{where}: found {_shown(data)}, expected an object")
+        item = typing.get_args(kind)[1]
+        return {key: _read(item, value, f"{where}.{key}") for key, value in data.items()}
+    if kind is float and isinstance(data, int) and not isinstance(data, bool):
+        return float(data)
+    if not isinstance(data, kind) or (isinstance(data, bool) and kind is not bool):
+        raise RecordError(f"{where}: found {_shown(data)}, expected {_name(kind)}")
+    return data
+
+
+def _read_dataclass(kind: Any, data: object, where: str) -> Any:  # noqa: ANN401
+    if not isinstance(data, dict):
+        raise RecordError(f"{where}: found {_shown(data)}, expected an object")
+    hints = typing.get_type_hints(kind)
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    if unknown := sorted(set(data) - set(fields)):
+        raise RecordError(f"{where}: unknown key {unknown[0]!r}, expected one of {sorted(fields)}")
+    required = {
+        name
+        for name, field in fields.items()
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    }
+    if missing := sorted(required - set(data)):
+        raise RecordError(f"{where}: key {missing[0]!r} is missing")
+    return kind(**{key: _read(hints[key], value, f"{where}.{key}") for key, value in data.items()})
+
+
+def _read_union(kinds: tuple[Any, ...], data: object, where: str) -> Any:  # noqa: ANN401
+    for kind in kinds:
+        try:
+            return _read(kind, data, where)
+        except RecordError:
+            continue
+    names = " or ".join(_name(kind) for kind in kinds)
+    raise RecordError(f"{where}: found {_shown(data)}, expected {names}")
+
+
+def _name(kind: Any) -> str:  # noqa: ANN401
+    return "null" if kind is type(None) else getattr(kind, "__name__", str(kind))
+
+
+def _shown(data: object) -> str:
+    text = repr(data)
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,0 +1,163 @@
+"""A voice: the tokens of something said before, which a new utterance continues.
+
+Suno's .npz files, read safely: no pickles, integers of any width, every shape and value checked.
+"""
+
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bark_onnx.graphs.errors import VoiceError
+from bark_onnx.graphs.settings import GenerationSettings
+
+Tokens = NDArray[np.int64]
+
+_RANKS = {"semantic_prompt": 1, "coarse_prompt": 2, "fine_prompt": 2}
+_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
+@dataclass(frozen=True, eq=False)
+class Voice:
+    """The tokens of something said before.
+
+    Attributes:
+        semantic_prompt: semantic tokens, int64 (n,).
+        coarse_prompt: codes of the first codebooks, int64 (2, frames).
+        fine_prompt: codes of all codebooks, int64 (8, frames).
+        name: where the voice came from; empty where it has no name.
+
+    Raises:
+        VoiceError: an array has a wrong type, shape or value.
+    """
+
+    semantic_prompt: Tokens
+    coarse_prompt: Tokens
+    fine_prompt: Tokens
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        for key, rank in _RANKS.items():
+            object.__setattr__(self, key, _checked(self._where, key, getattr(self, key), rank))
+        coarse, fine = self.coarse_prompt.shape[1], self.fine_prompt.shape[1]
+        if coarse != fine:
+            raise VoiceError(
+                f"{self._where}: coarse_prompt has {coarse} frames, fine_prompt {fine}; "
+                "expected the same number"
+            )
+
+    def __repr__(self) -> str:
+        frames = self.fine_prompt.shape[1]
+        return f"Voice({self.name!r}, semantic={len(self.semantic_prompt)}, frames={frames})"
+
+    @property
+    def _where(self) -> str:
+        return f'Voice "{self.name}"' if self.name else "Voice"
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Voice":
+        """Read an .npz file with the keys semantic_prompt, coarse_prompt and fine_prompt.
+
+        Raises:
+            VoiceError: the file cannot be read or is no voice.
+        """
+        path = Path(path)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                if not isinstance(file, np.lib.npyio.NpzFile):
+                    raise VoiceError(f"{path} is a single array; expected an .npz file")
+                arrays = {key: file[key] for key in _RANKS if key in file.files}
+        except FileNotFoundError as error:
+            raise VoiceError(f"{path}: no such file; expected a voice as .npz") from error
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, TypeError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise VoiceError(f"{path}: not a voice: {_plain(reason)}") from error
+        return cls.from_arrays(arrays, name=str(path))
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Any], *, name: str = "") -> "Voice":
+        """A voice from a mapping of the three arrays.
+
+        Raises:
+            VoiceError: a key is missing, or an array has a wrong type, shape or value.
+        """
+        where = f'Voice "{name}"' if name else "Voice"
+        if missing := [key for key in _RANKS if key not in arrays]:
+            raise VoiceError(f"{where}: {missing[0]} is missing; expected {', '.join(_RANKS)}")
+        return cls(**{key: arrays[key] for key in _RANKS}, name=name)
+
+    def save(self, path: str | Path) -> None:
+        """Write the voice as Suno does, with int64 arrays.
+
+        Raises:
+            VoiceError: the file cannot be written.
+        """
+        path = Path(path)
+        partial = path.with_name(f".{path.name}.partial")
+        try:
+            with partial.open("wb") as file:
+                np.savez(file, **{key: getattr(self, key) for key in _RANKS})
+            partial.replace(path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise VoiceError(f"{path}: cannot be written ({error.strerror})") from error
+
+    def check(self, settings: GenerationSettings) -> None:
+        """Check that a checkpoint knows every token of this voice.
+
+        Raises:
+            VoiceError: an array has too few or too many codebooks, or a value out of range.
+        """
+        codebooks = settings.codebook_size
+        for key, rows, limit in (
+            ("semantic_prompt", None, settings.semantic.semantic_vocab_size),
+            ("coarse_prompt", settings.coarse.n_coarse_codebooks, codebooks),
+            ("fine_prompt", settings.fine.n_fine_codebooks, codebooks),
+        ):
+            array: Tokens = getattr(self, key)
+            if rows is not None and array.shape[0] != rows:
+                raise VoiceError(
+                    f"{self._where}: {key} has shape {array.shape}, expected ({rows}, frames)"
+                )
+            if array.max() >= limit:
+                raise VoiceError(
+                    f"{self._where}: {key} holds {array.max()}, expected values below {limit}"
+                )
+
+
+def is_voice_name(name: str) -> bool:
+    """Whether `name` can name a voice of a bundle: a word, with at most one folder before it."""
+    return _NAME.fullmatch(name) is not None and not any(
+        part.strip(".") == "" for part in name.split("/")
+    )
+
+
+def _checked(where: str, key: str, array: Any, rank: int) -> Tokens:  # noqa: ANN401 - user data
+    array = np.asarray(array)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise VoiceError(f"{where}: {key} holds {array.dtype}, expected integers")
+    if array.ndim != rank or array.size == 0:
+        expected = "(n,)" if rank == 1 else "(codebooks, frames)"
+        raise VoiceError(
+            f"{where}: {key} has shape {array.shape}, expected {expected} with at least one token"
+        )
+    if array.min() < 0 or array.max() > np.iinfo(np.int64).max:
+        raise VoiceError(
+            f"{where}: {key} holds {array.min()}, expected values from 0"
+            if array.min() < 0
+            else f"{where}: {key} holds {array.max()}, which is no token"
+        )
+    tokens = array.astype(np.int64)
+    tokens.setflags(write=False)
+    return tokens
+
+
+def _plain(reason: str) -> str:
+    if "pickle" in reason.lower():
+        return "it holds pickled objects, which can run code; expected plain integer arrays"
+    return reason

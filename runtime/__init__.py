@@ -1,0 +1,35 @@
+"""Bark speaks on ONNX Runtime: load a bundle, say a text. Never imports torch.
+
+    from bark_onnx.runtime import Bark
+
+    speech = Bark.load("bark-small-onnx").speak("Hello, my dog is cute", voice="v2/en_speaker_6")
+    speech.save("hello.wav")
+"""
+
+from bark_onnx.graphs.errors import (
+    AudioError,
+    BarkError,
+    BundleError,
+    OptionsError,
+    ProviderError,
+    TextError,
+    VoiceError,
+)
+from bark_onnx.graphs.voices import Voice
+from bark_onnx.runtime.audio import Speech
+from bark_onnx.runtime.options import GenerationOptions
+from bark_onnx.runtime.pipeline import Bark
+
+__all__ = [
+    "AudioError",
+    "Bark",
+    "BarkError",
+    "BundleError",
+    "GenerationOptions",
+    "OptionsError",
+    "ProviderError",
+    "Speech",
+    "TextError",
+    "Voice",
+    "VoiceError",
+]

@@ -1,0 +1,94 @@
+"""What was said: samples, the tokens behind them, and how to keep them."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bark_onnx.graphs.errors import AudioError
+from bark_onnx.graphs.voices import Tokens, Voice
+
+FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
+
+
+@dataclass(frozen=True, eq=False)
+class Speech:
+    """One utterance.
+
+    Attributes:
+        samples: float32 (n,), in [-1, 1].
+        sample_rate_hz: 24000 with Suno's models.
+        semantic_tokens: int64 (s,).
+        coarse_tokens: int64 (2, frames), codes of the first codebooks.
+        fine_tokens: int64 (8, frames), codes of all codebooks.
+        text: what was asked for.
+        voice_name: whose voice; empty for none.
+        seed: gives the same speech again.
+    """
+
+    samples: NDArray[np.float32]
+    sample_rate_hz: int
+    semantic_tokens: Tokens
+    coarse_tokens: Tokens
+    fine_tokens: Tokens
+    text: str
+    voice_name: str
+    seed: int
+
+    @property
+    def seconds(self) -> float:
+        """Length of the audio."""
+        return len(self.samples) / self.sample_rate_hz
+
+    def __repr__(self) -> str:
+        return f"Speech({self.text!r}, {self.seconds:.2f} s, seed={self.seed})"
+
+    def save(self, path: str | Path) -> None:
+        """Write the samples, in the format that the suffix names: wav, flac, ogg or mp3.
+
+        Raises:
+            AudioError: the suffix is unknown or the file cannot be written.
+        """
+        path = Path(path)
+        check_audio_path(path)
+        import soundfile
+
+        partial = path.with_name(f".{path.name}.partial")
+        try:
+            soundfile.write(
+                partial, self.samples, self.sample_rate_hz, format=FORMATS[path.suffix.lower()]
+            )
+            partial.replace(path)
+        except (OSError, soundfile.SoundFileError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise AudioError(f"{path}: cannot be written ({reason})") from error
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def to_voice(self, name: str = "") -> Voice:
+        """This utterance as a voice that another can continue.
+
+        Raises:
+            VoiceError: nothing was said.
+        """
+        return Voice(self.semantic_tokens, self.coarse_tokens, self.fine_tokens, name)
+
+
+def check_audio_path(path: Path) -> None:
+    """Check, before any work is done, that speech can be saved there.
+
+    Raises:
+        AudioError: the suffix is unknown, or the folder does not exist or takes no files.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise AudioError(
+            f"{path}: suffix {path.suffix!r} is unknown, expected one of {', '.join(FORMATS)}"
+        )
+    if path.is_dir():
+        raise AudioError(f"{path} is a folder; expected the name of a file")
+    if not path.parent.is_dir():
+        raise AudioError(f"{path.parent}: no such folder; make it or choose another")
+    if not os.access(path.parent, os.W_OK):
+        raise AudioError(f"{path.parent}: may not be written to; choose another folder")

@@ -1,0 +1,160 @@
+"""A bundle on disk: its manifest, its voices, its graphs, each checked before use."""
+
+import os
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from bark_onnx.graphs.contract import Attention, GraphContract, Stage, graph_contract
+from bark_onnx.graphs.errors import BundleError, VoiceError
+from bark_onnx.graphs.hub import download, is_repository_id
+from bark_onnx.graphs.manifest import (
+    TOKENIZER_NAME,
+    VOICES_FOLDER,
+    Manifest,
+    check_contents,
+    check_sizes,
+)
+from bark_onnx.graphs.voices import Voice, is_voice_name
+from bark_onnx.runtime.tokenizer import TextTokenizer
+
+_NEAREST = 3
+
+
+class Bundle:
+    """A bundle on disk.
+
+    Args:
+        source: a folder, or the hub id of one.
+        verify: compare checksums of files before they are used; sizes are always compared.
+
+    Raises:
+        BundleError: it cannot be found, is incomplete, or is from another version.
+    """
+
+    def __init__(self, source: str | Path, *, verify: bool = True) -> None:
+        self.folder = _locate(str(source))
+        self.manifest = Manifest.read(self.folder)
+        self._verify = verify
+        self._verified: set[str] = set()
+        check_sizes(self.folder, self.manifest.files)
+
+    @property
+    def attention(self) -> Attention:
+        """The form of attention that the graphs were exported with."""
+        return "standard" if self.manifest.attention == "standard" else "fused"
+
+    def contract(self, stage: Stage) -> GraphContract:
+        """What the graph of a stage must take and give."""
+        return graph_contract(stage, self.manifest.shapes, self.attention)
+
+    def graph(self, precision: str, stage: Stage) -> Path:
+        """Path of a graph whose files are whole.
+
+        Raises:
+            BundleError: a file was altered.
+        """
+        name = self.manifest.graph_path(precision, stage)
+        self._check([name, *self.manifest.graph_files(precision, stage)])
+        return self.folder / name
+
+    def tokenizer(self) -> TextTokenizer:
+        """The bundle's tokenizer.
+
+        Raises:
+            BundleError: its file was altered or is no tokenizer.
+        """
+        self._check([TOKENIZER_NAME])
+        length = self.manifest.generation.semantic.max_input_semantic_length
+        return TextTokenizer(self.folder / TOKENIZER_NAME, length)
+
+    def voice_names(self) -> list[str]:
+        """Names of all voices in the bundle's folder, those that a user added included."""
+        folder = self.folder / VOICES_FOLDER
+        names = (
+            path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.npz")
+        )
+        return sorted(name for name in names if is_voice_name(name))
+
+    def voice(self, voice: "VoiceLike") -> Voice | None:
+        """The voice that a name, a path, a dict of arrays or a `Voice` stands for.
+
+        Raises:
+            VoiceError: it is unknown or malformed.
+            BundleError: its file was altered since the export.
+        """
+        if voice is None:
+            return None
+        if isinstance(voice, Mapping):
+            found = Voice.from_arrays(voice)
+        elif isinstance(voice, Voice):
+            found = voice
+        elif isinstance(voice, str | os.PathLike):
+            found = self._load_voice(os.fspath(voice))
+        else:
+            raise VoiceError(
+                f"voice is a {type(voice).__name__}; expected a name, the path of an .npz file, "
+                "a Voice, or a dict of its arrays"
+            )
+        found.check(self.manifest.generation)
+        return found
+
+    def _load_voice(self, voice: str) -> Voice:
+        if voice.endswith(".npz"):
+            return Voice.load(voice)
+        if not is_voice_name(voice):
+            raise VoiceError(
+                f'Voice "{voice}": expected a name such as v2/en_speaker_6, '
+                "or the path of an .npz file"
+            )
+        relative = f"{VOICES_FOLDER}/{voice}.npz"
+        folder = (self.folder / VOICES_FOLDER).resolve()
+        path = self.folder / relative
+        if not path.is_file() or not self._belongs(path, folder):
+            raise VoiceError(self._unknown_voice(voice))
+        if relative in self.manifest.files:
+            self._check([relative])
+        loaded = Voice.load(path)
+        return Voice(
+            loaded.semantic_prompt, loaded.coarse_prompt, loaded.fine_prompt, name=voice
+        )
+
+    def _belongs(self, path: Path, folder: Path) -> bool:
+        """Whether a file lies in the voices folder, or where the hub's cache links to from there."""
+        resolved = path.resolve()
+        return resolved.is_relative_to(folder) or resolved.is_relative_to(
+            self.folder.resolve().parent.parent / "blobs"
+        )
+
+    def _unknown_voice(self, voice: str) -> str:
+        names = self.voice_names()
+        nearest = get_close_matches(voice, names, n=_NEAREST, cutoff=0.5)
+        if not names:
+            return f'Voice "{voice}" not found; the bundle has none, export with --voices all'
+        hint = f"nearest: {', '.join(nearest)}" if nearest else f"there are {len(names)}"
+        return f'Voice "{voice}" not found; {hint}. List them with: bark-onnx voices'
+
+    def _check(self, names: list[str]) -> None:
+        fresh = [name for name in dict.fromkeys(names) if name not in self._verified]
+        if self._verify:
+            check_contents(self.folder, self.manifest.files, fresh)
+            self._verified.update(fresh)
+
+
+VoiceLike = str | os.PathLike[str] | Voice | Mapping[str, Any] | None
+
+
+def _locate(source: str) -> Path:
+    folder = Path(source)
+    if folder.exists():
+        return folder
+    if is_repository_id(source):
+        remedy = (
+            f"connect, or download it elsewhere (hf download {source} --local-dir FOLDER) "
+            "and give that folder"
+        )
+        return download(source, ["*"], BundleError, remedy)
+    raise BundleError(
+        f"{source}: no such folder; make a bundle with: bark-export suno/bark-small {source}"
+    )

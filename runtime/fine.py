@@ -1,0 +1,81 @@
+"""The first codebooks to all of them: overlapping windows, one codebook after the other.
+
+Source: `BarkFineModel.generate` of transformers.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bark_onnx.graphs.settings import GenerationSettings
+from bark_onnx.graphs.voices import Tokens, Voice
+from bark_onnx.runtime.sampling import Sampling, draw_rows
+
+# Codes (1, frames, codebooks), codebook to predict, frames to read -> logits (1, read, codes)
+PredictCodebook = Callable[[Tokens, int, Tokens], NDArray[np.float32]]
+
+
+def generate_fine(
+    coarse_codes: Tokens,
+    voice: Voice | None,
+    settings: GenerationSettings,
+    sampling: Sampling,
+    rng: np.random.Generator,
+    predict: PredictCodebook,
+) -> Tokens:
+    """Fill in the remaining codebooks.
+
+    Args:
+        coarse_codes: (frames, coarse codebooks), at least one frame.
+        voice: whose frames come before.
+        settings: of the checkpoint.
+        sampling: temperature, and whether to sample at all.
+        rng: where draws come from.
+        predict: runs the fine transformer.
+
+    Returns:
+        Codes, int64 (frames, codebooks).
+    """
+    fine = settings.fine
+    window, step = fine.max_fine_input_length, fine.max_fine_history_length
+    given = coarse_codes.shape[1]
+    codes, heard = _with_history(coarse_codes, voice, settings)
+    spoken = len(codes)  # frames that are no padding
+    if spoken < window:
+        padding = np.full((window - spoken, codes.shape[1]), settings.codebook_size)
+        codes = np.concatenate([codes, padding])
+    windows = 1 + max(0, -(-(len(coarse_codes) - (window - heard)) // step))
+    for index in range(windows):
+        begin = min(index * step, len(codes) - window)
+        fill = min(heard + index * step, len(codes) - step)
+        view = codes[begin : begin + window]  # written in place
+        for codebook in range(given, fine.n_fine_codebooks):
+            # What is predicted for padding is read by later codebooks, so only the last skips it.
+            is_last = codebook == fine.n_fine_codebooks - 1
+            end = min(spoken - begin, window) if is_last else window
+            frames = np.arange(fill - begin, end)
+            logits = predict(view[None], codebook, frames)[0]
+            view[frames, codebook] = _choose(logits, sampling, rng)
+    return codes[heard:spoken]
+
+
+def _with_history(
+    coarse_codes: Tokens, voice: Voice | None, settings: GenerationSettings
+) -> tuple[Tokens, int]:
+    """All codebooks with the unknown ones marked, after the voice's last frames; how many those are."""
+    fine = settings.fine
+    codes = np.full((len(coarse_codes), fine.n_fine_codebooks), settings.codebook_size)
+    codes[:, : coarse_codes.shape[1]] = coarse_codes
+    if voice is None:
+        return codes, 0
+    history = voice.fine_prompt.T[-fine.max_fine_history_length :]
+    return np.concatenate([history, codes]), len(history)
+
+
+def _choose(
+    logits: NDArray[np.float32], sampling: Sampling, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    if not sampling.do_sample:
+        return logits.argmax(axis=-1)
+    return draw_rows(logits, sampling.temperature, rng)

@@ -1,0 +1,346 @@
+"""Text to speech: the four stages one after the other, for one text or many at once."""
+
+import secrets
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bark_onnx.graphs.contract import (
+    CODEBOOK_INDEX,
+    CODES,
+    FRAME_INDICES,
+    STAGES,
+    CausalStage,
+    Stage,
+)
+from bark_onnx.graphs.errors import BundleError, OptionsError, TextError
+from bark_onnx.graphs.voices import Tokens, Voice
+from bark_onnx.runtime.audio import Speech
+from bark_onnx.runtime.bundle import Bundle, VoiceLike
+from bark_onnx.runtime.coarse import generate_coarse
+from bark_onnx.runtime.decoder import open_decoder
+from bark_onnx.runtime.fine import generate_fine
+from bark_onnx.runtime.options import GenerationOptions, ResolvedOptions
+from bark_onnx.runtime.rows import Decoder, run_rows
+from bark_onnx.runtime.semantic import generate_semantic, semantic_prompt
+from bark_onnx.runtime.sessions import open_device, open_session
+
+_SEED_BITS = 32
+
+
+@dataclass(frozen=True)
+class _Request:
+    """One text to speak."""
+
+    text: str
+    text_ids: Tokens
+    voice: Voice | None
+    seed: int
+    rng: np.random.Generator
+
+
+class Bark:
+    """A loaded bundle. Calls from several threads wait for each other.
+
+    Make one with `Bark.load`.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        provider: str,
+        precision: str | None,
+        threads: int | None,
+        low_memory: bool,
+        max_rows: int,
+    ) -> None:
+        if isinstance(max_rows, bool) or max_rows < 1:
+            raise OptionsError(f"max_rows is {max_rows!r}, expected an integer from 1")
+        self._bundle = bundle
+        self._device = open_device(provider, threads)
+        self._precision = _pick_precision(bundle, precision)
+        self._low_memory = low_memory
+        self._max_rows = max_rows
+        self._tokenizer = bundle.tokenizer()
+        self._stages: dict[Stage, Any] = {}  # decoders and sessions by stage
+        self._lock = threading.Lock()
+        if not low_memory:
+            for stage in STAGES:
+                self._stages[stage] = self._open(stage)
+
+    @classmethod
+    def load(
+        cls,
+        bundle: str | Path,
+        *,
+        provider: str = "auto",
+        precision: str | None = None,
+        threads: int | None = None,
+        low_memory: bool = False,
+        max_rows: int = 8,
+        verify: bool = True,
+    ) -> "Bark":
+        """Load a bundle that `bark-export` made.
+
+        Args:
+            bundle: its folder, or its hub id.
+            provider: "auto" or "cpu".
+            precision: a precision of the bundle; None takes the fastest one for the provider.
+            threads: of the CPU; None takes one per physical core.
+            low_memory: keep one stage loaded at a time; every call loads them anew.
+            max_rows: texts that `speak_batch` decodes together at most.
+            verify: compare the files' checksums with bark.json as they are loaded.
+
+        Raises:
+            BarkError: the bundle is unusable, or onnxruntime cannot do what was asked.
+        """
+        return cls(
+            Bundle(bundle, verify=verify),
+            provider=provider,
+            precision=precision,
+            threads=threads,
+            low_memory=low_memory,
+            max_rows=max_rows,
+        )
+
+    def __repr__(self) -> str:
+        return f"Bark({str(self._bundle.folder)!r}, {self._device.provider}, {self._precision})"
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Of everything it says."""
+        return self._bundle.manifest.shapes.codec.sample_rate_hz
+
+    @property
+    def voices(self) -> list[str]:
+        """Names that `speak` takes as `voice`."""
+        return self._bundle.voice_names()
+
+    def describe(self) -> dict[str, Any]:
+        """What was loaded, and what was picked where nothing was asked for."""
+        manifest = self._bundle.manifest
+        return {
+            "bundle": str(self._bundle.folder),
+            "source": manifest.source,
+            "provider": self._device.provider,
+            "precision": self._precision,
+            "precisions": list(manifest.precisions),
+            "attention": manifest.attention,
+            "threads": self._device.threads,
+            "low_memory": self._low_memory,
+            "max_rows": self._max_rows,
+            "sample_rate_hz": self.sample_rate_hz,
+            "voices": len(self.voices),
+        }
+
+    def speak(
+        self,
+        text: str,
+        *,
+        voice: VoiceLike = None,
+        seed: int | None = None,
+        options: GenerationOptions | None = None,
+        **overrides: Any,  # noqa: ANN401 - fields of GenerationOptions
+    ) -> Speech:
+        """Say one text.
+
+        Args:
+            text: up to 256 tokens, about 13 seconds.
+            voice: a name in the bundle, the path of an .npz file, a `Voice`, or a dict of its three
+                arrays; None lets the model choose.
+            seed: the same seed gives the same speech; None draws one.
+            options: generation settings; None takes the checkpoint's.
+            **overrides: single settings by the names of `GenerationOptions`.
+
+        Raises:
+            BarkError: the text is empty, the voice unknown, or a setting out of range.
+        """
+        return self.speak_batch([text], voices=[voice], seed=seed, options=options, **overrides)[0]
+
+    def speak_batch(
+        self,
+        texts: Sequence[str],
+        *,
+        voices: VoiceLike | Sequence[VoiceLike] = None,
+        seed: int | Sequence[int] | None = None,
+        options: GenerationOptions | None = None,
+        **overrides: Any,  # noqa: ANN401 - fields of GenerationOptions
+    ) -> list[Speech]:
+        """Say several texts together. Each comes out as if said alone.
+
+        Args:
+            texts: as many as you like; `max_rows` of them are decoded at a time.
+            voices: one for all, or a sequence with one per text.
+            seed: one for all, or a sequence with one per text.
+            options: generation settings; None takes the checkpoint's.
+            **overrides: single settings by the names of `GenerationOptions`.
+
+        Raises:
+            BarkError: as `speak` does, before anything is said.
+        """
+        manifest = self._bundle.manifest
+        resolved = (
+            (options or GenerationOptions())
+            .replace(**overrides)
+            .resolve(manifest.generation, manifest.shapes.semantic)
+        )
+        requests = self._requests(texts, voices, seed)
+        with self._lock:
+            return self._speak(requests, resolved)
+
+    def _requests(
+        self,
+        texts: Sequence[str],
+        voices: VoiceLike | Sequence[VoiceLike],
+        seed: int | Sequence[int] | None,
+    ) -> list[_Request]:
+        if isinstance(texts, str):
+            raise TextError("texts is a single text; expected a sequence of texts, or use speak")
+        seeds = seed if isinstance(seed, Sequence) else [seed] * len(texts)
+        voice_list = voices if _is_list(voices) else [voices] * len(texts)
+        for what, items in (("voices", voice_list), ("seeds", seeds)):
+            if len(items) != len(texts):
+                raise OptionsError(f"{len(items)} {what} for {len(texts)} texts; expected as many")
+        requests = []
+        for text, voice, given in zip(texts, voice_list, seeds, strict=True):
+            if not isinstance(text, str):
+                raise TextError(f"The text is a {type(text).__name__}; expected a string")
+            number = secrets.randbits(_SEED_BITS) if given is None else given
+            requests.append(
+                _Request(
+                    text,
+                    self._tokenizer.encode(text),
+                    self._bundle.voice(voice),
+                    number,
+                    _generator(number),
+                )
+            )
+        return requests
+
+    def _speak(self, requests: list[_Request], options: ResolvedOptions) -> list[Speech]:
+        manifest = self._bundle.manifest
+        settings, shapes = manifest.generation, manifest.shapes
+        # 1. Text to semantic tokens, all rows together.
+        semantic = self._decode(
+            "semantic",
+            [
+                generate_semantic(
+                    semantic_prompt(
+                        request.text_ids, request.voice, settings.semantic, shapes.semantic
+                    ),
+                    settings.semantic,
+                    options,
+                    request.rng,
+                )
+                for request in requests
+            ],
+        )
+        # 2. Semantic tokens to the first codebooks, all rows together.
+        coarse = self._decode(
+            "coarse",
+            [
+                generate_coarse(tokens, request.voice, settings, options.coarse, request.rng)
+                for request, tokens in zip(requests, semantic, strict=True)
+            ],
+        )
+        # 3. The first codebooks to all of them, row by row.
+        with self._stage("fine") as session:
+            fine = [
+                self._fine(session, codes, request, options)
+                for request, codes in zip(requests, coarse, strict=True)
+            ]
+        # 4. Codes to audio, row by row: the codec is no faster on several.
+        with self._stage("codec") as session:
+            samples = [self._codec(session, codes) for codes in fine]
+        return [
+            Speech(
+                samples=audio,
+                sample_rate_hz=self.sample_rate_hz,
+                semantic_tokens=tokens,
+                coarse_tokens=np.ascontiguousarray(first.T),
+                fine_tokens=np.ascontiguousarray(codes.T),
+                text=request.text,
+                voice_name=request.voice.name if request.voice else "",
+                seed=request.seed,
+            )
+            for request, tokens, first, codes, audio in zip(
+                requests, semantic, coarse, fine, samples, strict=True
+            )
+        ]
+
+    def _decode(self, stage: CausalStage, rows: list[Any]) -> list[Tokens]:
+        with self._stage(stage) as decoder:
+            results = dict(run_rows(decoder, rows))
+        return [results[index] for index in range(len(rows))]
+
+    def _fine(
+        self,
+        session: Any,  # noqa: ANN401
+        coarse_codes: Tokens,
+        request: _Request,
+        options: ResolvedOptions,
+    ) -> Tokens:
+        settings = self._bundle.manifest.generation
+        if not len(coarse_codes):
+            return np.zeros((0, settings.fine.n_fine_codebooks), np.int64)
+
+        def predict(codes: Tokens, codebook: int, frames: Tokens) -> NDArray[np.float32]:
+            feeds = {CODES: codes, CODEBOOK_INDEX: np.array(codebook), FRAME_INDICES: frames}
+            logits: NDArray[np.float32] = session.run(None, feeds)[0]
+            return logits
+
+        return generate_fine(
+            coarse_codes, request.voice, settings, options.fine, request.rng, predict
+        )
+
+    @staticmethod
+    def _codec(session: Any, codes: Tokens) -> NDArray[np.float32]:  # noqa: ANN401
+        if not len(codes):
+            return np.zeros(0, np.float32)
+        audio: NDArray[np.float32] = session.run(None, {CODES: codes.T[None]})[0]
+        return audio[0]
+
+    @contextmanager
+    def _stage(self, stage: Stage) -> Iterator[Any]:
+        """The decoder or session of a stage; loaded for this block alone when memory is low."""
+        if self._low_memory:
+            yield self._open(stage)
+        else:
+            yield self._stages[stage]
+
+    def _open(self, stage: Stage) -> Decoder | Any:  # noqa: ANN401
+        contract = self._bundle.contract(stage)
+        session = open_session(self._bundle.graph(self._precision, stage), contract, self._device)
+        if stage == "semantic" or stage == "coarse":
+            shape = getattr(self._bundle.manifest.shapes, stage)
+            return open_decoder(session, contract, shape, self._max_rows)
+        return session
+
+
+def _pick_precision(bundle: Bundle, precision: str | None) -> str:
+    present = bundle.manifest.precisions
+    if precision is None:
+        return present[0]
+    if precision not in present:
+        raise BundleError(
+            f"{bundle.folder} has no {precision} graphs, only {', '.join(present)}; "
+            f"export with --precision {precision}"
+        )
+    return precision
+
+
+def _generator(seed: int) -> np.random.Generator:
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise OptionsError(f"seed is {seed!r}, expected an integer from 0")
+    return np.random.default_rng(int(seed))
+
+
+def _is_list(voices: object) -> bool:
+    return isinstance(voices, Sequence) and not isinstance(voices, str)
