@@ -1,1 +1,1 @@
-"""The build step: a Bark checkpoint in, a bundle of ONNX graphs out. The only part that needs torch."""
+"""The build step: a Bark checkpoint in, a bundle of ONNX graphs out. Only this part needs torch."""

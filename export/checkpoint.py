@@ -1,4 +1,4 @@
-"""Bark checkpoints in the Hugging Face layout: configuration, settings, and one sub-model at a time.
+"""Bark checkpoints in the Hugging Face layout: configuration, and one sub-model at a time.
 
 Knows folders and hub ids; knows nothing of ONNX.
 """
@@ -194,7 +194,7 @@ def _read_generation(folder: Path) -> GenerationSettings:
     )
 
 
-def _sampling(config: Any) -> SamplingDefaults:  # noqa: ANN401 - classes differ between versions
+def _sampling(config: Any) -> SamplingDefaults:
     return SamplingDefaults(
         do_sample=bool(config.do_sample),
         temperature=1.0 if config.temperature is None else float(config.temperature),
@@ -203,12 +203,12 @@ def _sampling(config: Any) -> SamplingDefaults:  # noqa: ANN401 - classes differ
     )
 
 
-def _copied(settings: type, config: Any) -> dict[str, Any]:  # noqa: ANN401
+def _copied(settings: type, config: Any) -> dict[str, Any]:
     names = [name for name in settings.__annotations__ if name != "sampling"]
     return {name: settings.__annotations__[name](getattr(config, name)) for name in names}
 
 
-def _read_shapes(config: Any, generation: GenerationSettings) -> ModelShapes:  # noqa: ANN401
+def _read_shapes(config: Any, generation: GenerationSettings) -> ModelShapes:
     semantic, coarse = generation.semantic, generation.coarse
     fine, codec = config.fine_acoustics_config, config.codec_config
     coarse_outputs = config.coarse_acoustics_config.output_vocab_size
@@ -250,7 +250,7 @@ def _read_shapes(config: Any, generation: GenerationSettings) -> ModelShapes:  #
     return shapes
 
 
-def _causal_shape(config: Any, first_logit_id: int, num_logits: int) -> CausalShape:  # noqa: ANN401
+def _causal_shape(config: Any, first_logit_id: int, num_logits: int) -> CausalShape:
     return CausalShape(
         num_layers=config.num_layers,
         num_heads=config.num_heads,
@@ -284,7 +284,7 @@ _IGNORED: dict[Stage, Callable[[str], bool]] = {
 }
 
 
-def _build(stage: Stage, config: Any) -> nn.Module:  # noqa: ANN401
+def _build(stage: Stage, config: Any) -> nn.Module:
     """A sub-model without weights; the codec, which is small, with arbitrary ones."""
     if stage == "codec":
         return EncodecModel(config.codec_config)
@@ -330,7 +330,8 @@ def _fill(
             if ignore(name):
                 continue
             raise CheckpointError(
-                f"tensor {prefix + name} is missing; the checkpoint is incomplete, download it again"
+                f"tensor {prefix + name} is missing; "
+                "the checkpoint is incomplete, download it again"
             )
         if _is_mask(name):
             continue

@@ -1,7 +1,6 @@
 """bark-export: the command."""
 
 import signal
-import sys
 import tempfile
 import time
 import types
@@ -10,8 +9,9 @@ from typing import Any
 
 import click
 
+from bark_onnx.graphs.command import run_command
 from bark_onnx.graphs.contract import ATTENTIONS, Attention
-from bark_onnx.graphs.errors import BarkError, ExportError
+from bark_onnx.graphs.errors import ExportError
 from bark_onnx.graphs.manifest import Manifest
 
 PRECISIONS = ("fp32",)
@@ -53,10 +53,10 @@ def command(
     verify: bool,
     force: bool,
 ) -> None:
-    """Export a Bark checkpoint to a BUNDLE of ONNX graphs that speaks without PyTorch.
+    r"""Export a Bark checkpoint to a BUNDLE of ONNX graphs that speaks without PyTorch.
 
-    SOURCE is a hub id, a local folder in the Hugging Face layout, or "demo" (a tiny model with random
-    weights, which speaks noise).
+    SOURCE is a hub id, a local folder in the Hugging Face layout, or "demo" (a tiny model with
+    random weights, which speaks noise).
 
     \b
     Example:
@@ -91,7 +91,12 @@ def command(
 
 
 def _export(
-    source: str, bundle: Path, options: dict[str, Any], *, force: bool, progress: Any  # noqa: ANN401
+    source: str,
+    bundle: Path,
+    options: dict[str, Any],
+    *,
+    force: bool,
+    progress: Any,
 ) -> Manifest:
     try:
         from bark_onnx.export.bundle import ExportOptions, export_bundle
@@ -124,7 +129,10 @@ def parity_table(manifest: Manifest) -> str:
         ]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     return "\n".join(
-        f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]:>{widths[3]}}"
+        "  ".join(
+            f"{cell:{'<' if column < 2 else '>'}{widths[column]}}"
+            for column, cell in enumerate(row)
+        )
         for row in rows
     )
 
@@ -132,17 +140,7 @@ def parity_table(manifest: Manifest) -> str:
 def main() -> None:
     """Run the command; errors are one line on stderr and exit status 1."""
     signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        command.main(standalone_mode=False)
-    except BarkError as error:
-        click.echo(f"bark-export: {error}", err=True)
-        sys.exit(1)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("bark-export: interrupted; nothing was left behind", err=True)
-        sys.exit(130)
+    run_command(command, "bark-export", interrupted="interrupted; nothing was left behind")
 
 
 def _interrupt(_signal: int, _frame: types.FrameType | None) -> None:

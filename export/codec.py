@@ -73,8 +73,8 @@ class _Convolution(nn.Module):
 def _reflect_past(hidden: Tensor, padding: int) -> Tensor:
     """Reflect padding on the left that is right for inputs shorter than the padding too.
 
-    There, as `EncodecConv1d._pad1d` does, the input counts as continued by zeros. ONNX Runtime's own
-    reflect padding reads outside such inputs (microsoft/onnxruntime#8265).
+    There, as `EncodecConv1d._pad1d` does, the input counts as continued by zeros. ONNX Runtime's
+    own reflect padding reads outside such inputs (microsoft/onnxruntime#8265).
     """
     beginning = nn.functional.pad(hidden[..., : padding + 1], (0, padding))
     return torch.cat([beginning[..., 1 : padding + 1].flip(-1), hidden], dim=-1)
@@ -129,9 +129,7 @@ class _Lstm(nn.Module):
         output = sequence
         for layer in range(self.num_layers):
             frames, batch, _ = output.shape
-            weights = [
-                getattr(self, f"{name}_{layer}") for name in ("input", "recurrent", "bias")
-            ]
+            weights = [getattr(self, f"{name}_{layer}") for name in ("input", "recurrent", "bias")]
             output = ops.symbolic(
                 "LSTM",
                 (output, *weights),
@@ -143,6 +141,6 @@ class _Lstm(nn.Module):
 
 
 def _gates_in_onnx_order(weight: Tensor) -> Tensor:
-    """Torch stacks the gates as input, forget, cell, output; ONNX as input, output, forget, cell."""
+    """Torch stacks the gates input, forget, cell, output; ONNX input, output, forget, cell."""
     entry, forget, cell, output = weight.chunk(4)
     return torch.cat([entry, output, forget, cell])

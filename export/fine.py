@@ -10,8 +10,8 @@ from bark_onnx.graphs.shapes import FineShape
 class FineGraph(nn.Module):
     """Predicts one codebook of some frames from the codebooks up to and including it.
 
-    The codebook is a runtime input. Each head is the next codebook's embedding, stored once; where a
-    checkpoint has other heads, they are stored too.
+    The codebook is a runtime input. Each head is the next codebook's embedding, stored once; where
+    a checkpoint has other heads, they are stored too.
 
     Args:
         model: `BarkFineModel` of transformers.

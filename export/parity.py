@@ -70,7 +70,7 @@ def _case(stage: Stage, fed: str, ours: NDArray[Any], reference: NDArray[Any]) -
     return ParityCase(fed, difference, TOLERANCE[stage] * scale)
 
 
-def _open(graph: Path) -> Any:  # noqa: ANN401 - onnxruntime is an optional import
+def _open(graph: Path) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
@@ -94,7 +94,7 @@ class _GrowingCache:
         size = (batch, self.shape.num_heads, 0, self.shape.head_size)
         self.values = [np.zeros(size, np.float32)] * (2 * self.shape.num_layers)
 
-    def feeds(self, length: int) -> Feeds:  # noqa: ARG002 - the arrays say it
+    def feeds(self, length: int) -> Feeds:
         return dict(zip(self._names(), self.values, strict=True))
 
     def keep(self, present: list[NDArray[Any]]) -> None:
@@ -125,7 +125,7 @@ class _FusedCache(_GrowingCache):
 
 
 def _compare_causal(
-    session: Any,  # noqa: ANN401
+    session: Any,
     checkpoint: Checkpoint,
     stage: Stage,
     model: nn.Module,
@@ -160,9 +160,7 @@ def _compare_causal(
             yield f"batch {batch}, {count} tokens after {position - count}", ours, reference
 
 
-def _embed(
-    model: nn.Module, ids: NDArray[Any], history: NDArray[Any] | None
-) -> torch.Tensor:
+def _embed(model: nn.Module, ids: NDArray[Any], history: NDArray[Any] | None) -> torch.Tensor:
     table = model.input_embeds_layer
     embedded: torch.Tensor = table(torch.from_numpy(ids))
     if history is None:
@@ -175,10 +173,10 @@ def _embed(
 def _forward(
     model: nn.Module,
     embedded: torch.Tensor,
-    past: Any,  # noqa: ANN401 - cache classes differ between versions
+    past: Any,
     position: int,
     count: int,
-) -> Any:  # noqa: ANN401
+) -> Any:
     """Run the module on embeddings: its keyword for them differs between transformers 4 and 5."""
     hook = model.input_embeds_layer.register_forward_hook(lambda *_: embedded)
     try:
@@ -193,7 +191,7 @@ def _forward(
 
 
 def _compare_fine(
-    session: Any,  # noqa: ANN401
+    session: Any,
     checkpoint: Checkpoint,
     model: nn.Module,
     rng: np.random.Generator,
@@ -220,7 +218,7 @@ def _compare_fine(
 
 
 def _compare_codec(
-    session: Any,  # noqa: ANN401
+    session: Any,
     checkpoint: Checkpoint,
     model: nn.Module,
     rng: np.random.Generator,

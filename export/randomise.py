@@ -9,8 +9,8 @@ from torch import nn
 def randomise(model: nn.Module, seed: int, *, logit_spread: float = 4.0) -> None:
     """Draw every parameter and codebook of a `BarkModel` anew.
 
-    A freshly built model has LayerNorm weights of 1 and biases of 0, where a swapped tensor would go
-    unseen. Here no two tensors are alike, activations keep their size from layer to layer, and
+    A freshly built model has LayerNorm weights of 1 and biases of 0, where a swapped tensor would
+    go unseen. Here no two tensors are alike, activations keep their size from layer to layer, and
     logits spread so that the most probable token is clear.
 
     Args:

@@ -1,1 +1,1 @@
-"""What a Bark graph is: its contract, its manifest, its settings. Knows neither torch nor ONNX Runtime."""
+"""What a Bark graph is: its contract, its manifest, its settings. Knows no torch."""

@@ -1,4 +1,4 @@
-"""Strict reading of frozen dataclasses from parsed JSON: no unknown key, no missing key, no wrong type.
+"""Strict reading of frozen dataclasses from parsed JSON: no unknown or missing key, no wrong type.
 
 Knows nothing of Bark. Errors name the place by its path, as in `models.semantic.num_heads`.
 """
@@ -27,7 +27,7 @@ def read_record(kind: type[T], data: object, where: str) -> T:
     return typing.cast(T, _read(kind, data, where))
 
 
-def _read(kind: Any, data: object, where: str) -> Any:  # noqa: ANN401 - types are the subject here
+def _read(kind: Any, data: object, where: str) -> Any:
     origin = typing.get_origin(kind)
     if origin in (typing.Union, types.UnionType):
         return _read_union(typing.get_args(kind), data, where)
@@ -50,7 +50,7 @@ def _read(kind: Any, data: object, where: str) -> Any:  # noqa: ANN401 - types a
     return data
 
 
-def _read_dataclass(kind: Any, data: object, where: str) -> Any:  # noqa: ANN401
+def _read_dataclass(kind: Any, data: object, where: str) -> Any:
     if not isinstance(data, dict):
         raise RecordError(f"{where}: found {_shown(data)}, expected an object")
     hints = typing.get_type_hints(kind)
@@ -67,7 +67,7 @@ def _read_dataclass(kind: Any, data: object, where: str) -> Any:  # noqa: ANN401
     return kind(**{key: _read(hints[key], value, f"{where}.{key}") for key, value in data.items()})
 
 
-def _read_union(kinds: tuple[Any, ...], data: object, where: str) -> Any:  # noqa: ANN401
+def _read_union(kinds: tuple[Any, ...], data: object, where: str) -> Any:
     for kind in kinds:
         try:
             return _read(kind, data, where)
@@ -77,7 +77,7 @@ def _read_union(kinds: tuple[Any, ...], data: object, where: str) -> Any:  # noq
     raise RecordError(f"{where}: found {_shown(data)}, expected {names}")
 
 
-def _name(kind: Any) -> str:  # noqa: ANN401
+def _name(kind: Any) -> str:
     return "null" if kind is type(None) else getattr(kind, "__name__", str(kind))
 
 

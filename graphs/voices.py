@@ -137,7 +137,7 @@ def is_voice_name(name: str) -> bool:
     )
 
 
-def _checked(where: str, key: str, array: Any, rank: int) -> Tokens:  # noqa: ANN401 - user data
+def _checked(where: str, key: str, array: Any, rank: int) -> Tokens:
     array = np.asarray(array)
     if not np.issubdtype(array.dtype, np.integer):
         raise VoiceError(f"{where}: {key} holds {array.dtype}, expected integers")
@@ -152,7 +152,7 @@ def _checked(where: str, key: str, array: Any, rank: int) -> Tokens:  # noqa: AN
             if array.min() < 0
             else f"{where}: {key} holds {array.max()}, which is no token"
         )
-    tokens = array.astype(np.int64)
+    tokens: Tokens = array.astype(np.int64)
     tokens.setflags(write=False)
     return tokens
 

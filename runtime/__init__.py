@@ -1,9 +1,9 @@
 """Bark speaks on ONNX Runtime: load a bundle, say a text. Never imports torch.
 
-    from bark_onnx.runtime import Bark
+from bark_onnx.runtime import Bark
 
-    speech = Bark.load("bark-small-onnx").speak("Hello, my dog is cute", voice="v2/en_speaker_6")
-    speech.save("hello.wav")
+speech = Bark.load("bark-small-onnx").speak("Hello, my dog is cute", voice="v2/en_speaker_6")
+speech.save("hello.wav")
 """
 
 from bark_onnx.graphs.errors import (

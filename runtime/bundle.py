@@ -116,12 +116,10 @@ class Bundle:
         if relative in self.manifest.files:
             self._check([relative])
         loaded = Voice.load(path)
-        return Voice(
-            loaded.semantic_prompt, loaded.coarse_prompt, loaded.fine_prompt, name=voice
-        )
+        return Voice(loaded.semantic_prompt, loaded.coarse_prompt, loaded.fine_prompt, name=voice)
 
     def _belongs(self, path: Path, folder: Path) -> bool:
-        """Whether a file lies in the voices folder, or where the hub's cache links to from there."""
+        """Whether a file lies in the voices folder, or where the hub's cache keeps files."""
         resolved = path.resolve()
         return resolved.is_relative_to(folder) or resolved.is_relative_to(
             self.folder.resolve().parent.parent / "blobs"

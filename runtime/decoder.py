@@ -1,7 +1,8 @@
 """Runs a causal transformer token by token, with a cache slot for each of several rows.
 
-`InPlaceDecoder` for fused graphs: the cache is allocated once, inputs and outputs are bound to memory
-that stays, so a step allocates nothing. `GrowingDecoder` for standard graphs: simple and slower.
+`InPlaceDecoder` for fused graphs: the cache is allocated once, inputs and outputs are bound to
+memory that stays, so a step allocates nothing. `GrowingDecoder` for standard graphs: simple and
+slower.
 """
 
 from typing import Any
@@ -27,7 +28,7 @@ from bark_onnx.runtime.rows import Decoder, Feed
 from bark_onnx.runtime.sampling import Logits
 
 
-def open_decoder(session: Any, contract: GraphContract, shape: CausalShape, slots: int) -> Decoder:  # noqa: ANN401
+def open_decoder(session: Any, contract: GraphContract, shape: CausalShape, slots: int) -> Decoder:
     """The decoder for a graph's form of attention.
 
     Args:
@@ -45,7 +46,7 @@ class InPlaceDecoder:
 
     def __init__(
         self,
-        session: Any,  # noqa: ANN401
+        session: Any,
         contract: GraphContract,
         shape: CausalShape,
         slots: int,
@@ -98,7 +99,8 @@ class InPlaceDecoder:
             _bind_input(binding, name, array, array.shape)
         self._session.run_with_iobinding(binding)
         self.lengths[slot] = end
-        return self._logits[slot]
+        logits: Logits = self._logits[slot]
+        return logits
 
     def step(self, ids: Tokens) -> NDArray[np.float32]:
         """See `Decoder`."""
@@ -121,13 +123,13 @@ class InPlaceDecoder:
             cache[target, :, :length] = cache[source, :, :length]
         self.lengths[target] = length
 
-    def _bind_step(self, rows: int) -> Any:  # noqa: ANN401
+    def _bind_step(self, rows: int) -> Any:
         binding = self._bind_cache(0, rows)
         for name, array in self._inputs.items():
             _bind_input(binding, name, array, (rows, *array.shape[1:]) if array.ndim else ())
         return binding
 
-    def _bind_cache(self, first: int, rows: int) -> Any:  # noqa: ANN401
+    def _bind_cache(self, first: int, rows: int) -> Any:
         """A binding of everything but a run's tokens, for `rows` slots from `first`."""
         binding = self._session.io_binding()
         for (layer, part), cache in self._caches.items():
@@ -143,7 +145,7 @@ class GrowingDecoder:
 
     def __init__(
         self,
-        session: Any,  # noqa: ANN401
+        session: Any,
         contract: GraphContract,
         shape: CausalShape,
         slots: int,
@@ -191,10 +193,13 @@ class GrowingDecoder:
 
 
 def _bind_input(
-    binding: Any, name: str, array: NDArray[Any], shape: tuple[int, ...]  # noqa: ANN401
+    binding: Any,
+    name: str,
+    array: NDArray[Any],
+    shape: tuple[int, ...],
 ) -> None:
     binding.bind_input(name, "cpu", 0, array.dtype.type, shape, array.ctypes.data)
 
 
-def _bind_output(binding: Any, name: str, array: NDArray[Any]) -> None:  # noqa: ANN401
+def _bind_output(binding: Any, name: str, array: NDArray[Any]) -> None:
     binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)

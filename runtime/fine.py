@@ -3,6 +3,7 @@
 Source: `BarkFineModel.generate` of transformers.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -27,7 +28,7 @@ def generate_fine(
     """Fill in the remaining codebooks.
 
     Args:
-        coarse_codes: (frames, coarse codebooks), at least one frame.
+        coarse_codes: (frames, coarse codebooks).
         voice: whose frames come before.
         settings: of the checkpoint.
         sampling: temperature, and whether to sample at all.
@@ -40,13 +41,14 @@ def generate_fine(
     fine = settings.fine
     window, step = fine.max_fine_input_length, fine.max_fine_history_length
     given = coarse_codes.shape[1]
+    if not len(coarse_codes):
+        return np.zeros((0, fine.n_fine_codebooks), np.int64)
     codes, heard = _with_history(coarse_codes, voice, settings)
     spoken = len(codes)  # frames that are no padding
     if spoken < window:
         padding = np.full((window - spoken, codes.shape[1]), settings.codebook_size)
         codes = np.concatenate([codes, padding])
-    windows = 1 + max(0, -(-(len(coarse_codes) - (window - heard)) // step))
-    for index in range(windows):
+    for index in range(_windows(len(coarse_codes), heard, settings)):
         begin = min(index * step, len(codes) - window)
         fill = min(heard + index * step, len(codes) - step)
         view = codes[begin : begin + window]  # written in place
@@ -60,10 +62,25 @@ def generate_fine(
     return codes[heard:spoken]
 
 
+def fine_passes(frames: int, voice: Voice | None, settings: GenerationSettings) -> int:
+    """How often `generate_fine` runs the fine transformer."""
+    fine = settings.fine
+    heard = 0 if voice is None else voice.fine_prompt.shape[1]
+    windows = _windows(frames, min(heard, fine.max_fine_history_length), settings)
+    return windows * (fine.n_fine_codebooks - settings.coarse.n_coarse_codebooks)
+
+
+def _windows(frames: int, heard: int, settings: GenerationSettings) -> int:
+    """Windows that cover `frames` after `heard` frames of a voice."""
+    fine = settings.fine
+    beyond = frames - (fine.max_fine_input_length - heard)
+    return 1 + max(0, math.ceil(beyond / fine.max_fine_history_length)) if frames else 0
+
+
 def _with_history(
     coarse_codes: Tokens, voice: Voice | None, settings: GenerationSettings
 ) -> tuple[Tokens, int]:
-    """All codebooks with the unknown ones marked, after the voice's last frames; how many those are."""
+    """All codebooks, unknown codes marked, after the voice's frames; and how many those are."""
     fine = settings.fine
     codes = np.full((len(coarse_codes), fine.n_fine_codebooks), settings.codebook_size)
     codes[:, : coarse_codes.shape[1]] = coarse_codes
@@ -77,5 +94,6 @@ def _choose(
     logits: NDArray[np.float32], sampling: Sampling, rng: np.random.Generator
 ) -> NDArray[np.int64]:
     if not sampling.do_sample:
-        return logits.argmax(axis=-1)
+        best: NDArray[np.int64] = logits.argmax(axis=-1)
+        return best
     return draw_rows(logits, sampling.temperature, rng)

@@ -28,7 +28,9 @@ class GenerationOptions:
     semantic_top_k: int | None = None  # draw among this many; 0 among all
     semantic_top_p: float | None = None  # draw among the likeliest with this share; 1.0 among all
     semantic_max_new_tokens: int | None = None  # about 50 a second; at most 768 with Suno's models
-    min_eos_p: float | None = None  # end as soon as ending is likelier than this; None: never forced
+    min_eos_p: float | None = (
+        None  # end as soon as ending is likelier than this; None: never forced
+    )
     coarse_do_sample: bool | None = None
     coarse_temperature: float | None = None
     coarse_top_k: int | None = None
@@ -45,7 +47,7 @@ class GenerationOptions:
         """The most probable token everywhere: no randomness at all."""
         return cls(semantic_do_sample=False, coarse_do_sample=False, fine_do_sample=False)
 
-    def replace(self, **overrides: Any) -> "GenerationOptions":  # noqa: ANN401 - any field
+    def replace(self, **overrides: Any) -> "GenerationOptions":
         """A copy with some settings changed.
 
         A name without prefix (temperature, top_k, top_p, do_sample) sets every stage that has it;
@@ -124,11 +126,11 @@ def _sampling_checked(
     return Sampling(do_sample, temperature, top_k, top_p)
 
 
-def _or(value: Any, default: Any) -> Any:  # noqa: ANN401
+def _or(value: Any, default: Any) -> Any:
     return default if value is None else value
 
 
-def _check(name: str, value: Any) -> None:  # noqa: ANN401 - user data
+def _check(name: str, value: Any) -> None:
     if value is None:
         return
     if name.endswith("do_sample"):

@@ -16,18 +16,18 @@ from bark_onnx.graphs.contract import (
     CODES,
     FRAME_INDICES,
     STAGES,
-    CausalStage,
     Stage,
 )
 from bark_onnx.graphs.errors import BundleError, OptionsError, TextError
 from bark_onnx.graphs.voices import Tokens, Voice
 from bark_onnx.runtime.audio import Speech
 from bark_onnx.runtime.bundle import Bundle, VoiceLike
-from bark_onnx.runtime.coarse import generate_coarse
+from bark_onnx.runtime.coarse import coarse_length, generate_coarse
 from bark_onnx.runtime.decoder import open_decoder
-from bark_onnx.runtime.fine import generate_fine
+from bark_onnx.runtime.fine import fine_passes, generate_fine
 from bark_onnx.runtime.options import GenerationOptions, ResolvedOptions
-from bark_onnx.runtime.rows import Decoder, run_rows
+from bark_onnx.runtime.progress import Counter, OnProgress
+from bark_onnx.runtime.rows import Decoder, Row, run_rows
 from bark_onnx.runtime.semantic import generate_semantic, semantic_prompt
 from bark_onnx.runtime.sessions import open_device, open_session
 
@@ -147,7 +147,8 @@ class Bark:
         voice: VoiceLike = None,
         seed: int | None = None,
         options: GenerationOptions | None = None,
-        **overrides: Any,  # noqa: ANN401 - fields of GenerationOptions
+        on_progress: OnProgress | None = None,
+        **overrides: Any,
     ) -> Speech:
         """Say one text.
 
@@ -157,12 +158,20 @@ class Bark:
                 arrays; None lets the model choose.
             seed: the same seed gives the same speech; None draws one.
             options: generation settings; None takes the checkpoint's.
+            on_progress: called with the stage, what is done and what there will be at most.
             **overrides: single settings by the names of `GenerationOptions`.
 
         Raises:
             BarkError: the text is empty, the voice unknown, or a setting out of range.
         """
-        return self.speak_batch([text], voices=[voice], seed=seed, options=options, **overrides)[0]
+        return self.speak_batch(
+            [text],
+            voices=[voice],
+            seed=seed,
+            options=options,
+            on_progress=on_progress,
+            **overrides,
+        )[0]
 
     def speak_batch(
         self,
@@ -171,7 +180,8 @@ class Bark:
         voices: VoiceLike | Sequence[VoiceLike] = None,
         seed: int | Sequence[int] | None = None,
         options: GenerationOptions | None = None,
-        **overrides: Any,  # noqa: ANN401 - fields of GenerationOptions
+        on_progress: OnProgress | None = None,
+        **overrides: Any,
     ) -> list[Speech]:
         """Say several texts together. Each comes out as if said alone.
 
@@ -180,6 +190,7 @@ class Bark:
             voices: one for all, or a sequence with one per text.
             seed: one for all, or a sequence with one per text.
             options: generation settings; None takes the checkpoint's.
+            on_progress: called with the stage, what is done and what there will be at most.
             **overrides: single settings by the names of `GenerationOptions`.
 
         Raises:
@@ -193,7 +204,7 @@ class Bark:
         )
         requests = self._requests(texts, voices, seed)
         with self._lock:
-            return self._speak(requests, resolved)
+            return self._speak(requests, resolved, on_progress)
 
     def _requests(
         self,
@@ -203,11 +214,11 @@ class Bark:
     ) -> list[_Request]:
         if isinstance(texts, str):
             raise TextError("texts is a single text; expected a sequence of texts, or use speak")
-        seeds = seed if isinstance(seed, Sequence) else [seed] * len(texts)
-        voice_list = voices if _is_list(voices) else [voices] * len(texts)
-        for what, items in (("voices", voice_list), ("seeds", seeds)):
-            if len(items) != len(texts):
-                raise OptionsError(f"{len(items)} {what} for {len(texts)} texts; expected as many")
+        seeds = [*seed] if isinstance(seed, Sequence) else [seed] * len(texts)
+        voice_list = _one_each(voices, len(texts))
+        for what, found in (("voices", len(voice_list)), ("seeds", len(seeds))):
+            if found != len(texts):
+                raise OptionsError(f"{found} {what} for {len(texts)} texts; expected as many")
         requests = []
         for text, voice, given in zip(texts, voice_list, seeds, strict=True):
             if not isinstance(text, str):
@@ -224,41 +235,39 @@ class Bark:
             )
         return requests
 
-    def _speak(self, requests: list[_Request], options: ResolvedOptions) -> list[Speech]:
+    def _speak(
+        self,
+        requests: list[_Request],
+        options: ResolvedOptions,
+        on_progress: OnProgress | None,
+    ) -> list[Speech]:
         manifest = self._bundle.manifest
         settings, shapes = manifest.generation, manifest.shapes
         # 1. Text to semantic tokens, all rows together.
+        prompts = [
+            semantic_prompt(request.text_ids, request.voice, settings.semantic, shapes.semantic)
+            for request in requests
+        ]
         semantic = self._decode(
-            "semantic",
+            Counter("semantic", len(requests) * options.semantic_max_new_tokens, on_progress),
             [
-                generate_semantic(
-                    semantic_prompt(
-                        request.text_ids, request.voice, settings.semantic, shapes.semantic
-                    ),
-                    settings.semantic,
-                    options,
-                    request.rng,
-                )
-                for request in requests
+                generate_semantic(prompt, settings.semantic, options, request.rng)
+                for request, prompt in zip(requests, prompts, strict=True)
             ],
         )
         # 2. Semantic tokens to the first codebooks, all rows together.
+        total = sum(coarse_length(len(tokens), settings) for tokens in semantic)
         coarse = self._decode(
-            "coarse",
+            Counter("coarse", total, on_progress),
             [
                 generate_coarse(tokens, request.voice, settings, options.coarse, request.rng)
                 for request, tokens in zip(requests, semantic, strict=True)
             ],
         )
         # 3. The first codebooks to all of them, row by row.
-        with self._stage("fine") as session:
-            fine = [
-                self._fine(session, codes, request, options)
-                for request, codes in zip(requests, coarse, strict=True)
-            ]
+        fine = self._fine(coarse, requests, options, on_progress)
         # 4. Codes to audio, row by row: the codec is no faster on several.
-        with self._stage("codec") as session:
-            samples = [self._codec(session, codes) for codes in fine]
+        samples = self._codec(fine, on_progress)
         return [
             Speech(
                 samples=audio,
@@ -275,37 +284,50 @@ class Bark:
             )
         ]
 
-    def _decode(self, stage: CausalStage, rows: list[Any]) -> list[Tokens]:
-        with self._stage(stage) as decoder:
-            results = dict(run_rows(decoder, rows))
+    def _decode(self, counter: Counter, rows: list[Row[Tokens]]) -> list[Tokens]:
+        with self._stage(counter.stage) as decoder:
+            results = dict(run_rows(decoder, [counter.counted(row) for row in rows]))
         return [results[index] for index in range(len(rows))]
 
     def _fine(
         self,
-        session: Any,  # noqa: ANN401
-        coarse_codes: Tokens,
-        request: _Request,
+        coarse: list[Tokens],
+        requests: list[_Request],
         options: ResolvedOptions,
-    ) -> Tokens:
+        on_progress: OnProgress | None,
+    ) -> list[Tokens]:
         settings = self._bundle.manifest.generation
-        if not len(coarse_codes):
-            return np.zeros((0, settings.fine.n_fine_codebooks), np.int64)
-
-        def predict(codes: Tokens, codebook: int, frames: Tokens) -> NDArray[np.float32]:
-            feeds = {CODES: codes, CODEBOOK_INDEX: np.array(codebook), FRAME_INDICES: frames}
-            logits: NDArray[np.float32] = session.run(None, feeds)[0]
-            return logits
-
-        return generate_fine(
-            coarse_codes, request.voice, settings, options.fine, request.rng, predict
+        passes = sum(
+            fine_passes(len(codes), request.voice, settings)
+            for request, codes in zip(requests, coarse, strict=True)
         )
+        counter = Counter("fine", passes, on_progress)
+        with self._stage("fine") as session:
 
-    @staticmethod
-    def _codec(session: Any, codes: Tokens) -> NDArray[np.float32]:  # noqa: ANN401
-        if not len(codes):
-            return np.zeros(0, np.float32)
-        audio: NDArray[np.float32] = session.run(None, {CODES: codes.T[None]})[0]
-        return audio[0]
+            def predict(codes: Tokens, codebook: int, frames: Tokens) -> NDArray[np.float32]:
+                feeds = {CODES: codes, CODEBOOK_INDEX: np.array(codebook), FRAME_INDICES: frames}
+                logits: NDArray[np.float32] = session.run(None, feeds)[0]
+                counter.add()
+                return logits
+
+            return [
+                generate_fine(codes, request.voice, settings, options.fine, request.rng, predict)
+                for request, codes in zip(requests, coarse, strict=True)
+            ]
+
+    def _codec(
+        self, fine: list[Tokens], on_progress: OnProgress | None
+    ) -> list[NDArray[np.float32]]:
+        counter = Counter("codec", sum(len(codes) for codes in fine), on_progress)
+        samples = []
+        with self._stage("codec") as session:
+            for codes in fine:
+                if len(codes):
+                    samples.append(session.run(None, {CODES: codes.T[None]})[0][0])
+                else:
+                    samples.append(np.zeros(0, np.float32))
+                counter.add(len(codes))
+        return samples
 
     @contextmanager
     def _stage(self, stage: Stage) -> Iterator[Any]:
@@ -315,7 +337,7 @@ class Bark:
         else:
             yield self._stages[stage]
 
-    def _open(self, stage: Stage) -> Decoder | Any:  # noqa: ANN401
+    def _open(self, stage: Stage) -> Decoder | Any:
         contract = self._bundle.contract(stage)
         session = open_session(self._bundle.graph(self._precision, stage), contract, self._device)
         if stage == "semantic" or stage == "coarse":
@@ -342,5 +364,7 @@ def _generator(seed: int) -> np.random.Generator:
     return np.random.default_rng(int(seed))
 
 
-def _is_list(voices: object) -> bool:
-    return isinstance(voices, Sequence) and not isinstance(voices, str)
+def _one_each(voices: VoiceLike | Sequence[VoiceLike], count: int) -> list[VoiceLike]:
+    if isinstance(voices, Sequence) and not isinstance(voices, str):
+        return [*voices]
+    return [voices] * count

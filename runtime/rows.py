@@ -1,8 +1,8 @@
 """Runs rows of different lengths through one decoder together.
 
-A row is a generator: it yields what to feed, receives the logits that follow, and returns its tokens.
-Loops of single stages are written as if alone; here they share every decode step. Knows nothing of
-Bark.
+A row is a generator: it yields what to feed, receives the logits that follow, and returns its
+tokens. Loops of single stages are written as if alone; here they share every decode step. Knows
+nothing of Bark.
 """
 
 from collections import deque

@@ -59,7 +59,8 @@ def draw_rows(
     """One index per row of `logits` (rows, n), drawn at a temperature."""
     bounds = _softmax(logits / np.float32(temperature)).cumsum(axis=-1, dtype=np.float64)
     draws = rng.random((len(logits), 1)) * bounds[:, -1:]
-    return (bounds <= draws).sum(axis=-1)
+    indices: NDArray[np.int64] = (bounds <= draws).sum(axis=-1)
+    return indices
 
 
 def probability(logits: Logits, index: int) -> float:

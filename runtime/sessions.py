@@ -40,7 +40,7 @@ def open_device(provider: str, threads: int | None) -> Device:
     return Device("cpu", threads)
 
 
-def open_session(path: Path, contract: GraphContract, device: Device) -> Any:  # noqa: ANN401
+def open_session(path: Path, contract: GraphContract, device: Device) -> Any:
     """An `onnxruntime.InferenceSession` on a graph that fulfils `contract`.
 
     Raises:
@@ -63,7 +63,7 @@ def open_session(path: Path, contract: GraphContract, device: Device) -> Any:  #
     return session
 
 
-def _import_onnxruntime() -> Any:  # noqa: ANN401
+def _import_onnxruntime() -> Any:
     # Its Linux wheels report usage unless told not to before the import; a user's own value stands.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
@@ -76,7 +76,7 @@ def _import_onnxruntime() -> Any:  # noqa: ANN401
     return onnxruntime
 
 
-def _check(session: Any, path: Path, contract: GraphContract) -> None:  # noqa: ANN401
+def _check(session: Any, path: Path, contract: GraphContract) -> None:
     metadata = session.get_modelmeta().custom_metadata_map
     if METADATA_KEY not in metadata:
         raise ContractError(f"{path}: carries no contract; export the bundle again")

@@ -1,6 +1,6 @@
 """Attention without cache or mask to the contrib operator that has a flash kernel.
 
-    y = Attention(q, k, v) -> y = MultiHeadAttention(q, k, v)
+y = Attention(q, k, v) -> y = MultiHeadAttention(q, k, v)
 """
 
 import onnx_ir as ir

@@ -1,0 +1,5 @@
+"""`python -m bark_onnx.runtime` is `bark-onnx`."""
+
+from bark_onnx.runtime.cli import main
+
+main()
