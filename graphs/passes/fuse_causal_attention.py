@@ -42,7 +42,7 @@ class FuseCausalAttentionPass(InPlacePass):
         if not nodes:
             return PassResult(model, modified=False)
         inputs = {value.name: value for value in model.graph.inputs}
-        lengths = (ir.Input(SEQLENS_K), ir.Input(TOTAL_SEQUENCE_LENGTH))
+        lengths = (ir.Value(name=SEQLENS_K), ir.Value(name=TOTAL_SEQUENCE_LENGTH))
         inputs |= {value.name: value for value in lengths}
         for node in nodes:
             self._fuse(node, lengths)

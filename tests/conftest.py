@@ -1,0 +1,92 @@
+"""Checkpoints with every parameter random, bundles exported from them, and transformers beside."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+from bark_onnx.export.bundle import ExportOptions, export_bundle
+from bark_onnx.export.checkpoint import open_checkpoint
+from bark_onnx.export.demo import RandomBark, write_checkpoint
+from bark_onnx.runtime import Bark
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+needs_shared_data = pytest.mark.skipif(
+    not SHARED.is_dir(), reason=f"{SHARED} is missing: no real vocabulary and voices"
+)
+
+
+def export(checkpoint: Path, target: Path, **options: object) -> Path:
+    """Export a checkpoint folder to a bundle folder, without verification unless asked for."""
+    options = {"verify": False, **options}
+    export_bundle(
+        open_checkpoint(str(checkpoint)),
+        target,
+        ExportOptions(**options),
+        force=False,
+        progress=lambda step: None,
+    )
+    return target
+
+
+@pytest.fixture(scope="session")
+def demo_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo: two layers, its own small tokenizer, one voice."""
+    folder = tmp_path_factory.mktemp("checkpoints") / "demo"
+    write_checkpoint(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo_bundle(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo with fused attention, verified. Tests must not change it: copy it first."""
+    return export(demo_checkpoint, tmp_path_factory.mktemp("bundles") / "demo", verify=True)
+
+
+@pytest.fixture(scope="session")
+def standard_bundle(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo with standard attention, verified."""
+    target = tmp_path_factory.mktemp("bundles") / "standard"
+    return export(demo_checkpoint, target, attention="standard", verify=True)
+
+
+@pytest.fixture(scope="session")
+def real_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Suno's vocabulary sizes and tokenizer, other shapes than the demo, biases in every layer."""
+    if not SHARED.is_dir():
+        pytest.skip(f"{SHARED} is missing: no real vocabulary and voices")
+    folder = tmp_path_factory.mktemp("checkpoints") / "real"
+    # 119,547 pieces, then the pad token 129,595 and the infer token 129,599.
+    sizes = RandomBark(
+        num_layers=3,
+        num_heads=3,
+        hidden_size=96,
+        bias=True,
+        text_vocabulary=119_547,
+        codec={"num_filters": 8, "hidden_size": 32},
+        max_new_tokens=768,
+        seed=7,
+    )
+    write_checkpoint(folder, sizes)
+    (folder / "vocab.txt").write_bytes((SHARED / "tokenizer" / "vocab.txt").read_bytes())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_bundle(real_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint with Suno's vocabulary sizes, with fused attention, verified."""
+    return export(real_checkpoint, tmp_path_factory.mktemp("bundles") / "real", verify=True)
+
+
+@pytest.fixture(scope="session")
+def demo(demo_bundle: Path) -> Bark:
+    return Bark.load(demo_bundle)
+
+
+@pytest.fixture(scope="session")
+def real(real_bundle: Path) -> Bark:
+    return Bark.load(real_bundle)
