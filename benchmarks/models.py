@@ -1,0 +1,71 @@
+"""Checkpoints of Suno's full sizes with random weights, and bundles of them, made once and kept.
+
+Random weights cost the same time and memory as trained ones. They lie in build/benchmarks/.
+"""
+
+import shutil
+from pathlib import Path
+
+import click
+
+from bark_onnx.export.bundle import ExportOptions, export_bundle
+from bark_onnx.export.checkpoint import open_checkpoint
+from bark_onnx.export.demo import RandomBark, write_checkpoint
+from bark_onnx.graphs.errors import BundleError
+from bark_onnx.graphs.manifest import Manifest
+
+FOLDER = Path(__file__).parents[1] / "build" / "benchmarks"
+_TEXT_VOCABULARY = 119_547  # bert-base-multilingual-cased
+SIZES = {
+    "tiny": RandomBark(),
+    "bark-small": RandomBark(
+        num_layers=12,
+        num_heads=12,
+        hidden_size=768,
+        text_vocabulary=_TEXT_VOCABULARY,
+        codec={},
+        max_new_tokens=768,
+    ),
+    "bark": RandomBark(
+        num_layers=24,
+        num_heads=16,
+        hidden_size=1024,
+        text_vocabulary=_TEXT_VOCABULARY,
+        codec={},
+        max_new_tokens=768,
+    ),
+}
+
+size_option = click.option(
+    "--size", type=click.Choice(list(SIZES)), default="bark-small", show_default=True
+)
+
+
+def checkpoint_folder(size: str) -> Path:
+    """A checkpoint of a size, written on first use."""
+    folder = FOLDER / f"{size}-checkpoint"
+    if not (folder / "speaker_embeddings_path.json").is_file():
+        click.echo(f"writing a {size} checkpoint with random weights", err=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        write_checkpoint(folder, SIZES[size])
+    return folder
+
+
+def bundle_folder(size: str, precisions: tuple[str, ...] = ("fp32",)) -> Path:
+    """A bundle of a size with at least these precisions, exported on first use."""
+    folder = FOLDER / f"{size}-onnx"
+    try:
+        present = Manifest.read(folder).precisions
+    except BundleError:
+        present = ()
+    if not set(precisions) <= set(present):
+        click.echo(f"exporting {size} to {folder.name}", err=True)
+        wanted = tuple(dict.fromkeys([*present, *precisions]))
+        export_bundle(
+            open_checkpoint(str(checkpoint_folder(size))),
+            folder,
+            ExportOptions(precisions=wanted, verify=False),
+            force=True,
+            progress=lambda step: click.echo(step, err=True),
+        )
+    return folder
