@@ -20,7 +20,7 @@ from models import bundle_folder, size_option
 
 from bark_onnx.graphs.contract import CausalStage
 from bark_onnx.runtime.bundle import Bundle
-from bark_onnx.runtime.decoder import open_decoder
+from bark_onnx.runtime.decoder import CausalSessions, open_decoder
 from bark_onnx.runtime.rows import Feed
 from bark_onnx.runtime.sampling import Sampling, draw
 from bark_onnx.runtime.sessions import open_device, open_session
@@ -100,7 +100,7 @@ def _measure(
     contract = bundle.contract(stage)
     path = bundle.graph(precision, stage)
     session = open_session(path, contract, open_device("cpu", threads))
-    decoder = open_decoder(session, contract, shape, 1)
+    decoder = open_decoder(CausalSessions(session, session), contract, shape, 1)
     rng = np.random.default_rng(0)
     decoder.feed(0, Feed(rng.integers(0, shape.input_vocabulary, length - steps // 2), 0))
     step_times, sampling_times = [], []

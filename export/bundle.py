@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bark_onnx.export.checkpoint import Checkpoint
 from bark_onnx.export.parity import compare_stage
+from bark_onnx.export.quantize import compare_precision, quantize_stage
 from bark_onnx.export.tokenizer import read_tokenizer
 from bark_onnx.export.trace import CODEC_OPSET, OPSET, save_graph, trace_stage
 from bark_onnx.export.voices import convert_voices
@@ -24,8 +25,12 @@ from bark_onnx.graphs.manifest import (
     FileRecord,
     Manifest,
     ParityCase,
+    PrecisionError,
     record_file,
 )
+from bark_onnx.graphs.precisions import PRECISIONS
+
+_FP32 = "fp32"
 
 Progress = Callable[[str], None]
 
@@ -60,6 +65,7 @@ def export_bundle(
         names = convert_voices(checkpoint, options.voices, folder / VOICES_FOLDER)
         progress(f"tokenizer and {len(names)} voices")
         parity = _export_graphs(checkpoint, folder, options, progress)
+        errors = _export_precisions(checkpoint, folder, options, progress)
         progress("checksums")
         manifest = Manifest(
             source=checkpoint.source,
@@ -72,6 +78,7 @@ def export_bundle(
             generation=checkpoint.generation,
             files=_record_files(folder),
             parity=parity,
+            precision_errors=errors,
         )
         (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
     return manifest
@@ -81,9 +88,9 @@ def _export_graphs(
     checkpoint: Checkpoint, folder: Path, options: ExportOptions, progress: Progress
 ) -> dict[str, tuple[ParityCase, ...]]:
     parity: dict[str, tuple[ParityCase, ...]] = {}
-    (folder / "fp32").mkdir()
+    (folder / _FP32).mkdir()
     for stage in STAGES:
-        path = folder / "fp32" / f"{stage}.onnx"
+        path = folder / _FP32 / f"{stage}.onnx"
         with checkpoint.sub_model(stage) as model:
             progress(f"{stage}: tracing")
             graph = trace_stage(checkpoint, stage, model, options.attention)
@@ -93,8 +100,34 @@ def _export_graphs(
             if options.verify:
                 progress(f"{stage}: comparing with torch")
                 cases = compare_stage(checkpoint, stage, model, path, options.attention)
-                parity[f"fp32/{stage}"] = cases
+                parity[f"{_FP32}/{stage}"] = cases
     return parity
+
+
+def _export_precisions(
+    checkpoint: Checkpoint, folder: Path, options: ExportOptions, progress: Progress
+) -> dict[str, PrecisionError]:
+    """Make the lower precisions from the float32 graphs, which go if nobody asked for them."""
+    errors: dict[str, PrecisionError] = {}
+    for precision in options.precisions:
+        if precision == _FP32:
+            continue
+        (folder / precision).mkdir()
+        for stage in STAGES:
+            source, target = (folder / name / f"{stage}.onnx" for name in (_FP32, precision))
+            recipe = PRECISIONS[precision].get(stage)
+            if recipe is None:
+                shutil.copyfile(source, target)
+                shutil.copyfile(f"{source}.data", f"{target}.data")
+                continue
+            progress(f"{stage}: {precision}")
+            quantize_stage(source, target, recipe)
+            if options.verify:
+                error = compare_precision(checkpoint, stage, source, target)
+                errors[f"{precision}/{stage}"] = error
+    if _FP32 not in options.precisions:
+        shutil.rmtree(folder / _FP32)
+    return errors
 
 
 def _record_files(folder: Path) -> dict[str, FileRecord]:

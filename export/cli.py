@@ -13,8 +13,7 @@ from bark_onnx.graphs.command import run_command
 from bark_onnx.graphs.contract import ATTENTIONS, Attention
 from bark_onnx.graphs.errors import ExportError
 from bark_onnx.graphs.manifest import Manifest
-
-PRECISIONS = ("fp32",)
+from bark_onnx.graphs.precisions import PRECISIONS
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -67,6 +66,8 @@ def command(
     for name in precisions:
         if name not in PRECISIONS:
             raise ExportError(f"precision {name!r} is unknown; expected {', '.join(PRECISIONS)}")
+    if attention == "standard" and precisions != ("fp32",):
+        raise ExportError("lower precisions need --attention fused; standard graphs stay in fp32")
 
     def progress(step: str) -> None:
         click.echo(f"[{time.monotonic() - started:6.1f} s] {step}", err=True)
@@ -86,6 +87,8 @@ def command(
     )
     if verify:
         click.echo(parity_table(manifest))
+    for graph, error in manifest.precision_errors.items():
+        click.echo(f"{graph}: {error}")
     size = sum(file.size for file in manifest.files.values())
     click.echo(f"{bundle}: {size / 1e6:.1f} MB in {time.monotonic() - started:.1f} s")
 

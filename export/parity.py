@@ -42,7 +42,7 @@ def compare_stage(
     Raises:
         ExportError: onnxruntime is missing, or a difference exceeds the tolerance.
     """
-    session = _open(graph)
+    session = open_graph(graph)
     rng = np.random.default_rng(0)
     if stage == "codec":
         comparisons = _compare_codec(session, checkpoint, model, rng)
@@ -50,7 +50,7 @@ def compare_stage(
         comparisons = _compare_fine(session, checkpoint, model, rng)
     else:
         shape = checkpoint.shapes.semantic if stage == "semantic" else checkpoint.shapes.coarse
-        cache = (_FusedCache if attention == "fused" else _GrowingCache)(shape)
+        cache = (FusedCache if attention == "fused" else GrowingCache)(shape)
         comparisons = _compare_causal(session, checkpoint, stage, model, cache, rng)
     with torch.no_grad():
         cases = tuple(_case(stage, *comparison) for comparison in comparisons)
@@ -70,7 +70,12 @@ def _case(stage: Stage, fed: str, ours: NDArray[Any], reference: NDArray[Any]) -
     return ParityCase(fed, difference, TOLERANCE[stage] * scale)
 
 
-def _open(graph: Path) -> Any:
+def open_graph(graph: Path) -> Any:
+    """An ONNX Runtime session on the CPU.
+
+    Raises:
+        ExportError: onnxruntime is missing.
+    """
     try:
         import onnxruntime
     except ImportError as error:
@@ -83,7 +88,7 @@ def _open(graph: Path) -> Any:
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
-class _GrowingCache:
+class GrowingCache:
     """Feeds of the standard form: the outputs of one run are the inputs of the next."""
 
     def __init__(self, shape: CausalShape) -> None:
@@ -91,13 +96,16 @@ class _GrowingCache:
         self.values: list[NDArray[Any]] = []
 
     def start(self, batch: int) -> None:
+        """Forget everything."""
         size = (batch, self.shape.num_heads, 0, self.shape.head_size)
         self.values = [np.zeros(size, np.float32)] * (2 * self.shape.num_layers)
 
     def feeds(self, length: int) -> Feeds:
+        """Inputs of a run after which the cache holds `length` tokens."""
         return dict(zip(self._names(), self.values, strict=True))
 
     def keep(self, present: list[NDArray[Any]]) -> None:
+        """Take the cache that a run returned."""
         self.values = present
 
     def _names(self) -> list[str]:
@@ -108,14 +116,16 @@ class _GrowingCache:
         ]
 
 
-class _FusedCache(_GrowingCache):
+class FusedCache(GrowingCache):
     """Feeds of the fused form: buffers of the full context, and how much of them is valid."""
 
     def start(self, batch: int) -> None:
+        """Forget everything."""
         size = (batch, self.shape.num_heads, self.shape.context_length, self.shape.head_size)
         self.values = [np.zeros(size, np.float32)] * (2 * self.shape.num_layers)
 
     def feeds(self, length: int) -> Feeds:
+        """Inputs of a run after which the cache holds `length` tokens."""
         batch = self.values[0].shape[0]
         return {
             **super().feeds(length),
@@ -129,7 +139,7 @@ def _compare_causal(
     checkpoint: Checkpoint,
     stage: Stage,
     model: nn.Module,
-    cache: _GrowingCache,
+    cache: GrowingCache,
     rng: np.random.Generator,
 ) -> Iterator[Comparison]:
     """A prompt, two single tokens, then several tokens at once after what came before."""

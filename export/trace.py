@@ -25,6 +25,8 @@ from bark_onnx.graphs.shapes import CausalShape
 OPSET = 23  # the first with Attention
 CODEC_OPSET = 21  # CUDA has Elu up to here
 
+_EXTERNAL_BYTES = 1024  # smaller constants stay in the graph, where shape inference reads them
+
 _FREE = torch.export.Dim.DYNAMIC
 
 
@@ -75,9 +77,31 @@ def trace_stage(
     return graph
 
 
-def save_graph(graph: ir.Model, path: Path) -> None:
-    """Write a graph with its weights beside it in NAME.onnx.data."""
-    ir.save(graph, path, external_data=f"{path.name}.data")
+def save_graph(graph: ir.Model, path: Path, *, shared: Path | None = None) -> None:
+    """Write a graph with its weights beside it in NAME.onnx.data.
+
+    Args:
+        graph: what to write.
+        path: of the .onnx file.
+        shared: a graph in the same folder; weights that it has, too, are read from its data.
+    """
+    stored = {} if shared is None else ir.load(shared).graph.initializers
+    own = []
+    for name, value in graph.graph.initializers.items():
+        tensor = value.const_value
+        if tensor is None or tensor.nbytes < _EXTERNAL_BYTES:
+            continue
+        other = stored[name].const_value if name in stored else None
+        if other is not None and other.tobytes() == tensor.tobytes():
+            value.const_value = other
+        else:
+            own.append(value)
+    external = ir.external_data.convert_tensors_to_external(
+        [value.const_value for value in own], path.parent, f"{path.name}.data"
+    )
+    for value, tensor in zip(own, external, strict=True):
+        value.const_value = tensor
+    ir.save(graph, path)
 
 
 def _prepare(checkpoint: Checkpoint, stage: Stage, model: nn.Module) -> _Trace:

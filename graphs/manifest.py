@@ -41,6 +41,26 @@ class ParityCase:
 
 
 @dataclass(frozen=True)
+class PrecisionError:
+    """How far the logits of a lower precision are from those of float32, on random tokens."""
+
+    relative_logit_error: float  # norm of the difference over norm of the logits
+    equal_argmax_share: float  # of positions where the most probable token is the same
+    kl_divergence: float  # nats, of the distributions that are sampled from, at the temperature
+
+    def __str__(self) -> str:
+        return (
+            f"logits {self.relative_logit_error:.2%} from fp32, same most probable token in "
+            f"{self.equal_argmax_share:.1%}, KL divergence {self.kl_divergence:.4f}"
+        )
+
+
+def prompt_graph(graph: Path) -> Path:
+    """Where the graph lies that serves prompts, if another than `graph` does."""
+    return graph.with_suffix(".prompt.onnx")
+
+
+@dataclass(frozen=True)
 class Manifest:
     """Contents of bark.json."""
 
@@ -54,6 +74,7 @@ class Manifest:
     generation: GenerationSettings
     files: dict[str, FileRecord]  # by path relative to the bundle, with forward slashes
     parity: dict[str, tuple[ParityCase, ...]] = field(default_factory=dict)  # by "precision/stage"
+    precision_errors: dict[str, PrecisionError] = field(default_factory=dict)  # likewise
     format_version: int = FORMAT_VERSION
     contract_version: int = CONTRACT_VERSION
 
@@ -91,9 +112,11 @@ class Manifest:
         return f"{precision}/{stage}.onnx"
 
     def graph_files(self, precision: str, stage: Stage) -> list[str]:
-        """All files of a graph: itself and, where it has one, its external data."""
+        """All files of a stage: its graph, where there is one its prompt's graph, their weights."""
         graph = self.graph_path(precision, stage)
-        return [name for name in (graph, f"{graph}.data") if name in self.files]
+        prompt = prompt_graph(Path(graph)).as_posix()
+        names = (graph, f"{graph}.data", prompt, f"{prompt}.data")
+        return [name for name in names if name in self.files]
 
 
 def _check_versions(path: Path, data: object) -> None:

@@ -15,6 +15,7 @@ from bark_onnx.graphs.manifest import (
     Manifest,
     check_contents,
     check_sizes,
+    prompt_graph,
 )
 from bark_onnx.graphs.voices import Voice, is_voice_name
 from bark_onnx.runtime.tokenizer import TextTokenizer
@@ -58,6 +59,11 @@ class Bundle:
         name = self.manifest.graph_path(precision, stage)
         self._check([name, *self.manifest.graph_files(precision, stage)])
         return self.folder / name
+
+    def prompt_graph(self, precision: str, stage: Stage) -> Path | None:
+        """Path of the graph that serves a causal stage's prompts, if it has one of its own."""
+        path = prompt_graph(self.folder / self.manifest.graph_path(precision, stage))
+        return path if path.relative_to(self.folder).as_posix() in self.manifest.files else None
 
     def tokenizer(self) -> TextTokenizer:
         """The bundle's tokenizer.

@@ -156,6 +156,8 @@ def info(bundle: str) -> None:
     for graph, cases in manifest.parity.items():
         largest = max(case.largest_difference for case in cases)
         click.echo(f"parity      {graph}: {largest:.1e} from PyTorch over {len(cases)} inputs")
+    for graph, error in manifest.precision_errors.items():
+        click.echo(f"error       {graph}: {error}")
     for stage in STAGES:
         contract = opened.contract(stage)
         click.echo(f"\n{stage}.onnx (contract {contract.version})")

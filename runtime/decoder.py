@@ -5,6 +5,7 @@ memory that stays, so a step allocates nothing. `GrowingDecoder` for standard gr
 slower.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,17 +29,27 @@ from bark_onnx.runtime.rows import Decoder, Feed
 from bark_onnx.runtime.sampling import Logits
 
 
-def open_decoder(session: Any, contract: GraphContract, shape: CausalShape, slots: int) -> Decoder:
+def open_decoder(
+    sessions: "CausalSessions", contract: GraphContract, shape: CausalShape, slots: int
+) -> Decoder:
     """The decoder for a graph's form of attention.
 
     Args:
-        session: onnxruntime session of the graph.
-        contract: of the graph.
+        sessions: onnxruntime sessions of the graphs.
+        contract: of the graphs.
         shape: of the transformer.
         slots: rows at most.
     """
     kind = InPlaceDecoder if contract.attention == "fused" else GrowingDecoder
-    return kind(session, contract, shape, slots)
+    return kind(sessions, contract, shape, slots)
+
+
+@dataclass(frozen=True)
+class CausalSessions:
+    """The sessions of one causal stage; the same one twice where one graph does for both."""
+
+    prompt: Any  # runs several tokens of one row
+    step: Any  # runs one token of each of several rows
 
 
 class InPlaceDecoder:
@@ -46,14 +57,14 @@ class InPlaceDecoder:
 
     def __init__(
         self,
-        session: Any,
+        sessions: CausalSessions,
         contract: GraphContract,
         shape: CausalShape,
         slots: int,
     ) -> None:
         self.slots = slots
         self.lengths = np.zeros(slots, np.int64)
-        self._session = session
+        self._sessions = sessions
         self._no_history = shape.input_vocabulary
         size = (slots, shape.num_heads, shape.context_length, shape.head_size)
         # Memory of a slot is only taken up once it is written to.
@@ -91,13 +102,13 @@ class InPlaceDecoder:
                 np.full((1, count), self._no_history) if history is None else history[None]
             )
         if slot not in self._feed_bindings:
-            self._feed_bindings[slot] = self._bind_cache(slot, 1)
+            self._feed_bindings[slot] = self._bind_cache(self._sessions.prompt, slot, 1)
         binding = self._feed_bindings[slot]
         # Bound by address: the arrays must live until the run is over.
         inputs = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
         for name, array in inputs.items():
             _bind_input(binding, name, array, array.shape)
-        self._session.run_with_iobinding(binding)
+        self._sessions.prompt.run_with_iobinding(binding)
         self.lengths[slot] = end
         logits: Logits = self._logits[slot]
         return logits
@@ -113,7 +124,7 @@ class InPlaceDecoder:
         self._inputs[SEQLENS_K][:rows] = lengths
         lengths += 1
         self._inputs[TOTAL_SEQUENCE_LENGTH][...] = lengths.max()
-        self._session.run_with_iobinding(self._step_bindings[rows])
+        self._sessions.step.run_with_iobinding(self._step_bindings[rows])
         return self._logits[:rows]
 
     def move(self, source: int, target: int) -> None:
@@ -124,14 +135,14 @@ class InPlaceDecoder:
         self.lengths[target] = length
 
     def _bind_step(self, rows: int) -> Any:
-        binding = self._bind_cache(0, rows)
+        binding = self._bind_cache(self._sessions.step, 0, rows)
         for name, array in self._inputs.items():
             _bind_input(binding, name, array, (rows, *array.shape[1:]) if array.ndim else ())
         return binding
 
-    def _bind_cache(self, first: int, rows: int) -> Any:
+    def _bind_cache(self, session: Any, first: int, rows: int) -> Any:
         """A binding of everything but a run's tokens, for `rows` slots from `first`."""
-        binding = self._session.io_binding()
+        binding = session.io_binding()
         for (layer, part), cache in self._caches.items():
             view = cache[first : first + rows]
             _bind_input(binding, past_name(layer, part), view, view.shape)
@@ -145,14 +156,14 @@ class GrowingDecoder:
 
     def __init__(
         self,
-        session: Any,
+        sessions: CausalSessions,
         contract: GraphContract,
         shape: CausalShape,
         slots: int,
     ) -> None:
         self.slots = slots
         self.lengths = np.zeros(slots, np.int64)
-        self._session = session
+        self._sessions = sessions
         self._no_history = shape.input_vocabulary
         self._has_history = any(tensor.name == HISTORY_IDS for tensor in contract.inputs)
         names = [(layer, part) for layer in range(shape.num_layers) for part in CACHE_PARTS]
@@ -173,7 +184,8 @@ class GrowingDecoder:
                 np.full((1, count), self._no_history) if history is None else history[None]
             )
         past = [cache[:, :, : feed.start] for cache in self._caches[slot]]
-        logits, *present = self._session.run(
+        session = self._sessions.prompt if count > 1 else self._sessions.step
+        logits, *present = session.run(
             None, {**inputs, **dict(zip(self._past_names, past, strict=True))}
         )
         self._caches[slot] = present

@@ -19,11 +19,12 @@ from bark_onnx.graphs.contract import (
     Stage,
 )
 from bark_onnx.graphs.errors import BundleError, OptionsError, TextError
+from bark_onnx.graphs.precisions import CPU_FASTEST_FIRST
 from bark_onnx.graphs.voices import Tokens, Voice
 from bark_onnx.runtime.audio import Speech
 from bark_onnx.runtime.bundle import Bundle, VoiceLike
 from bark_onnx.runtime.coarse import coarse_length, generate_coarse
-from bark_onnx.runtime.decoder import open_decoder
+from bark_onnx.runtime.decoder import CausalSessions, open_decoder
 from bark_onnx.runtime.fine import fine_passes, generate_fine
 from bark_onnx.runtime.options import GenerationOptions, ResolvedOptions
 from bark_onnx.runtime.progress import Counter, OnProgress
@@ -340,16 +341,20 @@ class Bark:
     def _open(self, stage: Stage) -> Decoder | Any:
         contract = self._bundle.contract(stage)
         session = open_session(self._bundle.graph(self._precision, stage), contract, self._device)
-        if stage == "semantic" or stage == "coarse":
-            shape = getattr(self._bundle.manifest.shapes, stage)
-            return open_decoder(session, contract, shape, self._max_rows)
-        return session
+        if stage == "fine" or stage == "codec":
+            return session
+        prompt = self._bundle.prompt_graph(self._precision, stage)
+        sessions = CausalSessions(
+            session if prompt is None else open_session(prompt, contract, self._device), session
+        )
+        shape = getattr(self._bundle.manifest.shapes, stage)
+        return open_decoder(sessions, contract, shape, self._max_rows)
 
 
 def _pick_precision(bundle: Bundle, precision: str | None) -> str:
     present = bundle.manifest.precisions
     if precision is None:
-        return present[0]
+        return next((name for name in CPU_FASTEST_FIRST if name in present), present[0])
     if precision not in present:
         raise BundleError(
             f"{bundle.folder} has no {precision} graphs, only {', '.join(present)}; "

@@ -1,0 +1,69 @@
+"""What the quantising passes share: finding constant matrices and putting others in their place."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from bark_onnx.graphs.contract import LOGITS
+
+
+@dataclass(frozen=True)
+class Product:
+    """A MatMul whose right side is constant."""
+
+    node: ir.Node
+    name: str  # of the weight
+    weight: NDArray[np.float32]  # (rows, columns)
+
+
+def constant_products(model: ir.Model, *, head: bool) -> list[Product]:
+    """MatMuls with a constant matrix on their right: the one that makes the logits, or the others.
+
+    Args:
+        model: whose graph to search.
+        head: which of the two.
+    """
+    heads = _producers_of_logits(model)
+    products = []
+    for node in model.graph:
+        if node.op_type != "MatMul" or node.inputs[1] is None or (node in heads) != head:
+            continue
+        weight = node.inputs[1].const_value
+        if weight is None or len(weight.shape) != 2:
+            continue
+        array = np.asarray(weight.numpy(), np.float32)
+        products.append(Product(node, str(node.inputs[1].name), array))
+    return products
+
+
+def _producers_of_logits(model: ir.Model) -> set[ir.Node]:
+    """The logits' producer and, where that only drops an axis, the one before it."""
+    found: set[ir.Node] = set()
+    for value in model.graph.outputs:
+        node = value.producer() if value.name == LOGITS else None
+        while node is not None and node not in found:
+            found.add(node)
+            source = node.inputs[0]
+            node = source.producer() if node.op_type == "Squeeze" and source is not None else None
+    return found
+
+
+def add_weight(model: ir.Model, name: str, array: NDArray[np.generic]) -> ir.Value:
+    """A new constant of the graph."""
+    tensor = ir.tensor(np.ascontiguousarray(array), name=name)
+    value = ir.Value(
+        name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor
+    )
+    model.graph.register_initializer(value)
+    return value
+
+
+def replace_node(model: ir.Model, old: ir.Node, new: ir.Node) -> None:
+    """Put `new` with its one output in the place of `old`."""
+    ir.convenience.replace_nodes_and_values(
+        model.graph, old, [old], [new], list(old.outputs[:1]), list(new.outputs)
+    )
+    if new.domain:
+        model.graph.opset_imports.setdefault(new.domain, 1)

@@ -1,0 +1,60 @@
+"""Which kernel each stage uses at each precision: the one table that says so.
+
+The choice is by measurement (benchmarks/LOG.md): a step of one token is bound by reading weights,
+so it wants few bits; a prompt or a fine window is bound by arithmetic, so it wants the integer
+product with one activation scale, which for a prompt, that runs alone, harms no other row.
+"""
+
+from dataclasses import dataclass
+
+from bark_onnx.graphs.contract import Stage
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """MatMulNBits: a scale per block of rows."""
+
+    bits: int
+    block_size: int
+
+    def __str__(self) -> str:
+        return f"{self.bits} bits in blocks of {self.block_size}"
+
+
+@dataclass(frozen=True)
+class Dynamic:
+    """DynamicQuantizeMatMul: 8 bits, a scale per column, one activation scale per run."""
+
+    def __str__(self) -> str:
+        return "8 bits, dynamic"
+
+
+Kernel = Blocks | Dynamic
+
+
+@dataclass(frozen=True)
+class StagePrecision:
+    """How the products of one stage are computed."""
+
+    kernel: Kernel  # steps of a causal stage, windows of the fine one
+    prompt_kernel: Kernel | None = None  # prompts, where another graph serves them
+
+
+HEAD_KERNEL = Blocks(bits=8, block_size=32)  # logits decide the token: the finest blocks
+
+# A stage that is missing stays in float32, as the codec always does.
+PRECISIONS: dict[str, dict[Stage, StagePrecision]] = {
+    "fp32": {},
+    "int8": {
+        "semantic": StagePrecision(Blocks(8, 64), Dynamic()),
+        "coarse": StagePrecision(Blocks(8, 64), Dynamic()),
+        "fine": StagePrecision(Dynamic()),
+    },
+    "int4": {
+        "semantic": StagePrecision(Blocks(4, 32), Dynamic()),
+        "coarse": StagePrecision(Blocks(4, 32), Dynamic()),
+        "fine": StagePrecision(Dynamic()),
+    },
+}
+
+CPU_FASTEST_FIRST = ("int4", "int8", "fp32")
