@@ -54,7 +54,7 @@ def add_weight(model: ir.Model, name: str, array: NDArray[np.generic]) -> ir.Val
     """A new constant of the graph."""
     tensor = ir.tensor(np.ascontiguousarray(array), name=name)
     value = ir.Value(
-        name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor
+        name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
     )
     model.graph.register_initializer(value)
     return value
