@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""What the figures were measured on, and with how much memory."""
 
 import os
 import platform
@@ -20,6 +20,17 @@ def describe_machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: found for name in _PACKAGES if (found := _version(name))},
     }
+
+
+def peak_megabytes() -> float:
+    """Most memory that this process has held at once, mapped files that it touched included.
+
+    From /proc: getrusage would count what the parent held before it started this process.
+    """
+    status = Path("/proc/self/status").read_text()
+    match = re.search(r"VmHWM:\s*(\d+) kB", status)
+    assert match is not None
+    return int(match.group(1)) / 1024
 
 
 def _processor() -> str:

@@ -5,35 +5,24 @@ Random weights cost the same time and memory as trained ones. They lie in build/
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import click
 
-from bark_onnx.export.bundle import ExportOptions, export_bundle
-from bark_onnx.export.checkpoint import open_checkpoint
-from bark_onnx.export.demo import RandomBark, write_checkpoint
 from bark_onnx.graphs.errors import BundleError
 from bark_onnx.graphs.manifest import Manifest
 
 FOLDER = Path(__file__).parents[1] / "build" / "benchmarks"
 _TEXT_VOCABULARY = 119_547  # bert-base-multilingual-cased
-SIZES = {
-    "tiny": RandomBark(),
-    "bark-small": RandomBark(
-        num_layers=12,
-        num_heads=12,
-        hidden_size=768,
-        text_vocabulary=_TEXT_VOCABULARY,
-        codec={},
-        max_new_tokens=768,
-    ),
-    "bark": RandomBark(
-        num_layers=24,
-        num_heads=16,
-        hidden_size=1024,
-        text_vocabulary=_TEXT_VOCABULARY,
-        codec={},
-        max_new_tokens=768,
-    ),
+_FULL: dict[str, Any] = {
+    "text_vocabulary": _TEXT_VOCABULARY,
+    "codec": {},
+    "max_new_tokens": 768,
+}
+SIZES: dict[str, dict[str, Any]] = {
+    "tiny": {},
+    "bark-small": {"num_layers": 12, "num_heads": 12, "hidden_size": 768, **_FULL},
+    "bark": {"num_layers": 24, "num_heads": 16, "hidden_size": 1024, **_FULL},
 }
 
 size_option = click.option(
@@ -47,7 +36,10 @@ def checkpoint_folder(size: str) -> Path:
     if not (folder / "speaker_embeddings_path.json").is_file():
         click.echo(f"writing a {size} checkpoint with random weights", err=True)
         shutil.rmtree(folder, ignore_errors=True)
-        write_checkpoint(folder, SIZES[size])
+        # Imported here: engines without torch are measured without it.
+        from bark_onnx.export.demo import RandomBark, write_checkpoint
+
+        write_checkpoint(folder, RandomBark(**SIZES[size]))
     return folder
 
 
@@ -60,6 +52,9 @@ def bundle_folder(size: str, precisions: tuple[str, ...] = ("fp32",)) -> Path:
         present = ()
     if not set(precisions) <= set(present):
         click.echo(f"exporting {size} to {folder.name}", err=True)
+        from bark_onnx.export.bundle import ExportOptions, export_bundle
+        from bark_onnx.export.checkpoint import open_checkpoint
+
         wanted = tuple(dict.fromkeys([*present, *precisions]))
         export_bundle(
             open_checkpoint(str(checkpoint_folder(size))),
