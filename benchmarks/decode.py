@@ -19,10 +19,11 @@ from machine import describe_machine
 from models import bundle_folder, size_option
 
 from bark_onnx.graphs.contract import CausalStage
+from bark_onnx.graphs.settings import Sampling
 from bark_onnx.runtime.bundle import Bundle
 from bark_onnx.runtime.decoder import CausalSessions, open_decoder
 from bark_onnx.runtime.rows import Feed
-from bark_onnx.runtime.sampling import Sampling, draw
+from bark_onnx.runtime.sampling import draw
 from bark_onnx.runtime.sessions import open_device, open_session
 
 _SAMPLING = Sampling(do_sample=True, temperature=0.7, top_k=50, top_p=1.0)  # Suno's settings

@@ -3,7 +3,6 @@
 Knows folders and hub ids; knows nothing of ONNX.
 """
 
-import json
 import math
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +27,7 @@ from transformers.models.bark.modeling_bark import (
     BarkSemanticModel,
 )
 
+from bark_onnx.export.files import read_json
 from bark_onnx.graphs.contract import Stage
 from bark_onnx.graphs.errors import CheckpointError
 from bark_onnx.graphs.hub import download, is_repository_id
@@ -35,7 +35,7 @@ from bark_onnx.graphs.settings import (
     CoarseSettings,
     FineSettings,
     GenerationSettings,
-    SamplingDefaults,
+    Sampling,
     SemanticSettings,
 )
 from bark_onnx.graphs.shapes import CausalShape, CodecShape, FineShape, ModelShapes
@@ -120,34 +120,16 @@ def _locate(source: str) -> Path:
     if folder.is_dir():
         return folder
     if is_repository_id(source):
-        remedy = (
-            f"connect, or download it elsewhere (hf download {source} --local-dir FOLDER) "
-            "and give that folder"
-        )
-        return download(source, _HUB_FILES, CheckpointError, remedy)
+        return download(source, _HUB_FILES, CheckpointError)
     raise CheckpointError(
         f"{source}: no such folder; expected a hub id (suno/bark-small), "
         "a local Hugging Face folder, or demo"
     )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise CheckpointError(
-            f"{path.parent}: no {path.name}; expected a Bark checkpoint in the Hugging Face layout"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: not readable as JSON ({error})") from error
-    if not isinstance(data, dict):
-        raise CheckpointError(f"{path}: found a {type(data).__name__}, expected a JSON object")
-    return data
-
-
 def _read_config(folder: Path) -> BarkConfig:
     path = folder / CONFIG_NAME
-    data = _read_json(path)
+    data = read_json(path)
     if data.get("model_type") != "bark":
         raise CheckpointError(
             f"{path}: model_type is {data.get('model_type')!r}, expected 'bark'; "
@@ -173,7 +155,7 @@ def _read_config(folder: Path) -> BarkConfig:
 
 
 def _read_generation(folder: Path) -> GenerationSettings:
-    data = _read_json(folder / "generation_config.json")
+    data = read_json(folder / "generation_config.json")
     semantic = BarkSemanticGenerationConfig(**data.get("semantic_config", {}))
     coarse = BarkCoarseGenerationConfig(**data.get("coarse_acoustics_config", {}))
     fine = BarkFineGenerationConfig(**data.get("fine_acoustics_config", {}))
@@ -194,8 +176,8 @@ def _read_generation(folder: Path) -> GenerationSettings:
     )
 
 
-def _sampling(config: Any) -> SamplingDefaults:
-    return SamplingDefaults(
+def _sampling(config: Any) -> Sampling:
+    return Sampling(
         do_sample=bool(config.do_sample),
         temperature=1.0 if config.temperature is None else float(config.temperature),
         top_k=_TOP_K_OF_TRANSFORMERS if config.top_k is None else int(config.top_k),
@@ -362,7 +344,7 @@ def _open_weights(folder: Path) -> Iterator[Mapping[str, Tensor]]:
     for name in _WEIGHT_FILES:
         index = folder / f"{name}.index.json"
         if index.is_file():
-            files = sorted(set(_read_json(index)["weight_map"].values()))
+            files = sorted(set(read_json(index)["weight_map"].values()))
         elif (folder / name).is_file():
             files = [name]
         else:

@@ -1,6 +1,5 @@
 """A checkpoint's tokenizer as one tokenizer.json: Bark's text is BERT WordPiece without extras."""
 
-import json
 from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer
@@ -9,6 +8,7 @@ from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
+from bark_onnx.export.files import read_json
 from bark_onnx.graphs.errors import CheckpointError
 
 _SPECIAL_TOKENS = {
@@ -45,7 +45,8 @@ def read_tokenizer(folder: Path) -> Tokenizer:
 
 def _build(folder: Path) -> Tokenizer:
     vocabulary = _read_vocabulary(folder / "vocab.txt")
-    config = _read_config(folder / "tokenizer_config.json")
+    path = folder / "tokenizer_config.json"
+    config = read_json(path) if path.is_file() else {}
     special = {key: _content(config.get(key, value)) for key, value in _SPECIAL_TOKENS.items()}
     tokenizer = Tokenizer(
         WordPiece(vocabulary, unk_token=special["unk_token"], max_input_chars_per_word=100)
@@ -83,15 +84,3 @@ def _read_vocabulary(path: Path) -> dict[str, int]:
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path}: not readable as a vocabulary ({error})") from error
-
-
-def _read_config(path: Path) -> dict[str, object]:
-    if not path.is_file():
-        return {}
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: not readable as JSON ({error})") from error
-    if not isinstance(data, dict):
-        raise CheckpointError(f"{path}: found a {type(data).__name__}, expected a JSON object")
-    return data

@@ -1,6 +1,5 @@
 """A checkpoint's speaker embeddings (three .npy files a voice) to the voices of a bundle."""
 
-import json
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -9,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from bark_onnx.export.checkpoint import VOICE_INDEX_NAME, Checkpoint
-from bark_onnx.graphs.errors import CheckpointError, VoiceError
+from bark_onnx.export.files import read_json
+from bark_onnx.graphs.errors import VoiceError
 from bark_onnx.graphs.voices import Voice, is_voice_name
 
 ALL = "all"
@@ -45,13 +45,7 @@ def _read_index(folder: Path) -> dict[str, dict[str, str]]:
     path = folder / VOICE_INDEX_NAME
     if not path.is_file():
         return {}
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: not readable as JSON ({error})") from error
-    if not isinstance(data, dict):
-        raise CheckpointError(f"{path}: found a {type(data).__name__}, expected a JSON object")
-    return {name: files for name, files in data.items() if isinstance(files, dict)}
+    return {name: files for name, files in read_json(path).items() if isinstance(files, dict)}
 
 
 def _selected(index: dict[str, Any], selection: str) -> list[str]:

@@ -13,21 +13,23 @@ def is_repository_id(source: str) -> bool:
     return _REPOSITORY.fullmatch(source) is not None and not Path(source).exists()
 
 
-def download(
-    repository: str, patterns: list[str], error_class: type[BarkError], remedy: str
-) -> Path:
+def download(repository: str, patterns: list[str], error_class: type[BarkError]) -> Path:
     """Folder with the files of a hub repository whose paths match `patterns`.
 
     Args:
         repository: owner/name.
         patterns: shell patterns of the wanted files.
         error_class: what to raise.
-        remedy: how to go on without the hub.
 
     Raises:
         BarkError: of `error_class`; the repository cannot be reached and is not in the cache.
     """
     from huggingface_hub import snapshot_download
+
+    remedy = (
+        f"connect, or download it elsewhere (hf download {repository} --local-dir FOLDER) "
+        "and give that folder"
+    )
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:

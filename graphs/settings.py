@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class SamplingDefaults:
-    """How a causal stage draws a token where the caller does not say."""
+class Sampling:
+    """How a stage draws a token."""
 
     do_sample: bool  # False: the most probable token
     temperature: float  # divides the logits
@@ -23,7 +23,7 @@ class SamplingDefaults:
 class SemanticSettings:
     """Text to semantic tokens."""
 
-    sampling: SamplingDefaults
+    sampling: Sampling
     max_new_tokens: int  # tokens drawn at most; the prompt does not count
     text_encoding_offset: int  # added to the tokenizer's ids
     text_pad_token: int  # fills the text up to max_input_semantic_length
@@ -43,7 +43,7 @@ class SemanticSettings:
 class CoarseSettings:
     """Semantic tokens to the first EnCodec codebooks."""
 
-    sampling: SamplingDefaults
+    sampling: Sampling
     coarse_semantic_pad_token: int  # fills the semantic part of a window's prompt
     coarse_infer_token: int  # stands between the semantic part and the coarse history
     coarse_rate_hz: float  # frames per second of audio

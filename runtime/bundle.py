@@ -154,11 +154,7 @@ def _locate(source: str) -> Path:
     if folder.exists():
         return folder
     if is_repository_id(source):
-        remedy = (
-            f"connect, or download it elsewhere (hf download {source} --local-dir FOLDER) "
-            "and give that folder"
-        )
-        return download(source, ["*"], BundleError, remedy)
+        return download(source, ["*"], BundleError)
     raise BundleError(
         f"{source}: no such folder; make a bundle with: bark-export suno/bark-small {source}"
     )

@@ -7,10 +7,10 @@ import math
 
 import numpy as np
 
-from bark_onnx.graphs.settings import GenerationSettings
+from bark_onnx.graphs.settings import GenerationSettings, Sampling
 from bark_onnx.graphs.voices import Tokens, Voice
 from bark_onnx.runtime.rows import Feed, Row
-from bark_onnx.runtime.sampling import Sampling, draw
+from bark_onnx.runtime.sampling import draw
 
 
 def coarse_length(semantic_tokens: int, settings: GenerationSettings) -> int:

@@ -65,7 +65,7 @@ class InPlaceDecoder:
         self.slots = slots
         self.lengths = np.zeros(slots, np.int64)
         self._sessions = sessions
-        self._no_history = shape.input_vocabulary
+        self._no_history = _no_history(contract, shape)
         size = (slots, shape.num_heads, shape.context_length, shape.head_size)
         # Memory of a slot is only taken up once it is written to.
         self._caches = {
@@ -80,27 +80,19 @@ class InPlaceDecoder:
             SEQLENS_K: np.zeros(slots, np.int32),
             TOTAL_SEQUENCE_LENGTH: np.zeros((), np.int32),
         }
-        self._has_history = any(tensor.name == HISTORY_IDS for tensor in contract.inputs)
-        if self._has_history:
+        if self._no_history is not None:
             self._inputs[HISTORY_IDS] = np.full((slots, 1), self._no_history)
         self._step_bindings: dict[int, Any] = {}  # by number of rows
         self._feed_bindings: dict[int, Any] = {}  # by slot
 
     def feed(self, slot: int, feed: Feed) -> Logits:
         """See `Decoder`."""
-        count = len(feed.ids)
-        end = feed.start + count
-        inputs: dict[str, NDArray[Any]] = {
-            INPUT_IDS: feed.ids[None],
-            POSITION_IDS: np.arange(feed.start, end)[None],
+        end = feed.start + len(feed.ids)
+        inputs = {
+            **_token_inputs(feed, self._no_history),
             SEQLENS_K: np.array([end - 1], np.int32),
             TOTAL_SEQUENCE_LENGTH: np.array(end, np.int32),
         }
-        if self._has_history:
-            history = feed.history_ids
-            inputs[HISTORY_IDS] = (
-                np.full((1, count), self._no_history) if history is None else history[None]
-            )
         if slot not in self._feed_bindings:
             self._feed_bindings[slot] = self._bind_cache(self._sessions.prompt, slot, 1)
         binding = self._feed_bindings[slot]
@@ -164,8 +156,7 @@ class GrowingDecoder:
         self.slots = slots
         self.lengths = np.zeros(slots, np.int64)
         self._sessions = sessions
-        self._no_history = shape.input_vocabulary
-        self._has_history = any(tensor.name == HISTORY_IDS for tensor in contract.inputs)
+        self._no_history = _no_history(contract, shape)
         names = [(layer, part) for layer in range(shape.num_layers) for part in CACHE_PARTS]
         self._past_names = [past_name(*name) for name in names]
         empty = np.zeros((1, shape.num_heads, 0, shape.head_size), np.float32)
@@ -173,23 +164,13 @@ class GrowingDecoder:
 
     def feed(self, slot: int, feed: Feed) -> Logits:
         """See `Decoder`."""
-        count = len(feed.ids)
-        inputs = {
-            INPUT_IDS: feed.ids[None],
-            POSITION_IDS: np.arange(feed.start, feed.start + count)[None],
-        }
-        if self._has_history:
-            history = feed.history_ids
-            inputs[HISTORY_IDS] = (
-                np.full((1, count), self._no_history) if history is None else history[None]
-            )
         past = [cache[:, :, : feed.start] for cache in self._caches[slot]]
-        session = self._sessions.prompt if count > 1 else self._sessions.step
-        logits, *present = session.run(
+        inputs = _token_inputs(feed, self._no_history)
+        logits, *present = self._sessions.prompt.run(
             None, {**inputs, **dict(zip(self._past_names, past, strict=True))}
         )
         self._caches[slot] = present
-        self.lengths[slot] = feed.start + count
+        self.lengths[slot] = feed.start + len(feed.ids)
         row: Logits = logits[0]
         return row
 
@@ -202,6 +183,25 @@ class GrowingDecoder:
         """See `Decoder`."""
         self._caches[target] = self._caches[source]
         self.lengths[target] = self.lengths[source]
+
+
+def _no_history(contract: GraphContract, shape: CausalShape) -> int | None:
+    """The id that adds nothing; None where the graph takes no history."""
+    has_history = any(tensor.name == HISTORY_IDS for tensor in contract.inputs)
+    return shape.input_vocabulary if has_history else None
+
+
+def _token_inputs(feed: Feed, no_history: int | None) -> dict[str, NDArray[Any]]:
+    """What a graph of either form takes of a row's tokens, (1, n) each."""
+    count = len(feed.ids)
+    inputs: dict[str, NDArray[Any]] = {
+        INPUT_IDS: feed.ids[None],
+        POSITION_IDS: np.arange(feed.start, feed.start + count)[None],
+    }
+    if no_history is not None:
+        history = feed.history_ids
+        inputs[HISTORY_IDS] = np.full((1, count), no_history) if history is None else history[None]
+    return inputs
 
 
 def _bind_input(

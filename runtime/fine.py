@@ -9,9 +9,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from bark_onnx.graphs.settings import GenerationSettings
+from bark_onnx.graphs.settings import GenerationSettings, Sampling
 from bark_onnx.graphs.voices import Tokens, Voice
-from bark_onnx.runtime.sampling import Sampling, draw_rows
+from bark_onnx.runtime.sampling import draw_rows
 
 # Codes (1, frames, codebooks), codebook to predict, frames to read -> logits (1, read, codes)
 PredictCodebook = Callable[[Tokens, int, Tokens], NDArray[np.float32]]

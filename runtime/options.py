@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bark_onnx.graphs.errors import OptionsError
-from bark_onnx.graphs.settings import GenerationSettings, SamplingDefaults
+from bark_onnx.graphs.settings import GenerationSettings, Sampling
 from bark_onnx.graphs.shapes import CausalShape
-from bark_onnx.runtime.sampling import Sampling
 
 _PREFIXES = ("semantic_", "coarse_", "fine_")
 
@@ -96,7 +95,7 @@ class GenerationOptions:
             ),
         )
 
-    def _sampling(self, stage: str, defaults: SamplingDefaults) -> Sampling:
+    def _sampling(self, stage: str, defaults: Sampling) -> Sampling:
         values = {
             field.name: _or(getattr(self, f"{stage}_{field.name}"), getattr(defaults, field.name))
             for field in dataclasses.fields(defaults)

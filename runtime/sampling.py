@@ -1,22 +1,13 @@
 """Draws tokens from logits, in the order and with the rules of transformers' logits processors."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bark_onnx.graphs.settings import Sampling
+
 Logits = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How to draw one token."""
-
-    do_sample: bool  # False: the most probable token
-    temperature: float  # divides the logits
-    top_k: int  # keep this many tokens and ties of the last; 0 keeps all
-    top_p: float  # keep the smallest set with at least this probability; 1.0 keeps all
 
 
 def draw(logits: Logits, sampling: Sampling, rng: np.random.Generator) -> int:
