@@ -182,8 +182,8 @@ def _replace(target: Path, folder: Path) -> None:
         target.rename(former)
     try:
         folder.rename(target)
-    except OSError:
-        if former.exists():
+    except BaseException:
+        if former.exists() and not target.exists():
             former.rename(target)
         raise
     shutil.rmtree(former, ignore_errors=True)

@@ -4,16 +4,14 @@ Knows folders and hub ids; knows nothing of ONNX.
 """
 
 import math
-from collections import ChainMap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any, cast
+from typing import Any
+from unittest.mock import patch
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from transformers import BarkConfig, EncodecModel
 from transformers.models.bark.generation_configuration_bark import (
@@ -24,10 +22,12 @@ from transformers.models.bark.generation_configuration_bark import (
 from transformers.models.bark.modeling_bark import (
     BarkCoarseModel,
     BarkFineModel,
+    BarkPreTrainedModel,
     BarkSemanticModel,
 )
 
 from bark_onnx.export.files import read_json
+from bark_onnx.export.weights import fill, is_mask, open_weights
 from bark_onnx.graphs.contract import Stage
 from bark_onnx.graphs.errors import CheckpointError
 from bark_onnx.graphs.hub import download, is_repository_id
@@ -50,7 +50,6 @@ _PREFIXES: dict[Stage, str] = {
     "fine": "fine_acoustics.",
     "codec": "codec_model.",
 }
-_WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 _HUB_FILES = [
     "*.json",
     "vocab.txt",
@@ -80,8 +79,8 @@ class Checkpoint:
         """
         module = _build(stage, self.config)
         prefix = _PREFIXES[stage]
-        with _open_weights(self.folder) as weights:
-            _fill(module, weights, prefix, ignore=_IGNORED[stage])
+        with open_weights(self.folder) as weights:
+            fill(module, weights, prefix, ignore=_IGNORED[stage])
         if stage == "fine":
             _tie_heads(module)
         yield module.eval().requires_grad_(False)
@@ -135,7 +134,8 @@ def _read_config(folder: Path) -> BarkConfig:
             f"{path}: model_type is {data.get('model_type')!r}, expected 'bark'; "
             "give a Bark checkpoint such as suno/bark-small"
         )
-    config = BarkConfig.from_dict(data)
+    with _malformed_is_an_error(path):
+        config = BarkConfig.from_dict(data)
     codec = config.codec_config
     expected = {
         "model_type": "encodec",
@@ -155,25 +155,45 @@ def _read_config(folder: Path) -> BarkConfig:
 
 
 def _read_generation(folder: Path) -> GenerationSettings:
-    data = read_json(folder / "generation_config.json")
-    semantic = BarkSemanticGenerationConfig(**data.get("semantic_config", {}))
-    coarse = BarkCoarseGenerationConfig(**data.get("coarse_acoustics_config", {}))
-    fine = BarkFineGenerationConfig(**data.get("fine_acoustics_config", {}))
-    return GenerationSettings(
-        semantic=SemanticSettings(
-            sampling=_sampling(semantic),
-            **_copied(SemanticSettings, semantic),
-        ),
-        coarse=CoarseSettings(sampling=_sampling(coarse), **_copied(CoarseSettings, coarse)),
-        fine=FineSettings(
-            temperature=1.0 if fine.temperature is None else float(fine.temperature),
-            max_fine_history_length=fine.max_fine_history_length,
-            max_fine_input_length=fine.max_fine_input_length,
-            n_fine_codebooks=fine.n_fine_codebooks,
-        ),
-        codebook_size=data.get("codebook_size", 1024),
-        sample_rate_hz=data.get("sample_rate", 24_000),
-    )
+    path = folder / "generation_config.json"
+    data = read_json(path)
+    with _malformed_is_an_error(path):
+        semantic = BarkSemanticGenerationConfig(**data.get("semantic_config", {}))
+        coarse = BarkCoarseGenerationConfig(**data.get("coarse_acoustics_config", {}))
+        fine = BarkFineGenerationConfig(**data.get("fine_acoustics_config", {}))
+        return GenerationSettings(
+            semantic=SemanticSettings(
+                sampling=_sampling(semantic), **_copied(SemanticSettings, semantic)
+            ),
+            coarse=CoarseSettings(sampling=_sampling(coarse), **_copied(CoarseSettings, coarse)),
+            fine=FineSettings(
+                temperature=1.0 if fine.temperature is None else float(fine.temperature),
+                max_fine_history_length=int(fine.max_fine_history_length),
+                max_fine_input_length=int(fine.max_fine_input_length),
+                n_fine_codebooks=int(fine.n_fine_codebooks),
+            ),
+            codebook_size=_integer(data, "codebook_size", 1024),
+            sample_rate_hz=_integer(data, "sample_rate", 24_000),
+        )
+
+
+@contextmanager
+def _malformed_is_an_error(path: Path) -> Iterator[None]:
+    """What configuration classes raise for a value of a wrong type, as one line."""
+    from huggingface_hub.errors import StrictDataclassError
+
+    try:
+        yield
+    except (TypeError, ValueError, AttributeError, StrictDataclassError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{path}: a setting is malformed ({reason})") from error
+
+
+def _integer(data: dict[str, Any], key: str, default: int) -> int:
+    value = data.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{key} is {value!r}, expected an integer")
+    return value
 
 
 def _sampling(config: Any) -> Sampling:
@@ -244,13 +264,8 @@ def _causal_shape(config: Any, first_logit_id: int, num_logits: int) -> CausalSh
     )
 
 
-def _is_mask(name: str) -> bool:
-    """Causal masks lie in old checkpoints; they are constants."""
-    return name.endswith(".attn.bias")
-
-
 def _is_tied_head(name: str) -> bool:
-    return name.startswith("lm_heads.") or _is_mask(name)
+    return name.startswith("lm_heads.") or is_mask(name)
 
 
 def _is_encoder(name: str) -> bool:
@@ -259,8 +274,8 @@ def _is_encoder(name: str) -> bool:
 
 
 _IGNORED: dict[Stage, Callable[[str], bool]] = {
-    "semantic": _is_mask,
-    "coarse": _is_mask,
+    "semantic": is_mask,
+    "coarse": is_mask,
     "fine": _is_tied_head,
     "codec": _is_encoder,
 }
@@ -276,7 +291,7 @@ def _build(stage: Stage, config: Any) -> nn.Module:
         "coarse": config.coarse_acoustics_config,
         "fine": config.fine_acoustics_config,
     }
-    with torch.device("meta"):
+    with torch.device("meta"), uninitialised():
         module: nn.Module = classes[stage](configs[stage])
     for layer in module.layers:
         if layer.attn.is_causal:
@@ -286,104 +301,19 @@ def _build(stage: Stage, config: Any) -> nn.Module:
     return module
 
 
+@contextmanager
+def uninitialised() -> Iterator[None]:
+    """Build Bark modules without drawing weights that are replaced at once.
+
+    transformers 4.57 cannot draw them: it expects every LayerNorm to have a bias.
+    """
+    with patch.object(BarkPreTrainedModel, "_init_weights", lambda self, module: None):
+        yield
+
+
 def _tie_heads(module: nn.Module) -> None:
     """Heads that a checkpoint does not store are the embeddings of the next codebook."""
     given = module.config.n_codes_given
     for index, head in enumerate(module.lm_heads):
         if head.weight.is_meta:
             head.weight = module.input_embeds_layers[index + given].weight
-
-
-def _fill(
-    module: nn.Module,
-    weights: Mapping[str, Tensor],
-    prefix: str,
-    ignore: Callable[[str], bool],
-) -> None:
-    """Load the tensors of `weights` whose names begin with `prefix`.
-
-    Names that `ignore` accepts may be missing.
-    """
-    expected = module.state_dict()
-    state: dict[str, Tensor] = {}
-    for name, ours in expected.items():
-        found = _stored_name(weights, prefix + name)
-        if found is None:
-            if ignore(name):
-                continue
-            raise CheckpointError(
-                f"tensor {prefix + name} is missing; "
-                "the checkpoint is incomplete, download it again"
-            )
-        if _is_mask(name):
-            continue
-        tensor = weights[found]
-        if tensor.shape != ours.shape:
-            raise CheckpointError(
-                f"tensor {found} has shape {list(tensor.shape)}, "
-                f"{CONFIG_NAME} says {list(ours.shape)}; the two do not belong together"
-            )
-        state[name] = tensor.to(torch.float32)
-    module.load_state_dict(state, strict=False, assign=True)
-
-
-def _stored_name(weights: Mapping[str, Tensor], name: str) -> str | None:
-    """The name under which a tensor is stored: old checkpoints name weight norm otherwise."""
-    if name in weights:
-        return name
-    for new, old in (("original0", "weight_g"), ("original1", "weight_v")):
-        former = name.replace(f"parametrizations.weight.{new}", old)
-        if former in weights:
-            return former
-    return None
-
-
-@contextmanager
-def _open_weights(folder: Path) -> Iterator[Mapping[str, Tensor]]:
-    """All tensors of a checkpoint by name, mapped from disk."""
-    for name in _WEIGHT_FILES:
-        index = folder / f"{name}.index.json"
-        if index.is_file():
-            files = sorted(set(read_json(index)["weight_map"].values()))
-        elif (folder / name).is_file():
-            files = [name]
-        else:
-            continue
-        yield ChainMap(*(_map_file(folder / file) for file in files))  # type: ignore[arg-type]
-        return
-    raise CheckpointError(f"{folder}: no weights; expected {' or '.join(_WEIGHT_FILES)}")
-
-
-def _map_file(path: Path) -> Mapping[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            return _SafeTensors(path)
-        return cast(
-            "Mapping[str, Tensor]",
-            torch.load(path, map_location="cpu", weights_only=True, mmap=True),
-        )
-    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError, UnpicklingError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise CheckpointError(
-            f"{path}: not readable as weights ({reason}); download it again"
-        ) from error
-
-
-class _SafeTensors(Mapping[str, Tensor]):
-    """A safetensors file whose tensors are read when asked for."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = safe_open(path, framework="pt")
-        self._names = set(self._file.keys())
-
-    def __getitem__(self, name: str) -> Tensor:
-        return cast("Tensor", self._file.get_tensor(name))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._names

@@ -52,7 +52,7 @@ def command(
     verify: bool,
     force: bool,
 ) -> None:
-    r"""Export a Bark checkpoint to a BUNDLE of ONNX graphs that speaks without PyTorch.
+    """Export a Bark checkpoint to a BUNDLE of ONNX graphs that speaks without PyTorch.
 
     SOURCE is a hub id, a local folder in the Hugging Face layout, or "demo" (a tiny model with
     random weights, which speaks noise).

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.torch import save_model
 from transformers import (
     BarkCoarseConfig,
@@ -20,8 +21,9 @@ from transformers import (
     EncodecConfig,
 )
 
-from bark_onnx.export.checkpoint import CONFIG_NAME, VOICE_INDEX_NAME
+from bark_onnx.export.checkpoint import CONFIG_NAME, VOICE_INDEX_NAME, uninitialised
 from bark_onnx.export.randomise import randomise
+from bark_onnx.graphs.errors import ExportError
 
 DEMO = "demo"
 
@@ -113,7 +115,8 @@ class RandomBark:
 
 def random_model(sizes: RandomBark) -> BarkModel:
     """A `BarkModel` in evaluation mode with every parameter random."""
-    model = BarkModel(sizes.config()).eval()
+    with uninitialised():
+        model = BarkModel(sizes.config()).eval()
     randomise(model, sizes.seed)
     return model
 
@@ -127,7 +130,10 @@ def write_checkpoint(folder: Path, sizes: RandomBark | None = None) -> None:
     """
     sizes = sizes or RandomBark()
     folder.mkdir(parents=True, exist_ok=True)
-    save_model(random_model(sizes), str(folder / "model.safetensors"))
+    try:
+        save_model(random_model(sizes), str(folder / "model.safetensors"))
+    except SafetensorError as error:  # it has no class of its own for a full disk
+        raise ExportError(f"{folder}: the demo cannot be written ({error})") from error
     config = {**sizes.config().to_dict(), "architectures": ["BarkModel"]}
     _write_json(folder / CONFIG_NAME, config)
     _write_json(folder / "generation_config.json", sizes.generation_config())

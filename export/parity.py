@@ -16,8 +16,9 @@ from torch import nn
 from bark_onnx.export.checkpoint import Checkpoint
 from bark_onnx.graphs import contract
 from bark_onnx.graphs.contract import Attention, Stage
-from bark_onnx.graphs.errors import ExportError
+from bark_onnx.graphs.errors import ExportError, ProviderError
 from bark_onnx.graphs.manifest import ParityCase
+from bark_onnx.graphs.onnxruntime import import_onnxruntime
 from bark_onnx.graphs.shapes import CausalShape
 
 # Largest difference allowed, relative to the largest value of the reference (1 where that is less).
@@ -77,8 +78,8 @@ def open_graph(graph: Path) -> Any:
         ExportError: onnxruntime is missing.
     """
     try:
-        import onnxruntime
-    except ImportError as error:
+        onnxruntime = import_onnxruntime()
+    except ProviderError as error:
         raise ExportError(
             "--verify needs onnxruntime, which is not installed; "
             "install bark-onnx[cpu] beside [export], or give --no-verify"

@@ -1,6 +1,7 @@
 """A checkpoint's tokenizer as one tokenizer.json: Bark's text is BERT WordPiece without extras."""
 
 from pathlib import Path
+from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
 from tokenizers.decoders import WordPiece as WordPieceDecoder
@@ -45,8 +46,19 @@ def read_tokenizer(folder: Path) -> Tokenizer:
 
 def _build(folder: Path) -> Tokenizer:
     vocabulary = _read_vocabulary(folder / "vocab.txt")
+    if "[UNK]" not in vocabulary:
+        raise CheckpointError(
+            f"{folder / 'vocab.txt'}: [UNK] is missing; expected a BERT vocabulary"
+        )
     path = folder / "tokenizer_config.json"
     config = read_json(path) if path.is_file() else {}
+    try:
+        return _assemble(vocabulary, config)
+    except (TypeError, KeyError) as error:
+        raise CheckpointError(f"{path}: a setting is malformed ({error})") from error
+
+
+def _assemble(vocabulary: dict[str, int], config: dict[str, Any]) -> Tokenizer:
     special = {key: _content(config.get(key, value)) for key, value in _SPECIAL_TOKENS.items()}
     tokenizer = Tokenizer(
         WordPiece(vocabulary, unk_token=special["unk_token"], max_input_chars_per_word=100)
@@ -77,7 +89,7 @@ def _content(token: object) -> str:
 def _read_vocabulary(path: Path) -> dict[str, int]:
     try:
         with path.open(encoding="utf-8", newline="\n") as file:
-            return {line.rstrip("\n"): index for index, line in enumerate(file)}
+            return {line.rstrip("\r\n"): index for index, line in enumerate(file)}
     except FileNotFoundError as error:
         raise CheckpointError(
             f"{path.parent}: no tokenizer; expected tokenizer.json or vocab.txt"

@@ -67,6 +67,8 @@ def _read_arrays(folder: Path, name: str, files: dict[str, str]) -> dict[str, An
         raise VoiceError(f'Voice "{name}": expected a name, with at most one folder before it')
     arrays = {}
     for key, relative in files.items():
+        if not isinstance(relative, str):
+            raise VoiceError(f'Voice "{name}": {key} is {relative!r}, expected the path of a file')
         if Path(relative).is_absolute() or ".." in Path(relative).parts:
             raise VoiceError(f'Voice "{name}": {relative!r} lies outside the checkpoint')
         try:

@@ -23,7 +23,9 @@ def run_command(command: click.Command, name: str, *, interrupted: str = "interr
         _fail(f"{name}: {error}", 1)
     except click.ClickException as error:
         message = " ".join(error.format_message().split()).rstrip(".")
-        _fail(f"{name}: {message}; see {name} --help", error.exit_code)
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else name
+        _fail(f"{name}: {message}; see {path} --help", error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         _fail(f"{name}: {interrupted}", _INTERRUPTED)
 

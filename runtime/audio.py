@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bark_onnx.graphs.errors import AudioError
 from bark_onnx.graphs.voices import Tokens, Voice
 
+_NEVER_EMPTY = {".flac", ".mp3"}  # without samples, libsndfile writes files that nothing opens
 FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
 
 
@@ -53,6 +54,8 @@ class Speech:
         """
         path = Path(path)
         check_audio_path(path)
+        if not len(self.samples) and path.suffix.lower() in _NEVER_EMPTY:
+            raise AudioError(f"{path}: nothing was said, which only .wav and .ogg can hold")
         import soundfile
 
         partial = path.with_name(f".{path.name}.partial")
@@ -86,7 +89,11 @@ def check_audio_path(path: Path) -> None:
         raise AudioError(
             f"{path}: suffix {path.suffix!r} is unknown, expected one of {', '.join(FORMATS)}"
         )
-    if path.is_dir():
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be written ({error.strerror})") from error
+    if is_folder:
         raise AudioError(f"{path} is a folder; expected the name of a file")
     if not path.parent.is_dir():
         raise AudioError(f"{path.parent}: no such folder; make it or choose another")

@@ -78,8 +78,12 @@ class Bundle:
     def voice_names(self) -> list[str]:
         """Names of all voices in the bundle's folder, those that a user added included."""
         folder = self.folder / VOICES_FOLDER
+        root = folder.resolve()
+        paths = (path for path in folder.rglob("*.npz") if path.is_file())
         names = (
-            path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.npz")
+            path.relative_to(folder).with_suffix("").as_posix()
+            for path in paths
+            if self._belongs(path, root)
         )
         return sorted(name for name in names if is_voice_name(name))
 
@@ -111,7 +115,7 @@ class Bundle:
             return Voice.load(voice)
         if not is_voice_name(voice):
             raise VoiceError(
-                f'Voice "{voice}": expected a name such as v2/en_speaker_6, '
+                f"Voice {voice!r}: expected a name such as v2/en_speaker_6, "
                 "or the path of an .npz file"
             )
         relative = f"{VOICES_FOLDER}/{voice}.npz"

@@ -101,7 +101,7 @@ def speak(
     low_memory: bool,
     **settings: Any,
 ) -> None:
-    r"""Say TEXT ("-" reads standard input) and write it to a sound file.
+    """Say TEXT ("-" reads standard input) and write it to a sound file.
 
     \b
     Examples:
@@ -167,8 +167,10 @@ def info(bundle: str) -> None:
 
 
 def _read_text(text: str | None, file: Path | None) -> str:
-    if (text is None) == (file is None):
+    if text is None and file is None:
         raise TextError('Nothing to say; give a text, "-" for standard input, or --input FILE')
+    if text is not None and file is not None:
+        raise TextError("Found both a text and --input; expected one of them")
     try:
         if file is not None:
             return file.read_bytes().decode("utf-8")

@@ -125,6 +125,11 @@ def _sampling_checked(
     return Sampling(do_sample, temperature, top_k, top_p)
 
 
+def is_count(value: object) -> bool:
+    """Whether a value is an integer from 1."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
 def _or(value: Any, default: Any) -> Any:
     return default if value is None else value
 

@@ -26,7 +26,7 @@ from bark_onnx.runtime.bundle import Bundle, VoiceLike
 from bark_onnx.runtime.coarse import coarse_length, generate_coarse
 from bark_onnx.runtime.decoder import CausalSessions, open_decoder
 from bark_onnx.runtime.fine import fine_passes, generate_fine
-from bark_onnx.runtime.options import GenerationOptions, ResolvedOptions
+from bark_onnx.runtime.options import GenerationOptions, ResolvedOptions, is_count
 from bark_onnx.runtime.progress import Counter, OnProgress
 from bark_onnx.runtime.rows import Decoder, Row, run_rows
 from bark_onnx.runtime.semantic import generate_semantic, semantic_prompt
@@ -62,7 +62,7 @@ class Bark:
         low_memory: bool,
         max_rows: int,
     ) -> None:
-        if isinstance(max_rows, bool) or max_rows < 1:
+        if not is_count(max_rows):
             raise OptionsError(f"max_rows is {max_rows!r}, expected an integer from 1")
         self._bundle = bundle
         self._device = open_device(provider, threads)

@@ -1,15 +1,13 @@
-"""Opens ONNX Runtime sessions and checks that a graph is what its contract says.
+"""Opens ONNX Runtime sessions and checks that a graph is what its contract says."""
 
-The only file that imports onnxruntime.
-"""
-
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from bark_onnx.graphs.contract import METADATA_KEY, GraphContract, TensorContract
 from bark_onnx.graphs.errors import BundleError, ContractError, ProviderError
+from bark_onnx.graphs.onnxruntime import import_onnxruntime
+from bark_onnx.runtime.options import is_count
 
 Provider = Literal["auto", "cpu"]
 PROVIDERS: tuple[Provider, ...] = get_args(Provider)
@@ -34,9 +32,9 @@ def open_device(provider: str, threads: int | None) -> Device:
     """
     if provider not in PROVIDERS:
         raise ProviderError(f"provider is {provider!r}, expected one of {', '.join(PROVIDERS)}")
-    if threads is not None and (isinstance(threads, bool) or threads < 1):
+    if threads is not None and (not is_count(threads)):
         raise ProviderError(f"threads is {threads!r}, expected an integer from 1")
-    _import_onnxruntime()
+    import_onnxruntime()
     return Device("cpu", threads)
 
 
@@ -47,7 +45,7 @@ def open_session(path: Path, contract: GraphContract, device: Device) -> Any:
         BundleError: the file is no graph.
         ContractError: it is another graph.
     """
-    onnxruntime = _import_onnxruntime()
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
     if device.threads is not None:
@@ -61,19 +59,6 @@ def open_session(path: Path, contract: GraphContract, device: Device) -> Any:
         ) from error
     _check(session, path, contract)
     return session
-
-
-def _import_onnxruntime() -> Any:
-    # Its Linux wheels report usage unless told not to before the import; a user's own value stands.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ProviderError(
-            "onnxruntime is not installed; install one of: "
-            "pip install 'bark-onnx[cpu]', pip install 'bark-onnx[gpu]'"
-        ) from error
-    return onnxruntime
 
 
 def _check(session: Any, path: Path, contract: GraphContract) -> None:

@@ -39,6 +39,12 @@ class TextTokenizer:
         Raises:
             TextError: there is nothing to say.
         """
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise TextError(
+                f"The text is not valid Unicode (character {error.start}); expected UTF-8"
+            ) from error
         ids = self._tokenizer.encode(text, add_special_tokens=False).ids
         if not ids:
             raise TextError("The text is empty; expected something to say")

@@ -8,6 +8,7 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 from bark_onnx.export.bundle import ExportOptions, export_bundle
 from bark_onnx.export.checkpoint import open_checkpoint

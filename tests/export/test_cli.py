@@ -1,0 +1,233 @@
+"""bark-export: what it says, where it says it, and how it ends."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import bark_onnx.export.bundle
+from bark_onnx.export.bundle import ExportOptions
+from bark_onnx.export.checkpoint import Checkpoint
+from bark_onnx.export.cli import command, parity_table
+from bark_onnx.graphs.command import run_command
+from bark_onnx.graphs.errors import ExportError
+from bark_onnx.graphs.manifest import Manifest
+from tests.messages import assert_one_line
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs bark-export in this process: exit status, stdout, stderr."""
+
+    def run_here(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["bark-export", *map(str, arguments)])
+        status = 0
+        try:
+            run_command(command, "bark-export")
+        except SystemExit as end:
+            status = int(end.code or 0)
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run_here
+
+
+@pytest.fixture
+def calls(
+    monkeypatch: pytest.MonkeyPatch, demo_bundle: Path
+) -> list[tuple[Checkpoint, Path, ExportOptions, bool]]:
+    """Replaces the export itself; every call is kept, with one step of progress."""
+    calls = []
+
+    def export_bundle(
+        checkpoint: Checkpoint, target: Path, options: ExportOptions, *, force: bool, progress: Any
+    ) -> Manifest:
+        calls.append((checkpoint, target, options, force))
+        progress("semantic: tracing")
+        return Manifest.read(demo_bundle)
+
+    monkeypatch.setattr(bark_onnx.export.bundle, "export_bundle", export_bundle)
+    return calls
+
+
+def failed(result: tuple[int, str, str], status: int, *words: str) -> None:
+    """Check that a run printed nothing but progress and one line that says what is wrong."""
+    code, out, err = result
+    assert (code, out) == (status, "")
+    *progress, line = err.rstrip("\n").split("\n")
+    # click ends the line in which a terminal shows ^C.
+    assert all(step.startswith("[") or not step for step in progress), err
+    assert_one_line(line, "bark-export: ", *words)
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_has_an_example_and_every_option(run: Run, flag: str) -> None:
+    status, out, err = run(flag)
+    assert (status, err) == (0, "")
+    assert "  bark-export suno/bark-small bark-small-onnx\n" in out
+    assert "\\b" not in out  # click's sign for lines that stay as they are
+    for option in ("--precision", "--attention", "--voices", "--verify / --no-verify", "--force"):
+        assert option in out
+    assert "demo" in out
+
+
+def test_the_version_is_the_packages(run: Run) -> None:
+    from importlib.metadata import version
+
+    assert version("bark-onnx") in run("--version")[1]
+
+
+def test_progress_goes_to_stderr_and_results_to_stdout(
+    run: Run, calls: list[Any], demo_checkpoint: Path, demo_bundle: Path, tmp_path: Path
+) -> None:
+    status, out, err = run(demo_checkpoint, tmp_path / "bundle")
+    assert status == 0
+    assert [line.partition("] ")[2] for line in err.splitlines()] == [
+        f"{demo_checkpoint}: opening",
+        "semantic: tracing",
+    ]
+    size = sum(file.size for file in Manifest.read(demo_bundle).files.values())
+    *table, last = out.splitlines()
+    assert last.startswith(f"{tmp_path / 'bundle'}: {size / 1e6:.1f} MB in ")
+    assert "\n".join(table) == parity_table(Manifest.read(demo_bundle))
+
+
+def test_the_table_has_every_comparison_in_aligned_columns(demo_bundle: Path) -> None:
+    manifest = Manifest.read(demo_bundle)
+    header, *rows = parity_table(manifest).splitlines()
+    assert header.split() == ["graph", "inputs", "largest", "difference", "allowed"]
+    cases = [(graph, case) for graph, cases in manifest.parity.items() for case in cases]
+    assert len(rows) == len(cases)
+    for row, (graph, case) in zip(rows, cases, strict=True):
+        assert row.startswith(graph)
+        assert case.case in row
+        assert row.endswith(f"{case.largest_difference:.1e}  {case.tolerance:.1e}")
+    assert {len(row) for row in rows} == {len(header)}
+
+
+def test_without_verification_no_table_is_printed(
+    run: Run, calls: list[Any], demo_checkpoint: Path, tmp_path: Path
+) -> None:
+    status, out, _ = run(demo_checkpoint, tmp_path / "bundle", "--no-verify")
+    assert (status, len(out.splitlines())) == (0, 1)
+    assert not calls[0][2].verify
+
+
+def test_every_option_reaches_the_export(
+    run: Run, calls: list[Any], demo_checkpoint: Path, tmp_path: Path
+) -> None:
+    run(demo_checkpoint, tmp_path / "a")
+    run(
+        demo_checkpoint,
+        tmp_path / "b",
+        *("--attention", "standard", "--voices", "none", "--no-verify", "--force"),
+        *("--precision", "fp32, fp32"),
+    )
+    (checkpoint, target, options, force), (_, other_target, other, forced) = calls
+    assert checkpoint.folder == demo_checkpoint
+    assert (target, other_target) == (tmp_path / "a", tmp_path / "b")
+    assert options == ExportOptions("fused", ("fp32",), "all", verify=True)
+    assert other == ExportOptions("standard", ("fp32",), "none", verify=False)
+    assert (force, forced) == (False, True)
+
+
+def test_demo_is_made_on_the_spot_and_removed(
+    run: Run, calls: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tempfile
+
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    assert run("demo", tmp_path / "bundle")[0] == 0
+    assert calls[0][0].source == "demo"
+    assert list(scratch.iterdir()) == []
+
+
+# Failures: one line, a status, nothing on stdout
+
+
+@pytest.mark.parametrize("precision", ["fp8", "fp32,bf16", "", "fp32,"])
+def test_an_unknown_precision_is_refused(run: Run, tmp_path: Path, precision: str) -> None:
+    failed(run("demo", tmp_path / "b", "--precision", precision), 1, "precision", "fp32")
+    assert not (tmp_path / "b").exists()
+
+
+def test_an_unknown_form_of_attention_is_refused(run: Run, tmp_path: Path) -> None:
+    result = run("demo", tmp_path / "b", "--attention", "flash")
+    failed(result, 2, "'flash'", "fused", "standard", "bark-export --help")
+
+
+def test_missing_arguments_are_named(run: Run) -> None:
+    failed(run(), 2, "SOURCE", "bark-export --help")
+    failed(run("demo"), 2, "BUNDLE", "bark-export --help")
+
+
+def test_an_unknown_option_is_named(run: Run) -> None:
+    failed(run("demo", "b", "--quantize"), 2, "--quantize", "bark-export --help")
+
+
+def test_a_source_that_does_not_exist_is_one_line(run: Run, tmp_path: Path) -> None:
+    failed(run(tmp_path / "nowhere", tmp_path / "b"), 1, "nowhere", "no such folder")
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_source_that_is_not_bark_is_one_line(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
+    failed(run(tmp_path, tmp_path / "b"), 1, "'gpt2'", "expected 'bark'")
+
+
+def test_an_unknown_voice_is_one_line(run: Run, demo_checkpoint: Path, tmp_path: Path) -> None:
+    result = run(demo_checkpoint, tmp_path / "b", "--voices", "v2/en_speaker_1")
+    failed(result, 1, '"v2/en_speaker_1"', "nearest: v2/en_speaker_0")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (ExportError("coarse.onnx differs; report it"), 1, "coarse.onnx differs; report it"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_an_export_that_ends_early_ends_with_one_line(
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    demo_checkpoint: Path,
+    tmp_path: Path,
+    error: BaseException,
+    status: int,
+    words: str,
+) -> None:
+    def export_bundle(*_: object, **__: object) -> Manifest:
+        raise error
+
+    monkeypatch.setattr(bark_onnx.export.bundle, "export_bundle", export_bundle)
+    failed(run(demo_checkpoint, tmp_path / "b"), status, words)
+
+
+def test_without_torch_the_command_says_what_to_install(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None; "
+        f"sys.argv[1:] = ['demo', {str(tmp_path / 'b')!r}]; "
+        "from bark_onnx.export.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    failed((done.returncode, done.stdout, done.stderr), 1, "torch", "bark-onnx[export,cpu]")
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    code = (
+        "import sys; sys.argv[1:] = ['--help']\n"
+        "from bark_onnx.export.cli import main\n"
+        "try: main()\n"
+        "finally: print('torch' in sys.modules, 'transformers' in sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "False False\n")

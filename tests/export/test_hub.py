@@ -1,0 +1,158 @@
+"""Hub ids, from a cache laid out as the hub's own client lays it out, with no network."""
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import huggingface_hub.constants
+import numpy as np
+import pytest
+import torch
+
+from bark_onnx.export.checkpoint import open_checkpoint
+from bark_onnx.graphs.errors import BundleError, CheckpointError
+from bark_onnx.runtime import Bark, GenerationOptions, VoiceError
+from bark_onnx.runtime.bundle import Bundle
+from tests.messages import assert_one_line
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+ABSENT = "suno/bark-absent"
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty hub cache, and a working folder in which no id is a path."""
+    folder = tmp_path / "hub"
+    folder.mkdir()
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(folder))
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def put_in_cache(cache: Path, repository: str, files: Path) -> Path:
+    """Lay out a folder as a downloaded repository: blobs by hash, a snapshot of links to them."""
+    home = cache / f"models--{repository.replace('/', '--')}"
+    snapshot = home / "snapshots" / REVISION
+    (home / "blobs").mkdir(parents=True)
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text(REVISION)
+    for path in sorted(files.rglob("*")):
+        if path.is_file():
+            content = path.read_bytes()
+            blob = home / "blobs" / hashlib.sha256(content).hexdigest()
+            blob.write_bytes(content)
+            link = snapshot / path.relative_to(files)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            depth = len(link.relative_to(home).parts) - 1
+            link.symlink_to(Path(*[".."] * depth, "blobs", blob.name))
+    return snapshot
+
+
+def test_a_checkpoint_loads_by_its_hub_id(cache: Path, demo_checkpoint: Path) -> None:
+    put_in_cache(cache, "suno/tiny", demo_checkpoint)
+    found, expected = open_checkpoint("suno/tiny"), open_checkpoint(str(demo_checkpoint))
+    assert found.source == "suno/tiny"
+    assert (found.shapes, found.generation) == (expected.shapes, expected.generation)
+    with found.sub_model("coarse") as ours, expected.sub_model("coarse") as theirs:
+        for name, tensor in theirs.state_dict().items():
+            assert torch.equal(ours.state_dict()[name], tensor), name
+
+
+def test_a_bundle_speaks_by_its_hub_id(cache: Path, demo_bundle: Path, demo: Bark) -> None:
+    put_in_cache(cache, "suno/tiny-onnx", demo_bundle)
+    bark = Bark.load("suno/tiny-onnx")
+    assert bark.voices == demo.voices
+    settings = {"options": GenerationOptions.greedy(), "semantic_max_new_tokens": 20}
+    found = bark.speak("Hello", voice="v2/en_speaker_0", **settings)
+    expected = demo.speak("Hello", voice="v2/en_speaker_0", **settings)
+    np.testing.assert_array_equal(found.fine_tokens, expected.fine_tokens)
+    np.testing.assert_array_equal(found.samples, expected.samples)
+
+
+def test_a_voice_in_the_cache_may_not_link_out_of_its_repository(
+    cache: Path, demo_bundle: Path
+) -> None:
+    snapshot = put_in_cache(cache, "suno/tiny-onnx", demo_bundle)
+    elsewhere = put_in_cache(cache, "else/where", demo_bundle)
+    (snapshot / "voices" / "stolen.npz").symlink_to(
+        (elsewhere / "voices" / "v2" / "en_speaker_0.npz").resolve()
+    )
+    with pytest.raises(VoiceError) as caught:
+        Bundle("suno/tiny-onnx").voice("stolen")
+    assert_one_line(caught.value, '"stolen"', "not found")
+
+
+def test_a_local_folder_wins_over_a_hub_id(
+    cache: Path, tmp_path: Path, demo_checkpoint: Path
+) -> None:
+    (tmp_path / "suno").mkdir()
+    (tmp_path / "suno" / "tiny").symlink_to(demo_checkpoint)
+    assert open_checkpoint("suno/tiny").folder == Path("suno/tiny")
+
+
+@pytest.mark.parametrize(
+    ("load", "error"),
+    [(open_checkpoint, CheckpointError), (Bundle, BundleError), (Bark.load, BundleError)],
+)
+def test_an_id_that_is_not_cached_says_how_to_use_a_local_folder(
+    cache: Path, load: Callable[[str], object], error: type[Exception]
+) -> None:
+    with pytest.raises(error) as caught:
+        load(ABSENT)
+    assert_one_line(
+        caught.value,
+        ABSENT,
+        "not in the local cache",
+        f"hf download {ABSENT} --local-dir FOLDER",
+        "give that folder",
+    )
+
+
+@pytest.mark.parametrize("name", ["suno/-tiny", "suno/tiny.git", "suno/a--b"])
+def test_an_id_that_no_hub_can_have_is_one_line(cache: Path, name: str) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        open_checkpoint(name)
+    assert_one_line(caught.value, name, "give that folder")
+
+
+def test_a_cached_repository_without_the_wanted_files_is_one_line(
+    cache: Path, tmp_path: Path
+) -> None:
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "README.md").write_text("Nothing here.")
+    put_in_cache(cache, "suno/empty", files)
+    with pytest.raises(CheckpointError) as caught:
+        open_checkpoint("suno/empty")
+    assert_one_line(caught.value, "config.json", "Bark checkpoint")
+    with pytest.raises(BundleError) as caught_bundle:
+        Bundle("suno/empty")
+    assert_one_line(caught_bundle.value, "bark.json", "no bundle")
+
+
+def test_the_command_finds_a_bundle_in_the_cache_that_the_environment_names(
+    cache: Path, demo_bundle: Path
+) -> None:
+    put_in_cache(cache, "suno/tiny-onnx", demo_bundle)
+    done = subprocess.run(
+        [sys.executable, "-m", "bark_onnx.runtime", "voices", "-m", "suno/tiny-onnx"],
+        capture_output=True,
+        text=True,
+        cwd=cache,
+        env={"HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": "1"},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "v2/en_speaker_0\n", "")
+
+
+def test_the_command_says_what_to_do_about_an_id_that_is_not_cached(cache: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bark_onnx.runtime", "info", "-m", ABSENT],
+        capture_output=True,
+        text=True,
+        cwd=cache,
+        env={"HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": "1"},
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert_one_line(done.stderr.rstrip("\n"), f"bark-onnx: {ABSENT}", "hf download")

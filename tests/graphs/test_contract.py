@@ -1,0 +1,220 @@
+"""What graphs take and give in both forms of attention, and sessions that must fulfil it."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import onnx_ir as ir
+import pytest
+
+from bark_onnx.graphs.contract import (
+    ATTENTIONS,
+    CONTRACT_VERSION,
+    METADATA_KEY,
+    STAGES,
+    GraphContract,
+    graph_contract,
+)
+from bark_onnx.graphs.errors import BundleError, ContractError
+from bark_onnx.graphs.shapes import CodecShape
+from bark_onnx.runtime.sessions import open_device, open_session
+from tests.graphs.sizes import SHAPES
+from tests.messages import assert_one_line
+
+
+def _listed(contract: GraphContract) -> tuple[list[str], list[str]]:
+    return [str(tensor) for tensor in contract.inputs], [str(tensor) for tensor in contract.outputs]
+
+
+def test_the_fused_semantic_graph_reads_and_writes_one_cache_buffer():
+    inputs, outputs = _listed(graph_contract("semantic", SHAPES, "fused"))
+    assert inputs == [
+        "input_ids: int64[batch, sequence]",
+        "history_ids: int64[batch, sequence]",
+        "position_ids: int64[batch, sequence]",
+        "seqlens_k: int32[batch]",
+        "total_sequence_length: int32[]",
+        "past_key_values.0.key: float32[batch, 2, 1024, 4]",
+        "past_key_values.0.value: float32[batch, 2, 1024, 4]",
+    ]
+    assert outputs == [
+        "logits: float32[batch, 10001]",
+        "present.0.key: float32[batch, 2, 1024, 4]",
+        "present.0.value: float32[batch, 2, 1024, 4]",
+    ]
+
+
+def test_the_standard_coarse_graph_appends_to_a_cache_that_grows():
+    inputs, outputs = _listed(graph_contract("coarse", SHAPES, "standard"))
+    assert inputs == [
+        "input_ids: int64[batch, sequence]",
+        "position_ids: int64[batch, sequence]",
+        "past_key_values.0.key: float32[batch, 2, past, 4]",
+        "past_key_values.0.value: float32[batch, 2, past, 4]",
+        "past_key_values.1.key: float32[batch, 2, past, 4]",
+        "past_key_values.1.value: float32[batch, 2, past, 4]",
+    ]
+    assert outputs == [
+        "logits: float32[batch, 2096]",
+        "present.0.key: float32[batch, 2, past + sequence, 4]",
+        "present.0.value: float32[batch, 2, past + sequence, 4]",
+        "present.1.key: float32[batch, 2, past + sequence, 4]",
+        "present.1.value: float32[batch, 2, past + sequence, 4]",
+    ]
+
+
+def test_only_the_semantic_graph_takes_history():
+    for attention in ATTENTIONS:
+        taken = {
+            stage: {tensor.name for tensor in graph_contract(stage, SHAPES, attention).inputs}
+            for stage in STAGES
+        }
+        assert [stage for stage in STAGES if "history_ids" in taken[stage]] == ["semantic"]
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_fine_and_codec_are_the_same_in_both_forms(attention):
+    assert _listed(graph_contract("fine", SHAPES, attention)) == (
+        [
+            "codes: int64[batch, frames, 8]",
+            "codebook_index: int64[]",
+            "frame_indices: int64[read_frames]",
+        ],
+        ["logits: float32[batch, read_frames, 1024]"],
+    )
+    assert _listed(graph_contract("codec", SHAPES, attention)) == (
+        ["codes: int64[batch, 8, frames]"],
+        ["audio: float32[batch, 320 * frames]"],
+    )
+
+
+def test_only_the_cache_is_kept_in_another_precision():
+    contract = graph_contract("coarse", SHAPES, "fused", float_dtype="float16")
+    halves = {t.name for t in (*contract.inputs, *contract.outputs) if t.dtype == "float16"}
+    caches = {
+        t.name for t in (*contract.inputs, *contract.outputs) if t.name[:4] in ("past", "pres")
+    }
+    assert halves == caches
+    assert len(caches) == 8
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS)
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_contract_comes_back_from_json(stage, attention):
+    contract = graph_contract(stage, SHAPES, attention)
+    assert GraphContract.from_json(contract.to_json(), "x.onnx") == contract
+
+
+def test_a_contract_of_the_future_asks_to_update():
+    data = {"version": CONTRACT_VERSION + 1, "key_of_the_future": 1}
+    with pytest.raises(
+        ContractError, match=r"^x\.onnx: contract version 2, .* 1; update bark-onnx$"
+    ):
+        GraphContract.from_json(json.dumps(data), "x.onnx")
+
+
+@pytest.mark.parametrize("text", ["", "no JSON", "[]", "{}", '{"version": 1}', '{"version": "1"}'])
+def test_a_malformed_contract_asks_to_export_again(text: str):
+    with pytest.raises(ContractError) as caught:
+        GraphContract.from_json(text, "x.onnx")
+    assert_one_line(caught.value, "x.onnx: not a contract: ", "export it again")
+
+
+# A codec of one sample per frame, small enough to write out.
+CODEC = graph_contract(
+    "codec",
+    dataclasses.replace(
+        SHAPES,
+        codec=CodecShape(
+            num_codebooks=8, codebook_size=1024, samples_per_frame=1, sample_rate_hz=24_000
+        ),
+    ),
+    "fused",
+)
+GRAPH = """
+<ir_version: 10, opset_import: ["" : 21]>
+codec (int64[batch, 8, frames] codes) => (float[batch, length] audio)
+<int64[1] axis = {1}>
+{
+  summed = ReduceSum <keepdims = 0> (codes, axis)
+  audio = Cast <to = 1> (summed)
+}
+"""
+
+
+def _write(folder: Path, text: str, metadata: str | None) -> Path:
+    model = ir.from_onnx_text(text)
+    if metadata is not None:
+        model.metadata_props[METADATA_KEY] = metadata
+    path = folder / "codec.onnx"
+    ir.save(model, path)
+    return path
+
+
+def test_a_graph_that_fulfils_its_contract_is_opened(tmp_path: Path):
+    path = _write(tmp_path, GRAPH, CODEC.to_json())
+    session = open_session(path, CODEC, open_device("cpu", 1))
+    assert [value.name for value in session.get_inputs()] == ["codes"]
+
+
+def _refused(path: Path, *words: str) -> None:
+    with pytest.raises(ContractError) as caught:
+        open_session(path, CODEC, open_device("cpu", 1))
+    assert_one_line(caught.value, str(path), "export the bundle again", *words)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (
+            "codes",
+            "tokens",
+            ["found tokens: tensor(int64)", "expected codes: tensor(int64)[?, 8, ?]"],
+        ),
+        ("int64[batch, 8", "int32[batch, 8", ["found codes: tensor(int32)", "expected", "int64"]),
+        (
+            "[batch, 8",
+            "[batch, 4",
+            ["found codes: tensor(int64)[?, 4, ?]", "expected", "[?, 8, ?]"],
+        ),
+        (
+            "[batch, 8, frames]",
+            "[batch, 8, 7]",
+            ["found codes", "[?, 8, 7]", "expected", "[?, 8, ?]"],
+        ),
+        ("audio", "sound", ["found sound: tensor(float)", "expected audio: tensor(float)"]),
+        ("codes) =>", "codes, float[n] extra) =>", ["found 2 inputs", "expected 1"]),
+        ("length] audio)", "length] audio, int64[batch, n] summed)", ["found 2", "expected 1"]),
+    ],
+)
+def test_a_graph_with_other_inputs_or_outputs_is_refused(tmp_path: Path, old, new, words):
+    assert old in GRAPH
+    _refused(_write(tmp_path, GRAPH.replace(old, new), CODEC.to_json()), *words)
+
+
+def test_a_graph_without_contract_is_refused(tmp_path: Path):
+    _refused(_write(tmp_path, GRAPH, None), "carries no contract")
+
+
+def test_a_graph_with_the_contract_of_another_is_refused(tmp_path: Path):
+    other = graph_contract("fine", SHAPES, "fused")
+    _refused(_write(tmp_path, GRAPH, other.to_json()), "its contract is not the one", "bark.json")
+
+
+def test_a_graph_with_a_contract_of_the_future_is_refused(tmp_path: Path):
+    future = dataclasses.replace(CODEC, version=CONTRACT_VERSION + 1)
+    path = _write(tmp_path, GRAPH, future.to_json())
+    with pytest.raises(
+        ContractError, match=r"codec\.onnx: contract version 2, .*update bark-onnx$"
+    ):
+        open_session(path, CODEC, open_device("cpu", 1))
+
+
+@pytest.mark.parametrize("content", [b"", b"no graph", b"\x08\x0a"])
+def test_a_file_that_is_no_graph_is_refused(tmp_path: Path, content: bytes):
+    path = tmp_path / "codec.onnx"
+    path.write_bytes(content)
+    with pytest.raises(BundleError) as caught:
+        open_session(path, CODEC, open_device("cpu", 1))
+    words = ("ONNX Runtime cannot load it", "export the bundle again")
+    assert_one_line(caught.value, str(path), *words)

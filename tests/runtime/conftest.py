@@ -1,0 +1,97 @@
+"""The demo whose utterances end by themselves, and what transformers says, asked once."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from bark_onnx.graphs.manifest import Manifest, record_file
+from bark_onnx.runtime import Bark, Voice
+from tests.conftest import SHARED
+from tests.reference import Reference, Said
+
+LOUDER = 1.5  # how much the weights behind the end of an utterance grow in an `ending` demo
+
+
+class Asked:
+    """A `Reference` that answers the same question once."""
+
+    def __init__(self, checkpoint: Path) -> None:
+        self.reference = Reference(checkpoint)
+        self._answers: dict[Any, Said] = {}
+
+    def say(self, ids: np.ndarray, voice: Voice | None = None, **kwargs: Any) -> Said:
+        key = (tuple(ids.tolist()), voice and voice.fine_prompt.tobytes(), tuple(kwargs.items()))
+        if key not in self._answers:
+            self._answers[key] = self.reference.say(ids, voice, **kwargs)
+        return self._answers[key]
+
+
+@pytest.fixture(scope="session")
+def demo_reference(demo_checkpoint: Path) -> Asked:
+    return Asked(demo_checkpoint)
+
+
+@pytest.fixture(scope="session")
+def real_reference(real_checkpoint: Path) -> Asked:
+    return Asked(real_checkpoint)
+
+
+@pytest.fixture(scope="session")
+def standard(standard_bundle: Path) -> Bark:
+    return Bark.load(standard_bundle)
+
+
+@pytest.fixture(scope="session")
+def ending_bundle(
+    demo_bundle: Path, standard_bundle: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """Demos by form of attention, changed so that greedy utterances soon end by themselves."""
+    made = {}
+    for attention, bundle in (("fused", demo_bundle), ("standard", standard_bundle)):
+        made[attention] = tmp_path_factory.mktemp("ending") / attention
+        shutil.copytree(bundle, made[attention])
+        _raise_end(made[attention])
+    return made.__getitem__
+
+
+@pytest.fixture(scope="session")
+def ending(ending_bundle: Callable[[str], Path]) -> Bark:
+    return Bark.load(ending_bundle("fused"))
+
+
+@pytest.fixture(scope="session")
+def ending_reference(demo_checkpoint: Path) -> Asked:
+    asked = Asked(demo_checkpoint)
+    with torch.no_grad():
+        asked.reference.model.semantic.lm_head.weight[10_000] *= LOUDER
+    return asked
+
+
+def _raise_end(bundle: Path) -> None:
+    """Scale the weights of the semantic head's last row: the token that ends the utterance."""
+    path = bundle / "fp32" / "semantic.onnx"
+    graph = onnx.load(path)
+    (head,) = [tensor for tensor in graph.graph.initializer if 10_001 in tensor.dims]
+    weights = onnx.numpy_helper.to_array(head).copy()
+    weights[(..., -1) if weights.shape[-1] == 10_001 else (-1, ...)] *= LOUDER
+    head.CopyFrom(onnx.numpy_helper.from_array(weights, head.name))
+    data = path.with_name(f"{path.name}.data")
+    data.unlink()
+    onnx.save(graph, path, save_as_external_data=True, location=data.name)
+    manifest = Manifest.read(bundle)
+    for file in (path, data):
+        manifest.files[file.relative_to(bundle).as_posix()] = record_file(file)
+    (bundle / "bark.json").write_text(manifest.to_json(), encoding="utf-8")
+
+
+def preset(name: str) -> Voice:
+    """One of Suno's own voices."""
+    if not SHARED.is_dir():
+        pytest.skip(f"{SHARED} is missing: no real voices")
+    return Voice.load(SHARED / "voices" / f"{name}.npz")
