@@ -46,10 +46,10 @@ class QuantizeEmbeddingsPass(InPlacePass):
         if node.op_type != "Gather" or node.inputs[0] is None:
             return False
         table = node.inputs[0].const_value
-        if table is None or len(table.shape) != 2:
+        if table is None or table.dtype != ir.DataType.FLOAT or len(table.shape) != 2:
             return False
-        rows = table.shape[0]
-        return isinstance(rows, int) and rows >= self.min_rows
+        rows, columns = table.shape.numpy()
+        return rows >= self.min_rows and columns > 1
 
 
 def _quantize(model: ir.Model, table: ir.Value) -> tuple[ir.Value, ir.Value]:

@@ -9,7 +9,8 @@ import pytest
 import soundfile
 import torch
 
-from bark_onnx.runtime import Bark, GenerationOptions, Speech, Voice, VoiceError
+from bark_onnx.runtime import AudioError, Bark, GenerationOptions, Speech, Voice, VoiceError
+from tests.messages import assert_one_line
 from tests.reference import GREEDY, Said
 from tests.runtime.conftest import Asked, preset
 
@@ -218,11 +219,20 @@ def test_nothing_said_is_empty_everywhere(either: Bark, name: str | None):
         speech.to_voice()
 
 
-@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+@pytest.mark.parametrize("suffix", ["wav", "ogg"])
 def test_nothing_said_is_saved_as_a_file_without_samples(demo: Bark, tmp_path: Path, suffix: str):
     path = tmp_path / f"nothing.{suffix}"
     _speak(demo, TEXT, min_eos_p=1e-30).save(path)
     assert soundfile.info(path).frames == 0
+
+
+@pytest.mark.parametrize("suffix", ["flac", "mp3"])
+def test_nothing_said_leaves_no_file_that_cannot_be_read(demo: Bark, tmp_path: Path, suffix: str):
+    speech = _speak(demo, TEXT, min_eos_p=1e-30)
+    with pytest.raises(AudioError) as caught:
+        speech.save(tmp_path / f"nothing.{suffix}")
+    assert_one_line(caught.value, f"nothing.{suffix}", "nothing was said", ".wav", ".ogg")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_same_seed_says_the_same_and_another_does_not(either: Bark):

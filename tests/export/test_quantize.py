@@ -1,0 +1,163 @@
+"""Lower precisions: what the passes make of a product, and what a whole bundle makes of speech."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxruntime
+import pytest
+
+from bark_onnx.graphs.errors import BundleError
+from bark_onnx.graphs.manifest import Manifest
+from bark_onnx.graphs.passes.quantize_blocks import QuantizeBlocksPass, quantize_blocks
+from bark_onnx.graphs.passes.quantize_dynamic import QuantizeDynamicPass
+from bark_onnx.graphs.passes.quantize_embeddings import QuantizeEmbeddingsPass
+from bark_onnx.graphs.precisions import PRECISIONS
+from bark_onnx.runtime import Bark, GenerationOptions
+from tests.conftest import export
+
+ROWS, COLUMNS = 96, 160
+MODEL = f"""
+<ir_version: 10, opset_import: ["" : 23]>
+bark_test (int64[batch, 1] ids) => (float[batch, {COLUMNS}] logits)
+<float[8192, {ROWS}] table, float[{ROWS}, {ROWS}] inner, float[{ROWS}, {COLUMNS}] head>
+{{
+    row = Gather (table, ids)
+    hidden = MatMul (row, inner)
+    wide = MatMul (hidden, head)
+    axes = Constant <value_ints = [1]> ()
+    logits = Squeeze (wide, axes)
+}}
+"""
+
+
+def graph() -> ir.Model:
+    model = ir.from_onnx_text(MODEL)
+    rng = np.random.default_rng(0)
+    for name, size in (("table", (8192, ROWS)), ("inner", (ROWS, ROWS)), ("head", (ROWS, COLUMNS))):
+        value = model.graph.initializers.get(name)
+        tensor = ir.tensor(rng.standard_normal(size).astype(np.float32), name=name)
+        if value is None:
+            value = next(v for node in model.graph for v in node.inputs if v and v.name == name)
+            value.const_value = tensor
+            model.graph.register_initializer(value)
+        value.const_value = tensor
+    return model
+
+
+def run(model: ir.Model, ids: np.ndarray) -> np.ndarray:
+    content = ir.to_proto(model).SerializeToString()
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    return session.run(None, {"ids": ids})[0]
+
+
+def distance(ours: np.ndarray, theirs: np.ndarray) -> float:
+    return float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
+
+
+IDS = np.arange(0, 8192, 700)[:, None]
+
+
+@pytest.mark.parametrize(
+    ("passes", "operators", "error"),
+    [
+        ([QuantizeBlocksPass(8, 32, head=False)], {"MatMulNBits": 1, "MatMul": 1}, 0.01),
+        ([QuantizeBlocksPass(8, 32, head=True)], {"MatMulNBits": 1, "MatMul": 1}, 0.01),
+        ([QuantizeBlocksPass(4, 32, head=False)], {"MatMulNBits": 1, "MatMul": 1}, 0.12),
+        ([QuantizeDynamicPass()], {"DynamicQuantizeMatMul": 1, "MatMul": 1}, 0.02),
+        ([QuantizeEmbeddingsPass()], {"Gather": 2, "MatMul": 2}, 0.01),
+    ],
+    ids=["8 bits", "8 bits head", "4 bits", "dynamic", "embeddings"],
+)
+def test_a_pass_replaces_what_it_says_and_stays_near(passes, operators, error):
+    model = graph()
+    expected = run(model, IDS)
+    for rewrite in passes:
+        assert rewrite(model).modified
+        assert not rewrite(model).modified
+    found = {name: sum(n.op_type == name for n in model.graph) for name in operators}
+    assert found == operators
+    assert 0 < distance(run(model, IDS), expected) < error
+
+
+@pytest.mark.parametrize("block_size", [16, 32, 64])
+def test_rows_of_8_bit_blocks_do_not_depend_on_their_neighbours(block_size: int):
+    model = graph()
+    QuantizeBlocksPass(8, block_size, head=False)(model)
+    QuantizeBlocksPass(8, 32, head=True)(model)
+    together = run(model, IDS)
+    alone = np.concatenate([run(model, row[None]) for row in IDS])
+    np.testing.assert_array_equal(together, alone)
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("rows", [64, 96, 100])
+def test_blocks_hold_the_weight_to_half_a_step(bits: int, rows: int):
+    weight = np.random.default_rng(rows).standard_normal((rows, 5)).astype(np.float32)
+    weight[:, 3] = 0
+    integers, scales = quantize_blocks(weight, bits, 32)
+    assert integers.shape == (5, -(-rows // 32), 32 * bits // 8)
+    values = integers.astype(np.int64)
+    if bits == 4:
+        values = np.stack([values & 15, values >> 4], -1).reshape(*values.shape[:2], 32)
+    restored = ((values - 2 ** (bits - 1)) * scales[..., None]).reshape(5, -1)[:, :rows].T
+    step = np.repeat(np.abs(scales), 32, axis=1)[:, :rows].T
+    # The end of the range opposite to the largest value is one step short.
+    assert (np.abs(restored - weight) <= step * 1.001).all()
+    assert np.median(np.abs(restored - weight) / np.maximum(step, 1e-9)) < 0.5
+    np.testing.assert_array_equal(restored[:, 3], 0)
+
+
+@pytest.fixture(scope="module")
+def quantized_bundle(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("bundles") / "quantized"
+    return export(demo_checkpoint, target, precisions=("int8", "int4"), verify=True)
+
+
+def test_a_bundle_says_how_far_each_precision_is_from_fp32(quantized_bundle: Path):
+    manifest = Manifest.read(quantized_bundle)
+    assert manifest.precisions == ("int8", "int4")
+    expected = {f"{p}/{s}" for p in ("int8", "int4") for s in PRECISIONS[p]}
+    assert set(manifest.precision_errors) == expected
+    for graph_name, error in manifest.precision_errors.items():
+        limit = 0.3 if graph_name.startswith("int4") else 0.03
+        assert 0 < error.relative_logit_error < limit, graph_name
+        assert 0.4 < error.equal_argmax_share <= 1
+        assert 0 < error.kl_divergence < 1
+    assert not (quantized_bundle / "fp32").exists()  # nobody asked for it
+
+
+def test_prompts_share_the_weights_that_both_graphs_have(quantized_bundle: Path):
+    for stage in ("semantic", "coarse"):
+        path = quantized_bundle / "int8" / f"{stage}.prompt.onnx"
+        model = onnx.load(path, load_external_data=False)
+        places = {
+            entry.value
+            for tensor in model.graph.initializer
+            for entry in tensor.external_data
+            if entry.key == "location"
+        }
+        assert places == {f"{stage}.onnx.data", f"{stage}.prompt.onnx.data"}
+        assert (path.parent / f"{path.name}.data").stat().st_size < 200_000
+
+
+@pytest.mark.parametrize("precision", ["int8", "int4"])
+def test_rows_of_a_lower_precision_say_what_each_says_alone(quantized_bundle: Path, precision: str):
+    bark = Bark.load(quantized_bundle, precision=precision, max_rows=3)
+    options = dataclasses.replace(GenerationOptions.greedy(), semantic_max_new_tokens=40)
+    texts = ["Hello", "Hello, my dog is cute", "a b", "What a day!"]
+    voices = [None, "v2/en_speaker_0", None, None]
+    together = bark.speak_batch(texts, voices=voices, options=options)
+    for text, voice, speech in zip(texts, voices, together, strict=True):
+        alone = bark.speak(text, voice=voice, options=options)
+        np.testing.assert_array_equal(speech.fine_tokens, alone.fine_tokens)
+        assert speech.samples.std() > 0.01
+
+
+def test_a_bundle_picks_its_fastest_precision_and_says_so(quantized_bundle: Path):
+    assert Bark.load(quantized_bundle).describe()["precision"] == "int4"
+    assert Bark.load(quantized_bundle, precision="int8").describe()["precision"] == "int8"
+    with pytest.raises(BundleError, match="has no fp32 graphs, only int8, int4; export with"):
+        Bark.load(quantized_bundle, precision="fp32")
