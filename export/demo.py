@@ -131,7 +131,9 @@ def write_checkpoint(folder: Path, sizes: RandomBark | None = None) -> None:
     sizes = sizes or RandomBark()
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        save_model(random_model(sizes), str(folder / "model.safetensors"))
+        save_model(
+            random_model(sizes), str(folder / "model.safetensors"), metadata={"format": "pt"}
+        )
     except SafetensorError as error:  # it has no class of its own for a full disk
         raise ExportError(f"{folder}: the demo cannot be written ({error})") from error
     config = {**sizes.config().to_dict(), "architectures": ["BarkModel"]}

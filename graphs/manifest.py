@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from bark_onnx.graphs.contract import CONTRACT_VERSION, Stage
+from bark_onnx.graphs.contract import ATTENTIONS, CONTRACT_VERSION, Stage
 from bark_onnx.graphs.errors import BundleError
+from bark_onnx.graphs.precisions import PRECISIONS
 from bark_onnx.graphs.records import RecordError, read_record
 from bark_onnx.graphs.settings import GenerationSettings
 from bark_onnx.graphs.shapes import ModelShapes
@@ -103,9 +104,11 @@ class Manifest:
             raise BundleError(f"{path}: not readable as JSON ({error}); {_EXPORT_AGAIN}") from error
         _check_versions(path, data)
         try:
-            return read_record(cls, data, MANIFEST_NAME)
+            manifest = read_record(cls, data, MANIFEST_NAME)
+            _check_values(manifest)
         except RecordError as error:
             raise BundleError(f"{path}: {error}; {_EXPORT_AGAIN}") from error
+        return manifest
 
     def graph_path(self, precision: str, stage: Stage) -> str:
         """Path of a graph relative to the bundle."""
@@ -117,6 +120,18 @@ class Manifest:
         prompt = prompt_graph(Path(graph)).as_posix()
         names = (graph, f"{graph}.data", prompt, f"{prompt}.data")
         return [name for name in names if name in self.files]
+
+
+def _check_values(manifest: Manifest) -> None:
+    if manifest.attention not in ATTENTIONS:
+        raise RecordError(f"attention is {manifest.attention!r}, expected one of {ATTENTIONS}")
+    if not manifest.precisions or not set(manifest.precisions) <= set(PRECISIONS):
+        raise RecordError(
+            f"precisions is {list(manifest.precisions)!r}, expected some of {list(PRECISIONS)}"
+        )
+    for name in manifest.files:
+        if not name.isprintable():
+            raise RecordError(f"files: {name!r} is no file name, expected a path")
 
 
 def _check_versions(path: Path, data: object) -> None:

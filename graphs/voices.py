@@ -5,6 +5,7 @@ Suno's .npz files, read safely: no pickles, integers of any width, every shape a
 
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,17 @@ from bark_onnx.graphs.settings import GenerationSettings
 Tokens = NDArray[np.int64]
 
 _RANKS = {"semantic_prompt": 1, "coarse_prompt": 2, "fine_prompt": 2}
+# What numpy and zipfile raise for a file that is damaged or something else.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    TypeError,
+    MemoryError,
+    RuntimeError,  # NotImplementedError with it
+    zipfile.BadZipFile,
+    zlib.error,
+)
 _NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -68,14 +80,15 @@ class Voice:
         """
         path = Path(path)
         try:
-            with np.load(path, allow_pickle=False) as file:
-                if not isinstance(file, np.lib.npyio.NpzFile):
+            with path.open("rb") as file:
+                found = np.load(file, allow_pickle=False)
+                if not isinstance(found, np.lib.npyio.NpzFile):
                     raise VoiceError(f"{path} is a single array; expected an .npz file")
-                arrays = {key: file[key] for key in _RANKS if key in file.files}
+                arrays = {key: found[key] for key in _RANKS if key in found.files}
         except FileNotFoundError as error:
             raise VoiceError(f"{path}: no such file; expected a voice as .npz") from error
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, TypeError) as error:
-            reason = str(error).strip().splitlines()[0]
+        except _UNREADABLE as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
             raise VoiceError(f"{path}: not a voice: {_plain(reason)}") from error
         return cls.from_arrays(arrays, name=str(path))
 
@@ -138,7 +151,10 @@ def is_voice_name(name: str) -> bool:
 
 
 def _checked(where: str, key: str, array: Any, rank: int) -> Tokens:
-    array = np.asarray(array)
+    try:
+        array = np.asarray(array)
+    except ValueError as error:
+        raise VoiceError(f"{where}: {key} is ragged, expected an array of integers") from error
     if not np.issubdtype(array.dtype, np.integer):
         raise VoiceError(f"{where}: {key} holds {array.dtype}, expected integers")
     if array.ndim != rank or array.size == 0:

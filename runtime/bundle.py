@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from bark_onnx.graphs.contract import Attention, GraphContract, Stage, graph_contract
 from bark_onnx.graphs.errors import BundleError, VoiceError
@@ -44,7 +44,7 @@ class Bundle:
     @property
     def attention(self) -> Attention:
         """The form of attention that the graphs were exported with."""
-        return "standard" if self.manifest.attention == "standard" else "fused"
+        return cast("Attention", self.manifest.attention)  # checked when it was read
 
     def contract(self, stage: Stage) -> GraphContract:
         """What the graph of a stage must take and give."""

@@ -16,7 +16,7 @@ from bark_onnx.runtime.sampling import draw
 def coarse_length(semantic_tokens: int, settings: GenerationSettings) -> int:
     """Coarse tokens that belong to a number of semantic tokens.
 
-    In single precision, as in transformers: 499 semantic tokens are 749 frames there, not 750.
+    In single precision, as in transformers.
     """
     codebooks = settings.coarse.n_coarse_codebooks
     ratio = np.float32(settings.semantic_to_coarse_ratio)

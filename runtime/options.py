@@ -9,6 +9,7 @@ from bark_onnx.graphs.errors import OptionsError
 from bark_onnx.graphs.settings import GenerationSettings, Sampling
 from bark_onnx.graphs.shapes import CausalShape
 
+_LEAST_TEMPERATURE = 1e-6  # below it, logits divided by it overflow
 _PREFIXES = ("semantic_", "coarse_", "fine_")
 
 
@@ -67,9 +68,9 @@ class GenerationOptions:
             if not targets or name == "max_new_tokens":
                 raise OptionsError(f"setting {name!r} is unknown; expected one of {sorted(names)}")
             changes |= dict.fromkeys(targets, value)
+        changes |= {name: value for name, value in overrides.items() if name in names}
         if "semantic_min_eos_p" in overrides:
             changes["min_eos_p"] = overrides["semantic_min_eos_p"]
-        changes |= {name: value for name, value in overrides.items() if name in names}
         return dataclasses.replace(self, **changes)
 
     def resolve(self, settings: GenerationSettings, semantic: CausalShape) -> "ResolvedOptions":
@@ -125,6 +126,13 @@ def _sampling_checked(
     return Sampling(do_sample, temperature, top_k, top_p)
 
 
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond every float
+        return False
+
+
 def is_count(value: object) -> bool:
     """Whether a value is an integer from 1."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
@@ -144,9 +152,12 @@ def _check(name: str, value: Any) -> None:
         least = 0 if name.endswith("top_k") else 1
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise OptionsError(f"{name} is {value!r}, expected an integer from {least}")
-    elif isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    elif isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
         raise OptionsError(f"{name} is {value!r}, expected a number")
-    elif name.endswith("temperature") and value < 0:
-        raise OptionsError(f"{name} is {value!r}, expected a number from 0")
+    elif name.endswith("temperature") and value != 0 and value < _LEAST_TEMPERATURE:
+        raise OptionsError(
+            f"{name} is {value!r}, expected a number from {_LEAST_TEMPERATURE}, "
+            "or 0 without sampling"
+        )
     elif name.endswith(("top_p", "eos_p")) and not 0 < value <= 1:
         raise OptionsError(f"{name} is {value!r}, expected more than 0 and at most 1")

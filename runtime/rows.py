@@ -85,6 +85,9 @@ def run_rows(decoder: Decoder, rows: Iterable[Row[Result]]) -> Iterator[tuple[in
             except StopIteration as end:
                 _leave(decoder, active, slot)
                 yield entry.index, end.value
+        # A row that ended at its prompt has left room: fill it before the next step.
+        if waiting and len(active) < decoder.slots:
+            continue
         # 3. One token of every row.
         if not active:
             continue

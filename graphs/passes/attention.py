@@ -8,6 +8,26 @@ def attention_nodes(model: ir.Model) -> list[ir.Node]:
     return [node for node in model.graph if node.op_type == "Attention" and node.domain == ""]
 
 
+def check_plain(node: ir.Node, *, causal: bool) -> None:
+    """Check that an Attention does nothing but what the fused operators do.
+
+    Args:
+        node: the Attention.
+        causal: whether a token must see only those before it, or all.
+
+    Raises:
+        PreconditionError: it has a mask, a scale or cap of its own, or another order.
+    """
+    found = node.attributes.get("is_causal")
+    if (found is not None and found.as_int() == 1) != causal:
+        raise ir.passes.PreconditionError(f"{node.name}: is_causal is not {int(causal)}")
+    if len(node.inputs) > 3 and node.inputs[3] is not None:
+        raise ir.passes.PreconditionError(f"{node.name} has a mask")
+    for name in ("scale", "softcap"):
+        if name in node.attributes and node.attributes[name].as_float() != 0:
+            raise ir.passes.PreconditionError(f"{node.name} has a {name} of its own")
+
+
 def packed_projection(node: ir.Node) -> tuple[ir.Node, ir.Value]:
     """The Split that an Attention's queries, keys and values come from, and what it splits.
 

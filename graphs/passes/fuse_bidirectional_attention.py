@@ -6,7 +6,7 @@ y = Attention(q, k, v) -> y = MultiHeadAttention(q, k, v)
 import onnx_ir as ir
 from onnx_ir.passes import InPlacePass, PassResult
 
-from bark_onnx.graphs.passes.attention import attention_nodes, replace
+from bark_onnx.graphs.passes.attention import attention_nodes, check_plain, replace
 
 _CONTRIB = "com.microsoft"
 
@@ -17,9 +17,9 @@ class FuseBidirectionalAttentionPass(InPlacePass):
     def requires(self, model: ir.Model) -> None:
         """No Attention has a mask, a cache or a causal order."""
         for node in attention_nodes(model):
-            causal = "is_causal" in node.attributes and node.attributes["is_causal"].as_int()
-            if causal or any(value is not None for value in node.inputs[3:]):
-                raise ir.passes.PreconditionError(f"{node.name} does not see all frames")
+            check_plain(node, causal=False)
+            if any(value is not None for value in node.inputs[4:]):
+                raise ir.passes.PreconditionError(f"{node.name} has a cache")
 
     def call(self, model: ir.Model) -> PassResult:
         """Fuse each on its own."""

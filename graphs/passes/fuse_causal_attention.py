@@ -14,7 +14,12 @@ import onnx_ir as ir
 from onnx_ir.passes import InPlacePass, PassResult
 
 from bark_onnx.graphs.contract import SEQLENS_K, TOTAL_SEQUENCE_LENGTH, GraphContract
-from bark_onnx.graphs.passes.attention import attention_nodes, packed_projection, replace
+from bark_onnx.graphs.passes.attention import (
+    attention_nodes,
+    check_plain,
+    packed_projection,
+    replace,
+)
 
 _CONTRIB = "com.microsoft"
 
@@ -31,8 +36,10 @@ class FuseCausalAttentionPass(InPlacePass):
         self.contract = contract
 
     def requires(self, model: ir.Model) -> None:
-        """Every Attention reads a cache and one packed projection."""
+        """Every Attention is causal, without a mask, over a cache and one packed projection."""
         for node in attention_nodes(model):
+            check_plain(node, causal=True)
+            packed_projection(node)
             if len(node.inputs) < 6 or node.inputs[4] is None or node.inputs[5] is None:
                 raise ir.passes.PreconditionError(f"{node.name} has no cache")
 

@@ -196,6 +196,22 @@ def test_a_file_entry_with_an_absolute_path_is_refused(bundle: Path):
     _refused(bundle, "bark.json", repr(str(outside)), "outside the bundle")
 
 
+def test_a_file_entry_that_no_file_can_have_is_refused(bundle: Path):
+    record = {"size": 1, "sha256": "0"}
+    _rewrite(bundle, lambda data: data["files"].update({"a\0b": record}))
+    _refused(bundle, "bark.json", repr("a\0b"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("attention", "flash"), ("attention", ""), ("precisions", [])]
+)
+def test_a_value_that_no_bundle_has_is_refused_and_not_taken_for_another(
+    bundle: Path, key: str, value: object
+):
+    _rewrite(bundle, lambda data: data.update({key: value}))
+    _refused(bundle, "bark.json", key, repr(value), "expected")
+
+
 def test_a_graph_is_its_file_and_its_external_data():
     listed = {"fp32/fine.onnx": None, "fp32/fine.onnx.data": None, "int8/fine.onnx": None}
     manifest = _manifest(files=listed)
