@@ -14,6 +14,7 @@ PROVIDERS: tuple[Provider, ...] = get_args(Provider)
 
 _TENSOR_TYPES = {"float32": "float", "float16": "float16"}
 _ERRORS_ONLY = 3
+_PROVIDERS = ["CPUExecutionProvider"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def open_session(path: Path, contract: GraphContract, device: Device) -> Any:
     if device.threads is not None:
         options.intra_op_num_threads = device.threads
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = _open(onnxruntime, path, options)
     except Exception as error:  # onnxruntime has no common class for a graph it cannot load
         reason = str(error).strip().splitlines()[0]
         raise BundleError(
@@ -59,6 +60,21 @@ def open_session(path: Path, contract: GraphContract, device: Device) -> Any:
         ) from error
     _check(session, path, contract)
     return session
+
+
+def _open(onnxruntime: Any, path: Path, options: Any) -> Any:
+    """A session on threads of its own, or on those that the process shares.
+
+    One shared pool for all stages would need every other session of the process to use it, too:
+    that is for the program to decide, not for a library.
+    """
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=_PROVIDERS, enable_fallback=0)
+    except Exception as error:
+        if "use_per_session_threads" not in str(error):
+            raise
+        options.use_per_session_threads = False
+        return onnxruntime.InferenceSession(path, options, providers=_PROVIDERS, enable_fallback=0)
 
 
 def _check(session: Any, path: Path, contract: GraphContract) -> None:
