@@ -154,10 +154,9 @@ def _check(name: str, value: Any) -> None:
             raise OptionsError(f"{name} is {value!r}, expected an integer from {least}")
     elif isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
         raise OptionsError(f"{name} is {value!r}, expected a number")
-    elif name.endswith("temperature") and value != 0 and value < _LEAST_TEMPERATURE:
-        raise OptionsError(
-            f"{name} is {value!r}, expected a number from {_LEAST_TEMPERATURE}, "
-            "or 0 without sampling"
-        )
+    elif name.endswith("temperature") and value < 0:
+        raise OptionsError(f"{name} is {value!r}, expected a number from 0")
+    elif name.endswith("temperature") and 0 < value < _LEAST_TEMPERATURE:
+        raise OptionsError(f"{name} is {value!r}, expected at least {_LEAST_TEMPERATURE}")
     elif name.endswith(("top_p", "eos_p")) and not 0 < value <= 1:
         raise OptionsError(f"{name} is {value!r}, expected more than 0 and at most 1")

@@ -260,6 +260,8 @@ def test_a_signal_in_the_middle_leaves_nothing_behind(
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "TMPDIR": str(scratch)},
+        # A shell that runs the tests in the background lets them ignore SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
     )
     assert process.stderr is not None
     for line in process.stderr:
@@ -269,7 +271,9 @@ def test_a_signal_in_the_middle_leaves_nothing_behind(
     time.sleep(0.2)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+    # Python ends by SIGINT itself where the interrupt passed through code run by exec, though it was
+    # caught: a shell reads 130 either way.
+    assert process.returncode in (130, -signal.SIGINT), err
     assert out == ""
     assert_one_line(err.splitlines()[-1], "bark-export: interrupted", "nothing was left behind")
     assert "Traceback" not in err
