@@ -63,3 +63,15 @@ def test_the_readme_runs_from_top_to_bottom(hub_cache: Path, tmp_path: Path) -> 
 
 def test_every_python_snippet_of_the_readme_is_run() -> None:
     assert README.count("```python") == sum(language == "python" for language, _ in SNIPPETS)
+
+
+def test_the_table_of_the_readme_is_that_of_the_committed_result() -> None:
+    root = Path(__file__).parents[1]
+    results = sorted((root / "benchmarks" / "results").glob("compare-*.json"))
+    done = subprocess.run(
+        [sys.executable, root / "benchmarks" / "table.py", results[-1]],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() in README

@@ -271,8 +271,8 @@ def test_a_signal_in_the_middle_leaves_nothing_behind(
     time.sleep(0.2)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
-    # Python ends by SIGINT itself where the interrupt passed through code run by exec, though it was
-    # caught: a shell reads 130 either way.
+    # Python ends by SIGINT itself where the interrupt passed through code run by exec, even though
+    # it was caught: a shell reads 130 either way.
     assert process.returncode in (130, -signal.SIGINT), err
     assert out == ""
     assert_one_line(err.splitlines()[-1], "bark-export: interrupted", "nothing was left behind")
