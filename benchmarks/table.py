@@ -22,9 +22,10 @@ def markdown_table(result: dict[str, Any]) -> str:
     ]
     for engine, run in plain.items():
         name = engine if " " in engine else f"bark-onnx {engine}"
+        ratio = first["total_seconds"] / run["total_seconds"]
         lines.append(
             f"| {name} | {run['total_seconds']:.1f} | {voiced[engine]['total_seconds']:.1f} "
-            f"| {run['real_time_factor']:.1f} | {first['total_seconds'] / run['total_seconds']:.1f} "
+            f"| {run['real_time_factor']:.1f} | {ratio:.1f} "
             f"| {voiced[engine]['peak_mb'] / 1024:.1f} GiB |"
         )
     lines += [
