@@ -111,7 +111,9 @@ def open_checkpoint(source: str) -> Checkpoint:
     folder = _locate(source)
     config = _read_config(folder)
     generation = _read_generation(folder)
-    return Checkpoint(source, folder, config, _read_shapes(config, generation), generation)
+    with _malformed_is_an_error(folder / CONFIG_NAME):
+        shapes = _read_shapes(config, generation)
+    return Checkpoint(source, folder, config, shapes, generation)
 
 
 def _locate(source: str) -> Path:
