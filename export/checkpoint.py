@@ -42,7 +42,6 @@ from bark_onnx.graphs.shapes import CausalShape, CodecShape, FineShape, ModelSha
 
 CONFIG_NAME = "config.json"
 VOICE_INDEX_NAME = "speaker_embeddings_path.json"
-TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "tokenizer_config.json")
 
 _PREFIXES: dict[Stage, str] = {
     "semantic": "semantic.",

@@ -33,7 +33,7 @@ def open_device(provider: str, threads: int | None) -> Device:
     """
     if provider not in PROVIDERS:
         raise ProviderError(f"provider is {provider!r}, expected one of {', '.join(PROVIDERS)}")
-    if threads is not None and (not is_count(threads)):
+    if threads is not None and not is_count(threads):
         raise ProviderError(f"threads is {threads!r}, expected an integer from 1")
     import_onnxruntime()
     return Device("cpu", threads)
