@@ -5,7 +5,9 @@ memory that stays, so a step allocates nothing. `GrowingDecoder` for standard gr
 slower.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,10 @@ from bark_onnx.graphs.shapes import CausalShape
 from bark_onnx.graphs.voices import Tokens
 from bark_onnx.runtime.rows import Decoder, Feed
 from bark_onnx.runtime.sampling import Logits
+
+# Tokens of a prompt that run at once. GroupQueryAttention computes all scores of a run and throws
+# away those of later tokens, and a long run's activations leave the cache (benchmarks/LOG.md).
+_LONGEST_RUN = 256
 
 
 def open_decoder(
@@ -87,6 +93,12 @@ class InPlaceDecoder:
 
     def feed(self, slot: int, feed: Feed) -> Logits:
         """See `Decoder`."""
+        for part in _parts(feed):
+            self._feed_part(slot, part)
+        logits: Logits = self._logits[slot]
+        return logits
+
+    def _feed_part(self, slot: int, feed: Feed) -> None:
         end = feed.start + len(feed.ids)
         inputs = {
             **_token_inputs(feed, self._no_history),
@@ -102,8 +114,6 @@ class InPlaceDecoder:
             _bind_input(binding, name, array, array.shape)
         self._sessions.prompt.run_with_iobinding(binding)
         self.lengths[slot] = end
-        logits: Logits = self._logits[slot]
-        return logits
 
     def step(self, ids: Tokens) -> NDArray[np.float32]:
         """See `Decoder`."""
@@ -183,6 +193,15 @@ class GrowingDecoder:
         """See `Decoder`."""
         self._caches[target] = self._caches[source]
         self.lengths[target] = self.lengths[source]
+
+
+def _parts(feed: Feed) -> Iterator[Feed]:
+    """A long feed in parts of nearly the same length."""
+    count = len(feed.ids)
+    bounds = np.linspace(0, count, -(-count // _LONGEST_RUN) + 1).astype(int)
+    for begin, end in pairwise(bounds.tolist()):
+        history = None if feed.history_ids is None else feed.history_ids[begin:end]
+        yield Feed(feed.ids[begin:end], feed.start + begin, history)
 
 
 def _no_history(contract: GraphContract, shape: CausalShape) -> int | None:
