@@ -10,13 +10,12 @@ from dataclasses import asdict, dataclass
 
 import click
 import numpy as np
-from machine import describe_machine
+from machine import describe_machine, peak_megabytes
 from models import bundle_folder, size_option
 
 from bark_onnx.runtime.bundle import Bundle
-from bark_onnx.runtime.decoder import CausalSessions, open_decoder
 from bark_onnx.runtime.rows import Decoder, Feed
-from bark_onnx.runtime.sessions import open_device, open_session
+from bark_onnx.runtime.stages import Stages
 
 _ROWS = (1, 2, 4, 8, 16, 32)
 
@@ -37,40 +36,54 @@ class Point:
 @click.option("--precision", "precisions", multiple=True, default=("fp32", "int8", "int4"))
 @click.option("--context", type=int, default=400, show_default=True, help="Tokens in each cache.")
 @click.option("--steps", type=int, default=15, show_default=True)
+@click.option("--provider", type=click.Choice(("cpu", "cuda")), default="cpu", show_default=True)
 @click.option("--threads", type=int, default=None)
 def main(
-    size: str, precisions: tuple[str, ...], context: int, steps: int, threads: int | None
+    size: str,
+    precisions: tuple[str, ...],
+    context: int,
+    steps: int,
+    provider: str,
+    threads: int | None,
 ) -> None:
     """Measure steps of the coarse stage with rows of different lengths around --context."""
     bundle = Bundle(bundle_folder(size, precisions))
-    device = open_device("cpu", threads)
-    shape, contract = bundle.manifest.shapes.coarse, bundle.contract("coarse")
+    vocabulary = bundle.manifest.shapes.coarse.input_vocabulary
     points: list[Point] = []
     for precision in precisions:
-        session = open_session(bundle.graph(precision, "coarse"), contract, device)
-        sessions = CausalSessions(session, session)
-        decoder = open_decoder(sessions, contract, shape, max(_ROWS))
-        single = 0.0
-        for rows in _ROWS:
-            seconds = _measure(decoder, rows, context, steps, shape.input_vocabulary)
-            single = single or 1 / seconds
-            points.append(
-                Point(precision, rows, seconds * 1e3, rows / seconds, rows / seconds / single)
-            )
-            click.echo(
-                f"{precision:<5} {rows:>2} rows: {points[-1].step_ms:7.1f} ms a step, "
-                f"{points[-1].tokens_per_second:7.1f} tokens a second, "
-                f"{points[-1].over_one_row:5.2f} x one row"
-            )
+        stages = Stages(
+            bundle,
+            provider=provider,
+            precision=precision,
+            threads=threads,
+            max_rows=max(_ROWS),
+            low_memory=True,
+        )
+        with stages.use("coarse") as decoder:
+            single = _measure(decoder, 1, context, steps, vocabulary)
+            for rows in _ROWS:
+                seconds = _measure(decoder, rows, context, steps, vocabulary)
+                gain = rows * single / seconds
+                points.append(Point(precision, rows, seconds * 1e3, rows / seconds, gain))
+                _print(points[-1])
     click.echo(
         json.dumps(
             {
                 "machine": describe_machine(),
                 "size": size,
+                "provider": provider,
                 "context": context,
+                "peak_mb": peak_megabytes(),
                 "points": [asdict(point) for point in points],
             }
         )
+    )
+
+
+def _print(point: Point) -> None:
+    click.echo(
+        f"{point.precision:<5} {point.rows:>2} rows: {point.step_ms:7.1f} ms a step, "
+        f"{point.tokens_per_second:7.1f} tokens a second, {point.over_one_row:5.2f} x one row"
     )
 
 

@@ -1,6 +1,7 @@
-"""How close a decode step comes to reading its weights and cache once at memory speed.
+"""How close decoding comes to the machine: steps to its memory's speed, passes to its products'.
 
-Prints a table; the last line is one JSON object.
+A step of one token is bound by reading the weights and the cache; a pass (a prompt, a window of the
+fine stage) by arithmetic. Prints a table; the last line is one JSON object.
 """
 
 import json
@@ -15,26 +16,28 @@ from typing import Any
 import click
 import numpy as np
 import onnx
-from machine import describe_machine
+from machine import describe_machine, peak_megabytes
 from models import bundle_folder, size_option
+from onnx import TensorProto, helper, numpy_helper
 
-from bark_onnx.graphs.contract import CausalStage
+from bark_onnx.graphs.contract import CODEBOOK_INDEX, CODES, FRAME_INDICES
+from bark_onnx.graphs.onnxruntime import import_onnxruntime
 from bark_onnx.graphs.settings import Sampling
+from bark_onnx.graphs.shapes import CausalShape, FineShape
 from bark_onnx.runtime.bundle import Bundle
-from bark_onnx.runtime.decoder import CausalSessions, open_decoder
-from bark_onnx.runtime.rows import Feed
+from bark_onnx.runtime.rows import Decoder, Feed
 from bark_onnx.runtime.sampling import draw
-from bark_onnx.runtime.sessions import open_device, open_session
+from bark_onnx.runtime.stages import Stages
 
 _SAMPLING = Sampling(do_sample=True, temperature=0.7, top_k=50, top_p=1.0)  # Suno's settings
+_PASSES = (257, 887)  # a first prompt, and the prompt of a window that slides
 
 
 @dataclass(frozen=True)
-class Row:
-    """One stage at one precision and one length of context."""
+class Step:
+    """One token of one stage at one length of context."""
 
     stage: str
-    precision: str
     context: int  # tokens in the cache
     step_ms: float
     sampling_ms: float
@@ -44,28 +47,55 @@ class Row:
     ratio_to_weights: float  # time over that of reading the weights once
 
 
+@dataclass(frozen=True)
+class Pass:
+    """Many tokens of one stage at once."""
+
+    stage: str
+    tokens: int
+    pass_ms: float
+    operations: float  # multiplications and additions of its products, causality made use of
+    share_of_product_rate: float  # operations / time, of what plain products of its type reach
+
+
 @click.command()
 @size_option
 @click.option("--precision", default="fp32", show_default=True)
 @click.option("--context", type=int, multiple=True, default=(300, 887), show_default=True)
 @click.option("--steps", type=int, default=60, show_default=True)
-@click.option("--threads", type=int, default=None)
-def main(
-    size: str, precision: str, context: tuple[int, ...], steps: int, threads: int | None
-) -> None:
-    """Measure decode steps of the semantic and coarse stages."""
-    machine = describe_machine()
-    folder = bundle_folder(size, (precision,))
-    rows = []
+@click.option("--threads", type=int, default=2, show_default=True)
+def main(size: str, precision: str, context: tuple[int, ...], steps: int, threads: int) -> None:
+    """Measure steps and passes of one precision on the CPU."""
+    bundle = Bundle(bundle_folder(size, (precision,)))
+    stages = Stages(
+        bundle, provider="cpu", precision=precision, threads=threads, max_rows=1, low_memory=True
+    )
+    shapes = bundle.manifest.shapes
+    # Before and after, since the machine may be shared.
+    bandwidth = read_bandwidth(threads)
+    rate = product_rate(threads, integers=precision != "fp32")
+    found_steps, found_passes = [], []
     for stage in ("semantic", "coarse"):
-        for length in context:
-            # Before and after, since the machine may be shared.
-            before = read_bandwidth(threads or machine["cores"])
-            row = _measure(Bundle(folder), stage, precision, length, steps, threads)
-            bandwidth = max(before, read_bandwidth(threads or machine["cores"]))
-            rows.append(_finish(row, bandwidth))
-            _print(rows[-1], bandwidth)
-    click.echo(json.dumps({"machine": machine, "size": size, "rows": [asdict(r) for r in rows]}))
+        shape = getattr(shapes, stage)
+        weights = _weight_bytes(bundle.graph(precision, stage))
+        with stages.use(stage) as decoder:
+            found_steps += [_step(decoder, stage, shape, weights, n, steps) for n in context]
+            found_passes += [_pass(decoder, stage, shape, tokens) for tokens in _PASSES]
+    window = bundle.manifest.generation.fine.max_fine_input_length
+    with stages.use("fine") as session:
+        found_passes.append(_fine_pass(session, shapes.fine, window))
+    bandwidth = max(bandwidth, read_bandwidth(threads))
+    rate = max(rate, product_rate(threads, integers=precision != "fp32"))
+    rows = [
+        *(_of(row, bandwidth) for row in found_steps),
+        *(_of(row, rate) for row in found_passes),
+    ]
+    click.echo(f"memory {bandwidth / 1e9:.1f} GB/s, products {rate / 1e9:.0f} G operations/s")
+    for row in rows:
+        _print(row)
+    result = {"machine": describe_machine(), "size": size, "precision": precision}
+    result |= {"bandwidth": bandwidth, "product_rate": rate, "peak_mb": peak_megabytes()}
+    click.echo(json.dumps({**result, "rows": [asdict(row) for row in rows]}))
 
 
 def read_bandwidth(threads: int, megabytes: int = 1024, repeats: int = 5) -> float:
@@ -80,6 +110,29 @@ def read_bandwidth(threads: int, megabytes: int = 1024, repeats: int = 5) -> flo
         return parts.nbytes / _best(lambda: list(pool.map(read, parts)), repeats)
 
 
+def product_rate(threads: int, *, integers: bool) -> float:
+    """Operations per second of one large product in ONNX Runtime: float32, or 8-bit integers."""
+    size = 2048
+    rng = np.random.default_rng(0)
+    weight = rng.integers(-127, 128, (size, size)).astype(np.int8 if integers else np.float32)
+    values = rng.integers(0, 255, (size, size)).astype(np.uint8 if integers else np.float32)
+    types = (TensorProto.UINT8, TensorProto.INT32) if integers else (TensorProto.FLOAT,) * 2
+    graph = helper.make_graph(
+        [helper.make_node("MatMulInteger" if integers else "MatMul", ["x", "w"], ["y"])],
+        "product",
+        [helper.make_tensor_value_info("x", types[0], [size, size])],
+        [helper.make_tensor_value_info("y", types[1], [size, size])],
+        [numpy_helper.from_array(weight, "w")],
+    )
+    opset = helper.make_opsetid("", 21)
+    model = helper.make_model(graph, opset_imports=[opset], ir_version=10)
+    onnxruntime = import_onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options)
+    return 2 * size**3 / _best(lambda: session.run(None, {"x": values}), 10)
+
+
 def _best(run: Callable[[], Any], repeats: int) -> float:
     times = []
     for _ in range(repeats):
@@ -89,19 +142,9 @@ def _best(run: Callable[[], Any], repeats: int) -> float:
     return min(times)
 
 
-def _measure(
-    bundle: Bundle,
-    stage: CausalStage,
-    precision: str,
-    length: int,
-    steps: int,
-    threads: int | None,
-) -> Row:
-    shape = getattr(bundle.manifest.shapes, stage)
-    contract = bundle.contract(stage)
-    path = bundle.graph(precision, stage)
-    session = open_session(path, contract, open_device("cpu", threads))
-    decoder = open_decoder(CausalSessions(session, session), contract, shape, 1)
+def _step(
+    decoder: Decoder, stage: str, shape: CausalShape, weights: int, length: int, steps: int
+) -> Step:
     rng = np.random.default_rng(0)
     decoder.feed(0, Feed(rng.integers(0, shape.input_vocabulary, length - steps // 2), 0))
     step_times, sampling_times = [], []
@@ -114,17 +157,50 @@ def _measure(
         step_times.append(stepped - started)
         sampling_times.append(time.perf_counter() - stepped)
     cache = 2 * shape.num_layers * length * shape.num_heads * shape.head_size * 4
-    return Row(
+    return Step(
         stage=stage,
-        precision=precision,
         context=length,
         step_ms=statistics.median(step_times) * 1e3,
         sampling_ms=statistics.median(sampling_times) * 1e3,
-        weight_mb=_weight_bytes(path) / 1e6,
+        weight_mb=weights / 1e6,
         cache_mb=cache / 1e6,
         share_of_bandwidth=0.0,
         ratio_to_weights=0.0,
     )
+
+
+def _pass(decoder: Decoder, stage: str, shape: CausalShape, tokens: int) -> Pass:
+    ids = np.random.default_rng(0).integers(0, shape.input_vocabulary, tokens)
+    seconds = _median(lambda: decoder.feed(0, Feed(ids, 0)))
+    # Each token sees itself and those before it: half of the square.
+    operations = _operations(shape, tokens, seen=(tokens + 1) / 2)
+    return Pass(stage, tokens, seconds * 1e3, operations, 0.0)
+
+
+def _fine_pass(session: Any, shape: FineShape, window: int) -> Pass:
+    feeds = {
+        CODES: np.random.default_rng(0).integers(0, 1024, (1, window, shape.num_codebooks)),
+        CODEBOOK_INDEX: np.array(shape.num_codebooks - 1),
+        FRAME_INDICES: np.arange(window),
+    }
+    seconds = _median(lambda: session.run(None, feeds))
+    return Pass("fine", window, seconds * 1e3, _operations(shape, window, seen=window), 0.0)
+
+
+def _operations(shape: CausalShape | FineShape, tokens: int, *, seen: float) -> float:
+    """Of a pass: 12 h^2 weights a layer, and scores and mixtures over the tokens that are seen."""
+    width = shape.num_heads * shape.head_size
+    return 2.0 * tokens * shape.num_layers * (12 * width**2 + 2 * seen * width)
+
+
+def _median(run: Callable[[], Any], repeats: int = 7) -> float:
+    run()
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
 
 
 def _weight_bytes(path: Path) -> int:
@@ -135,25 +211,36 @@ def _weight_bytes(path: Path) -> int:
     for tensor in model.graph.initializer:
         if tensor.name in tables:
             continue
-        width = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)).itemsize
+        width = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type)).itemsize
         total += int(np.prod(tensor.dims)) * width
     return total
 
 
-def _finish(row: Row, bandwidth: float) -> Row:
+def _of(row: Step | Pass, limit: float) -> Step | Pass:
+    """A row with its shares of the machine's limit filled in."""
+    if isinstance(row, Pass):
+        share = row.operations / (row.pass_ms / 1e3) / limit
+        return Pass(**asdict(row) | {"share_of_product_rate": share})
     seconds = row.step_ms / 1e3
-    values = asdict(row) | {
-        "share_of_bandwidth": (row.weight_mb + row.cache_mb) * 1e6 / seconds / bandwidth,
-        "ratio_to_weights": seconds / (row.weight_mb * 1e6 / bandwidth),
+    shares = {
+        "share_of_bandwidth": (row.weight_mb + row.cache_mb) * 1e6 / seconds / limit,
+        "ratio_to_weights": seconds / (row.weight_mb * 1e6 / limit),
     }
-    return Row(**values)
+    return Step(**asdict(row) | shares)
 
 
-def _print(row: Row, bandwidth: float) -> None:
+def _print(row: Step | Pass) -> None:
+    if isinstance(row, Pass):
+        click.echo(
+            f"{row.stage:<8} {row.tokens:>4} tokens at once: {row.pass_ms:8.2f} ms, "
+            f"{row.operations / 1e9:.0f} G operations, "
+            f"{row.share_of_product_rate:.0%} of plain products"
+        )
+        return
     click.echo(
-        f"{row.stage:<8} {row.precision:<5} context {row.context:>4}: {row.step_ms:6.2f} ms a step "
+        f"{row.stage:<8} context {row.context:>4}: {row.step_ms:6.2f} ms a step "
         f"({row.weight_mb:.0f} MB weights + {row.cache_mb:.0f} MB cache, "
-        f"{row.share_of_bandwidth:.0%} of {bandwidth / 1e9:.1f} GB/s), "
+        f"{row.share_of_bandwidth:.0%} of a plain read), "
         f"{row.ratio_to_weights:.2f} x reading the weights; "
         f"sampling {row.sampling_ms:.3f} ms ({row.sampling_ms / row.step_ms:.1%})"
     )

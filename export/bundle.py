@@ -16,7 +16,7 @@ from bark_onnx.export.quantize import compare_precision, quantize_stage
 from bark_onnx.export.tokenizer import read_tokenizer
 from bark_onnx.export.trace import CODEC_OPSET, OPSET, save_graph, trace_stage
 from bark_onnx.export.voices import convert_voices
-from bark_onnx.graphs.contract import STAGES, Attention
+from bark_onnx.graphs.contract import STAGES, Attention, graph_contract
 from bark_onnx.graphs.errors import ExportError
 from bark_onnx.graphs.manifest import (
     MANIFEST_NAME,
@@ -28,7 +28,7 @@ from bark_onnx.graphs.manifest import (
     PrecisionError,
     record_file,
 )
-from bark_onnx.graphs.precisions import PRECISIONS
+from bark_onnx.graphs.precisions import PRECISIONS, float_dtype
 
 _FP32 = "fp32"
 
@@ -121,7 +121,13 @@ def _export_precisions(
                 shutil.copyfile(f"{source}.data", f"{target}.data")
                 continue
             progress(f"{stage}: {precision}")
-            quantize_stage(source, target, recipe)
+            contract = graph_contract(
+                stage,
+                checkpoint.shapes,
+                options.attention,
+                float_dtype=float_dtype(precision),
+            )
+            quantize_stage(source, target, recipe, contract)
             if options.verify:
                 error = compare_precision(checkpoint, stage, source, target)
                 errors[f"{precision}/{stage}"] = error

@@ -92,14 +92,15 @@ def open_graph(graph: Path) -> Any:
 class GrowingCache:
     """Feeds of the standard form: the outputs of one run are the inputs of the next."""
 
-    def __init__(self, shape: CausalShape) -> None:
+    def __init__(self, shape: CausalShape, dtype: type[np.floating] = np.float32) -> None:
         self.shape = shape
+        self.dtype = dtype
         self.values: list[NDArray[Any]] = []
 
     def start(self, batch: int) -> None:
         """Forget everything."""
         size = (batch, self.shape.num_heads, 0, self.shape.head_size)
-        self.values = [np.zeros(size, np.float32)] * (2 * self.shape.num_layers)
+        self.values = [np.zeros(size, self.dtype)] * (2 * self.shape.num_layers)
 
     def feeds(self, length: int) -> Feeds:
         """Inputs of a run after which the cache holds `length` tokens."""
@@ -123,7 +124,7 @@ class FusedCache(GrowingCache):
     def start(self, batch: int) -> None:
         """Forget everything."""
         size = (batch, self.shape.num_heads, self.shape.context_length, self.shape.head_size)
-        self.values = [np.zeros(size, np.float32)] * (2 * self.shape.num_layers)
+        self.values = [np.zeros(size, self.dtype)] * (2 * self.shape.num_layers)
 
     def feeds(self, length: int) -> Feeds:
         """Inputs of a run after which the cache holds `length` tokens."""

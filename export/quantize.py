@@ -13,44 +13,52 @@ from bark_onnx.export.checkpoint import Checkpoint
 from bark_onnx.export.parity import FusedCache, open_graph
 from bark_onnx.export.trace import save_graph
 from bark_onnx.graphs import contract
-from bark_onnx.graphs.contract import Stage
+from bark_onnx.graphs.contract import GraphContract, Stage
 from bark_onnx.graphs.manifest import PrecisionError, prompt_graph
+from bark_onnx.graphs.passes.apply_contract import ApplyContractPass
+from bark_onnx.graphs.passes.halve_floats import HalveFloatsPass
 from bark_onnx.graphs.passes.quantize_blocks import QuantizeBlocksPass
 from bark_onnx.graphs.passes.quantize_dynamic import QuantizeDynamicPass
 from bark_onnx.graphs.passes.quantize_embeddings import QuantizeEmbeddingsPass
-from bark_onnx.graphs.precisions import HEAD_KERNEL, Blocks, Kernel, StagePrecision
+from bark_onnx.graphs.precisions import HEAD_KERNEL, Dynamic, Half, Kernel, StagePrecision
 
 _STEPS = 16  # single tokens compared after a prompt
 _PROMPTS = 3
+_CACHE_DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 
-def quantize_stage(source: Path, target: Path, precision: StagePrecision) -> None:
+def quantize_stage(
+    source: Path, target: Path, precision: StagePrecision, contract: GraphContract
+) -> None:
     """Write the graphs of a stage at a lower precision.
 
     Args:
         source: the float32 graph.
         target: the graph to write; its prompt's graph, where it has one, is written beside it.
         precision: which kernels.
+        contract: of the graphs to write.
     """
-    graph = _quantized(source, precision.kernel)
-    save_graph(graph, target)
+    save_graph(_rewritten(source, precision.kernel, contract), target)
     if precision.prompt_kernel is not None:
-        save_graph(_quantized(source, precision.prompt_kernel), prompt_graph(target), shared=target)
+        prompt = _rewritten(source, precision.prompt_kernel, contract)
+        save_graph(prompt, prompt_graph(target), shared=target)
 
 
-def _quantized(source: Path, kernel: Kernel) -> ir.Model:
+def _rewritten(source: Path, kernel: Kernel, contract: GraphContract) -> ir.Model:
     graph = ir.load(source)
-    for rewrite in (*_passes(kernel), *_passes(HEAD_KERNEL, head=True)):
+    for rewrite in (*_passes(kernel), RemoveUnusedNodesPass(), ApplyContractPass(contract)):
         rewrite(graph)
-    QuantizeEmbeddingsPass()(graph)
-    RemoveUnusedNodesPass()(graph)
     return graph
 
 
-def _passes(kernel: Kernel, *, head: bool = False) -> list[InPlacePass]:
-    if isinstance(kernel, Blocks):
-        return [QuantizeBlocksPass(kernel.bits, kernel.block_size, head=head)]
-    return [QuantizeDynamicPass()]
+def _passes(kernel: Kernel) -> list[InPlacePass]:
+    if isinstance(kernel, Half):
+        return [HalveFloatsPass()]
+    head = QuantizeBlocksPass(HEAD_KERNEL.bits, HEAD_KERNEL.block_size, head=True)
+    if isinstance(kernel, Dynamic):
+        return [QuantizeDynamicPass(), head, QuantizeEmbeddingsPass()]
+    products = QuantizeBlocksPass(kernel.bits, kernel.block_size, head=False)
+    return [products, head, QuantizeEmbeddingsPass()]
 
 
 def compare_precision(
@@ -127,7 +135,7 @@ def _continue_prompt(
 ) -> list[NDArray[np.float32]]:
     """Logits after a prompt (first session) and after each of some tokens (second session)."""
     shape = checkpoint.shapes.semantic if stage == "semantic" else checkpoint.shapes.coarse
-    cache = FusedCache(shape)
+    cache = FusedCache(shape, _CACHE_DTYPES[sessions[0].get_inputs()[-1].type])
     cache.start(1)
     logits = []
     position = 0

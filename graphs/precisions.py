@@ -29,7 +29,15 @@ class Dynamic:
         return "8 bits, dynamic"
 
 
-Kernel = Blocks | Dynamic
+@dataclass(frozen=True)
+class Half:
+    """float16 weights, activations and cache; logits leave in float32."""
+
+    def __str__(self) -> str:
+        return "float16"
+
+
+Kernel = Blocks | Dynamic | Half
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,11 @@ HEAD_KERNEL = Blocks(bits=8, block_size=32)  # logits decide the token: the fine
 # A stage that is missing stays in float32, as the codec always does.
 PRECISIONS: dict[str, dict[Stage, StagePrecision]] = {
     "fp32": {},
+    "fp16": {
+        "semantic": StagePrecision(Half()),
+        "coarse": StagePrecision(Half()),
+        "fine": StagePrecision(Half()),
+    },
     "int8": {
         "semantic": StagePrecision(Blocks(8, 64), Dynamic()),
         "coarse": StagePrecision(Blocks(8, 64), Dynamic()),
@@ -57,4 +70,18 @@ PRECISIONS: dict[str, dict[Stage, StagePrecision]] = {
     },
 }
 
-CPU_FASTEST_FIRST = ("int4", "int8", "fp32")
+# What each provider runs well, and what to do about the others.
+FASTEST_FIRST: dict[str, tuple[str, ...]] = {
+    "cpu": ("int4", "int8", "fp32"),
+    "cuda": ("fp16", "fp32"),
+}
+ADVICE: dict[str, str] = {
+    "cpu": "a CPU runs float16 at a crawl; use int8, int4 or fp32",
+    "cuda": "export with --precision fp16, or in fp32 with --attention standard, "
+    "or use --provider cpu",
+}
+
+
+def float_dtype(precision: str) -> str:
+    """What the cache of a precision's graphs is stored in, as numpy names it."""
+    return "float16" if precision == "fp16" else "float32"

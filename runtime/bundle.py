@@ -17,6 +17,7 @@ from bark_onnx.graphs.manifest import (
     check_sizes,
     prompt_graph,
 )
+from bark_onnx.graphs.precisions import float_dtype
 from bark_onnx.graphs.voices import Voice, is_voice_name
 from bark_onnx.runtime.tokenizer import TextTokenizer
 
@@ -46,9 +47,11 @@ class Bundle:
         """The form of attention that the graphs were exported with."""
         return cast("Attention", self.manifest.attention)  # checked when it was read
 
-    def contract(self, stage: Stage) -> GraphContract:
+    def contract(self, stage: Stage, precision: str) -> GraphContract:
         """What the graph of a stage must take and give."""
-        return graph_contract(stage, self.manifest.shapes, self.attention)
+        return graph_contract(
+            stage, self.manifest.shapes, self.attention, float_dtype=float_dtype(precision)
+        )
 
     def graph(self, precision: str, stage: Stage) -> Path:
         """Path of a graph whose files are whole.

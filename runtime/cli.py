@@ -159,7 +159,7 @@ def info(bundle: str) -> None:
     for graph, error in manifest.precision_errors.items():
         click.echo(f"error       {graph}: {error}")
     for stage in STAGES:
-        contract = opened.contract(stage)
+        contract = opened.contract(stage, manifest.precisions[0])
         click.echo(f"\n{stage}.onnx (contract {contract.version})")
         for direction, tensors in (("in ", contract.inputs), ("out", contract.outputs)):
             for tensor in tensors:

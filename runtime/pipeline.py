@@ -13,7 +13,6 @@ from bark_onnx.runtime.audio import Speech
 from bark_onnx.runtime.bundle import Bundle, VoiceLike
 from bark_onnx.runtime.options import GenerationOptions, is_count
 from bark_onnx.runtime.progress import OnProgress
-from bark_onnx.runtime.sessions import open_device
 from bark_onnx.runtime.stages import Stages
 from bark_onnx.runtime.synthesis import Request, synthesize
 
@@ -42,8 +41,9 @@ class Bark:
         self._tokenizer = bundle.tokenizer()
         self._stages = Stages(
             bundle,
-            precision,
-            open_device(provider, threads),
+            provider=provider,
+            precision=precision,
+            threads=threads,
             max_rows=max_rows,
             low_memory=low_memory,
         )
@@ -65,7 +65,7 @@ class Bark:
 
         Args:
             bundle: its folder, or its hub id.
-            provider: "auto" or "cpu".
+            provider: "cpu", "cuda", or "auto": CUDA where it starts and runs such a bundle.
             precision: a precision of the bundle; None takes the fastest one for the provider.
             threads: of the CPU; None takes one per physical core.
             low_memory: keep one stage loaded at a time; every call loads them anew.

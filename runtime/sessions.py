@@ -1,32 +1,53 @@
-"""Opens ONNX Runtime sessions and checks that a graph is what its contract says."""
+"""Opens ONNX Runtime sessions and checks that a graph is what its contract says.
+
+Knows providers, and what each is asked for; nothing of stages.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
+
+import numpy as np
 
 from bark_onnx.graphs.contract import METADATA_KEY, GraphContract, TensorContract
 from bark_onnx.graphs.errors import BundleError, ContractError, ProviderError
 from bark_onnx.graphs.onnxruntime import import_onnxruntime
 from bark_onnx.runtime.options import is_count
 
-Provider = Literal["auto", "cpu"]
+Provider = Literal["auto", "cpu", "cuda"]
 PROVIDERS: tuple[Provider, ...] = get_args(Provider)
 
 _TENSOR_TYPES = {"float32": "float", "float16": "float16"}
 _ERRORS_ONLY = 3
-_PROVIDERS = ["CPUExecutionProvider"]
+_CPU = "CPUExecutionProvider"
+_CUDA = "CUDAExecutionProvider"
+
+# Operators that carry the work: one of these on the CPU means that the GPU is not used.
+_HEAVY = {
+    "Attention",
+    "Conv",
+    "ConvTranspose",
+    "FusedMatMul",
+    "Gelu",
+    "GroupQueryAttention",
+    "LayerNormalization",
+    "LSTM",
+    "MatMul",
+    "MultiHeadAttention",
+    "SkipLayerNormalization",
+}
 
 
 @dataclass(frozen=True)
 class Device:
     """Where graphs run."""
 
-    provider: Provider
-    threads: int | None = None  # None: one per physical core
+    provider: Literal["cpu", "cuda"]
+    threads: int | None = None  # of the CPU; None: one per physical core
 
 
-def open_device(provider: str, threads: int | None) -> Device:
-    """Check that what was asked for can be had.
+def check_device_options(provider: str, threads: int | None) -> None:
+    """Check what a caller asks for, and that there is an ONNX Runtime at all.
 
     Raises:
         ProviderError: onnxruntime is missing, or the provider or the number of threads is unknown.
@@ -36,45 +57,119 @@ def open_device(provider: str, threads: int | None) -> Device:
     if threads is not None and not is_count(threads):
         raise ProviderError(f"threads is {threads!r}, expected an integer from 1")
     import_onnxruntime()
-    return Device("cpu", threads)
 
 
-def open_session(path: Path, contract: GraphContract, device: Device) -> Any:
+def start_cuda() -> None:
+    """Take a little memory of the GPU, which needs everything that graphs need.
+
+    Raises:
+        ProviderError: onnxruntime cannot use CUDA, or there is no GPU that it can use.
+    """
+    onnxruntime = import_onnxruntime()
+    available = onnxruntime.get_available_providers()
+    if _CUDA not in available:
+        raise ProviderError(
+            f"provider cuda: the installed onnxruntime offers {', '.join(available)}; "
+            "uninstall it and install bark-onnx[gpu]"
+        )
+    onnxruntime.preload_dlls()
+    try:
+        onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros(1, np.float32), "cuda", 0)
+    except Exception as error:  # onnxruntime has no common class for a GPU that does not answer
+        raise ProviderError(
+            f"provider cuda does not start ({_first_line(error)}); check that nvidia-smi shows a "
+            "GPU and a driver for CUDA 13, or use --provider cpu"
+        ) from error
+
+
+def open_session(
+    path: Path, contract: GraphContract, device: Device, *, recorded: bool = False
+) -> Any:
     """An `onnxruntime.InferenceSession` on a graph that fulfils `contract`.
+
+    Args:
+        path: of the graph.
+        contract: what it must take and give.
+        device: where it runs.
+        recorded: on CUDA, let runs be recorded as CUDA graphs and replayed.
 
     Raises:
         BundleError: the file is no graph.
         ContractError: it is another graph.
+        ProviderError: the provider did not take the whole graph.
     """
     onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
     if device.threads is not None:
         options.intra_op_num_threads = device.threads
+    providers: list[Any] = [_CPU]
+    if device.provider == "cuda":
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        providers.insert(0, (_CUDA, _cuda_options(recorded=recorded)))
     try:
-        session = _open(onnxruntime, path, options)
+        session = _open(onnxruntime, path, options, providers)
     except Exception as error:  # onnxruntime has no common class for a graph it cannot load
-        reason = str(error).strip().splitlines()[0]
         raise BundleError(
-            f"{path}: ONNX Runtime cannot load it ({reason}); export the bundle again"
+            f"{path}: ONNX Runtime cannot load it ({_first_line(error)}); export the bundle again"
         ) from error
     _check(session, path, contract)
+    if device.provider == "cuda":
+        check_placement(session, path)
     return session
 
 
-def _open(onnxruntime: Any, path: Path, options: Any) -> Any:
+def _cuda_options(*, recorded: bool) -> dict[str, str]:
+    return {
+        "device_id": "0",
+        "use_tf32": "0",  # fp32 means fp32
+        "enable_cuda_graph": "1" if recorded else "0",
+        "enable_skip_layer_norm_strict_mode": "1",  # sums in float32
+    }
+
+
+def _open(onnxruntime: Any, path: Path, options: Any, providers: list[Any]) -> Any:
     """A session on threads of its own, or on those that the process shares.
 
     One shared pool for all stages would need every other session of the process to use it, too:
     that is for the program to decide, not for a library.
     """
     try:
-        return onnxruntime.InferenceSession(path, options, providers=_PROVIDERS, enable_fallback=0)
+        return onnxruntime.InferenceSession(path, options, providers=providers, enable_fallback=0)
     except Exception as error:
         if "use_per_session_threads" not in str(error):
             raise
         options.use_per_session_threads = False
-        return onnxruntime.InferenceSession(path, options, providers=_PROVIDERS, enable_fallback=0)
+        return onnxruntime.InferenceSession(path, options, providers=providers, enable_fallback=0)
+
+
+def check_placement(session: Any, path: Path) -> None:
+    """Check that CUDA took a graph, for ONNX Runtime goes on without it when it does not start.
+
+    Raises:
+        ProviderError: the session runs on the CPU, or operators that carry the work do.
+    """
+    if _CUDA not in session.get_providers():
+        raise ProviderError(
+            f"{path}: CUDA did not start, ONNX Runtime fell back to {session.get_providers()[0]}; "
+            "check that CUDA 13 and cuDNN 9 are installed (bark-onnx[gpu] brings them)"
+        )
+    operators = {
+        node.op_type
+        for part in session.get_provider_graph_assignment_info()
+        if part.ep_name != _CUDA
+        for node in part.get_nodes()
+    }
+    misplaced = sorted(operators & _HEAVY)
+    if misplaced:
+        raise ProviderError(
+            f"{path}: CUDA has no kernel for {', '.join(misplaced)}, which would run on the CPU; "
+            "update onnxruntime-gpu, or use --provider cpu"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def _check(session: Any, path: Path, contract: GraphContract) -> None:

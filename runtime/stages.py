@@ -1,16 +1,21 @@
 """The four stages of a bundle, opened: all at once, or one at a time when memory is low."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
-from bark_onnx.graphs.contract import STAGES, Stage
-from bark_onnx.graphs.errors import BundleError
+from bark_onnx.graphs.contract import STAGES, CausalStage, Stage
+from bark_onnx.graphs.errors import BundleError, ProviderError
 from bark_onnx.graphs.manifest import Manifest
-from bark_onnx.graphs.precisions import CPU_FASTEST_FIRST
+from bark_onnx.graphs.precisions import ADVICE, FASTEST_FIRST
 from bark_onnx.runtime.bundle import Bundle
-from bark_onnx.runtime.decoder import CausalSessions, open_decoder
-from bark_onnx.runtime.sessions import Device, open_session
+from bark_onnx.runtime.decoder import CausalGraphs
+from bark_onnx.runtime.decoder_device import DeviceDecoder
+from bark_onnx.runtime.decoder_growing import GrowingDecoder
+from bark_onnx.runtime.decoder_in_place import InPlaceDecoder
+from bark_onnx.runtime.rows import Decoder
+from bark_onnx.runtime.sessions import Device, check_device_options, open_session, start_cuda
 
 
 class Stages:
@@ -18,26 +23,30 @@ class Stages:
 
     Args:
         bundle: where the graphs are.
-        precision: which of them; None takes the fastest that there is.
-        device: where they run.
+        provider: "auto", "cpu" or "cuda".
+        precision: which of the graphs; None takes the fastest that the provider runs well.
+        threads: of the CPU; None takes one per physical core.
         max_rows: rows that a decoder holds at most.
         low_memory: open a stage when it is used, and close it afterwards.
 
     Raises:
         BundleError: the bundle lacks the precision, or a graph is unusable.
+        ProviderError: the provider does not start, or does not run the precision well.
     """
 
     def __init__(
         self,
         bundle: Bundle,
-        precision: str | None,
-        device: Device,
         *,
+        provider: str,
+        precision: str | None,
+        threads: int | None,
         max_rows: int,
         low_memory: bool,
     ) -> None:
-        self.precision = _pick_precision(bundle, precision)
-        self.device = device
+        check_device_options(provider, threads)
+        self.device = Device(_pick_provider(bundle, provider, precision), threads)
+        self.precision = _pick_precision(bundle, self.device.provider, precision)
         self.max_rows = max_rows
         self.low_memory = low_memory
         self._bundle = bundle
@@ -56,25 +65,83 @@ class Stages:
         yield self._open(stage) if self.low_memory else self._opened[stage]
 
     def _open(self, stage: Stage) -> Any:
-        contract = self._bundle.contract(stage)
-        session = open_session(self._bundle.graph(self.precision, stage), contract, self.device)
-        if stage == "fine" or stage == "codec":
-            return session
-        prompt = self._bundle.prompt_graph(self.precision, stage)
-        sessions = CausalSessions(
-            session if prompt is None else open_session(prompt, contract, self.device), session
+        if stage == "codec":
+            return self._open_codec()
+        if stage == "fine":
+            return self._open_graph(stage)
+        return self._open_decoder(stage)
+
+    def _open_graph(self, stage: Stage) -> Any:
+        return open_session(
+            self._bundle.graph(self.precision, stage),
+            self._bundle.contract(stage, self.precision),
+            self.device,
         )
+
+    def _open_codec(self) -> Any:
+        """A session of the codec, whose LSTM needs cuDNN on CUDA."""
+        try:
+            return self._open_graph("codec")
+        except (BundleError, ProviderError) as error:
+            if self.device.provider == "cpu":
+                raise
+            warnings.warn(f"The codec runs on the CPU: {error}", stacklevel=2)
+            cpu = Device("cpu", self.device.threads)
+            path = self._bundle.graph(self.precision, "codec")
+            return open_session(path, self._bundle.contract("codec", self.precision), cpu)
+
+    def _open_decoder(self, stage: CausalStage) -> Decoder:
+        contract = self._bundle.contract(stage, self.precision)
+        fused = contract.attention == "fused"
+        path = self._bundle.graph(self.precision, stage)
+        step = open_session(path, contract, self.device, recorded=fused)
+        prompt_path = self._bundle.prompt_graph(self.precision, stage)
+        prompt = step if prompt_path is None else open_session(prompt_path, contract, self.device)
         shape = getattr(self._bundle.manifest.shapes, stage)
-        return open_decoder(sessions, contract, shape, self.max_rows)
+        graphs = CausalGraphs(prompt, step, contract, shape)
+        if not fused:
+            return GrowingDecoder(graphs, self.max_rows, self.device.provider)
+        if self.device.provider == "cuda":
+            return DeviceDecoder(graphs, self.max_rows, self.device.provider)
+        return InPlaceDecoder(graphs, self.max_rows)
 
 
-def _pick_precision(bundle: Bundle, precision: str | None) -> str:
+def _pick_provider(bundle: Bundle, provider: str, precision: str | None) -> Literal["cpu", "cuda"]:
+    """The provider that was asked for; for "auto" CUDA where it starts and runs such a bundle."""
+    if provider == "cpu":
+        return "cpu"
+    try:
+        start_cuda()
+    except ProviderError:
+        if provider == "cuda":
+            raise
+        return "cpu"
+    runs = _well_run(bundle, "cuda")
+    usable = bool(runs) if precision is None else precision in runs
+    return "cuda" if usable or provider == "cuda" else "cpu"
+
+
+def _pick_precision(bundle: Bundle, provider: str, precision: str | None) -> str:
     present = bundle.manifest.precisions
-    if precision is None:
-        return next((name for name in CPU_FASTEST_FIRST if name in present), present[0])
-    if precision not in present:
+    if precision is not None and precision not in present:
         raise BundleError(
             f"{bundle.folder} has no {precision} graphs, only {', '.join(present)}; "
             f"export with --precision {precision}"
         )
-    return precision
+    well_run = _well_run(bundle, provider)
+    if precision is None and well_run:
+        return well_run[0]
+    if precision in well_run:
+        return precision
+    found = precision or ", ".join(present)
+    form = f" with {bundle.attention} attention"
+    raise ProviderError(f"provider {provider} does not run {found}{form}; {ADVICE[provider]}")
+
+
+def _well_run(bundle: Bundle, provider: str) -> list[str]:
+    """Precisions of a bundle that a provider runs well, fastest first."""
+    names = [name for name in FASTEST_FIRST[provider] if name in bundle.manifest.precisions]
+    if provider == "cuda" and bundle.attention == "fused":
+        # GroupQueryAttention has no float32 kernel there.
+        names = [name for name in names if name != "fp32"]
+    return names

@@ -1,6 +1,6 @@
 """Decoders on real graphs: however tokens are fed, the logits after them are the same."""
 
-from collections.abc import Iterator
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,32 +8,47 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bark_onnx.graphs.contract import CausalStage
 from bark_onnx.runtime.bundle import Bundle
-from bark_onnx.runtime.decoder import CausalSessions, open_decoder
+from bark_onnx.runtime.decoder import CausalGraphs
+from bark_onnx.runtime.decoder_device import DeviceDecoder
+from bark_onnx.runtime.decoder_growing import GrowingDecoder
+from bark_onnx.runtime.decoder_in_place import InPlaceDecoder
 from bark_onnx.runtime.rows import Decoder, Feed
 from bark_onnx.runtime.sessions import Device, open_session
+from tests.conftest import export
 
 RNG = np.random.default_rng(0)
 IDS = RNG.integers(0, 10_000, 1024)
 HISTORY = RNG.integers(0, 10_000, 1024)
 
 
-def _open(folder: Path, slots: int = 2) -> Decoder:
+def _graphs(folder: Path, *, precision: str = "fp32", stage: CausalStage = "semantic") -> Any:
     bundle = Bundle(folder)
-    contract = bundle.contract("semantic")
-    session = open_session(bundle.graph("fp32", "semantic"), contract, Device("cpu", 1))
-    shape = bundle.manifest.shapes.semantic
-    return open_decoder(CausalSessions(session, session), contract, shape, slots)
+    contract = bundle.contract(stage, precision)
+    session = open_session(bundle.graph(precision, stage), contract, Device("cpu", 1))
+    return CausalGraphs(session, session, contract, getattr(bundle.manifest.shapes, stage))
 
 
 @pytest.fixture(scope="module")
-def fused(demo_bundle: Path) -> Decoder:
-    return _open(demo_bundle)
+def in_place(demo_bundle: Path) -> Decoder:
+    return InPlaceDecoder(_graphs(demo_bundle), 2)
+
+
+@pytest.fixture(scope="module")
+def device(demo_bundle: Path) -> Decoder:
+    return DeviceDecoder(_graphs(demo_bundle), 5, "cpu")
 
 
 @pytest.fixture(scope="module")
 def growing(standard_bundle: Path) -> Decoder:
-    return _open(standard_bundle)
+    return GrowingDecoder(_graphs(standard_bundle), 1, "cpu")
+
+
+@pytest.fixture(params=["in_place", "device"])
+def fused(request: pytest.FixtureRequest) -> Decoder:
+    """Both decoders of fused graphs; the one for GPUs in the process's own memory."""
+    return request.getfixturevalue(request.param)
 
 
 def _feed(decoder: Decoder, count: int, *, start: int = 0, slot: int = 0) -> np.ndarray:
@@ -83,12 +98,10 @@ class _Watched:
 
 
 @pytest.fixture
-def watched(demo_bundle: Path) -> Iterator[tuple[Decoder, list[int]]]:
-    bundle = Bundle(demo_bundle)
-    contract = bundle.contract("semantic")
-    session = _Watched(open_session(bundle.graph("fp32", "semantic"), contract, Device("cpu", 1)))
-    shape = bundle.manifest.shapes.semantic
-    yield open_decoder(CausalSessions(session, session), contract, shape, 1), session.runs
+def watched(demo_bundle: Path) -> tuple[Decoder, list[int]]:
+    graphs = _graphs(demo_bundle)
+    session = _Watched(graphs.prompt)
+    return InPlaceDecoder(dataclasses.replace(graphs, prompt=session), 1), session.runs
 
 
 @pytest.mark.parametrize(
@@ -98,3 +111,48 @@ def test_long_prompts_run_in_parts(watched: tuple[Decoder, list[int]], count: in
     decoder, seen = watched
     _feed(decoder, count)
     assert sorted(seen) == runs
+
+
+@pytest.fixture(scope="module")
+def half_bundle(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("bundles") / "half"
+    return export(demo_checkpoint, target, precisions=("fp16",), verify=True)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_rows_that_come_and_go_say_on_a_device_what_they_say_in_place(
+    demo_bundle: Path, half_bundle: Path, precision: str
+):
+    bundle = demo_bundle if precision == "fp32" else half_bundle
+    graphs = _graphs(bundle, precision=precision, stage="coarse")
+    decoders = [InPlaceDecoder(graphs, 5), DeviceDecoder(graphs, 5, "cpu")]
+    rng = np.random.default_rng(1)
+    rows = 0
+    for _ in range(60):
+        event = rng.integers(0, 4)
+        if rows < 5 and (rows == 0 or event == 0):
+            feed = Feed(rng.integers(0, 10_000, rng.integers(1, 60)), 0)
+            found = [decoder.feed(rows, feed).copy() for decoder in decoders]
+            rows += 1
+        elif rows > 1 and event == 1:
+            leaving = int(rng.integers(0, rows - 1))
+            for decoder in decoders:
+                decoder.move(rows - 1, leaving)
+            rows -= 1
+            continue
+        else:
+            ids = rng.integers(0, 10_000, rows)
+            found = [decoder.step(ids).copy() for decoder in decoders]
+        assert decoders[0].lengths[:rows].tolist() == decoders[1].lengths[:rows].tolist()
+        np.testing.assert_allclose(found[1], found[0], atol=1e-4 if precision == "fp32" else 0.05)
+
+
+def test_a_row_keeps_its_cache_on_a_device_when_it_moves(device: Decoder):
+    _feed(device, 40, slot=0)
+    _feed(device, 90, slot=1)
+    alone = device.step(IDS[[40, 90]])[1].copy()
+    _feed(device, 40, slot=0)
+    _feed(device, 90, slot=1)
+    device.move(1, 0)
+    np.testing.assert_allclose(device.step(IDS[[90]])[0], alone, atol=1e-4, rtol=0)
+    assert device.lengths[0] == 91

@@ -1,0 +1,77 @@
+"""A decoder for standard graphs: a cache that every run returns longer by its tokens.
+
+The cache stays where the graph runs; rows run one after the other.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bark_onnx.graphs.contract import LOGITS, past_name, present_name
+from bark_onnx.graphs.onnxruntime import import_onnxruntime
+from bark_onnx.graphs.voices import Tokens
+from bark_onnx.runtime.decoder import CausalGraphs
+from bark_onnx.runtime.rows import Feed
+from bark_onnx.runtime.sampling import Logits
+
+
+class GrowingDecoder:
+    """One cache per row, each as long as its tokens.
+
+    Args:
+        graph: a standard one.
+        slots: rows at most.
+        device: whose memory holds the cache, "cpu" or "cuda".
+    """
+
+    def __init__(self, graph: CausalGraphs, slots: int, device: str) -> None:
+        self.slots = slots
+        self.lengths = np.zeros(slots, np.int64)
+        self._graph = graph
+        self._device = device
+        self._ort_value = import_onnxruntime().OrtValue
+        self._past_names = [past_name(*name) for name in graph.cache_parts]
+        self._present_names = [present_name(*name) for name in graph.cache_parts]
+        shape = graph.shape
+        nothing = np.zeros((1, shape.num_heads, 0, shape.head_size), graph.cache_dtype)
+        empty = self._place(nothing)
+        self._caches: list[list[Any]] = [[empty] * len(self._past_names)] * slots  # OrtValues
+
+    def feed(self, slot: int, feed: Feed) -> Logits:
+        """See `Decoder`."""
+        binding = self._graph.prompt.io_binding()
+        # The arrays must live until the run is over.
+        inputs = self._graph.token_inputs(feed)
+        for name, array in inputs.items():
+            binding.bind_cpu_input(name, array)
+        for name, past in zip(self._past_names, self._kept(slot, feed.start), strict=True):
+            binding.bind_ortvalue_input(name, past)
+        binding.bind_output(LOGITS, "cpu")
+        for name in self._present_names:
+            binding.bind_output(name, self._device)
+        self._graph.prompt.run_with_iobinding(binding)
+        logits, *self._caches[slot] = binding.get_outputs()
+        self.lengths[slot] = feed.start + len(feed.ids)
+        row: Logits = logits.numpy()[0]
+        return row
+
+    def step(self, ids: Tokens) -> NDArray[np.float32]:
+        """See `Decoder`."""
+        feeds = [Feed(ids[slot : slot + 1], int(self.lengths[slot])) for slot in range(len(ids))]
+        return np.stack([self.feed(slot, feed) for slot, feed in enumerate(feeds)])
+
+    def move(self, source: int, target: int) -> None:
+        """See `Decoder`."""
+        self._caches[target] = self._caches[source]
+        self.lengths[target] = self.lengths[source]
+
+    def _kept(self, slot: int, length: int) -> list[Any]:
+        """The first tokens of a slot's cache."""
+        caches = self._caches[slot]
+        if caches[0].shape()[2] == length:
+            return caches
+        return [self._place(cache.numpy()[:, :, :length]) for cache in caches]
+
+    def _place(self, array: NDArray[Any]) -> Any:
+        return self._ort_value.ortvalue_from_numpy(np.ascontiguousarray(array), self._device, 0)
