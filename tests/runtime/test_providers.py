@@ -229,8 +229,8 @@ def test_every_operator_that_carries_weights_or_attention_is_watched(
             for node in graph.node
             if "Attention" in node.op_type or (matrices & set(node.input) and node.op_type != "Add")
         }
-        # Rows of embedding tables are picked, nothing is computed with them.
-        assert carrying - {"Gather"} <= sessions_module._HEAVY, path
+        # Rows of embedding tables are picked, heads cut to size: nothing is computed with them.
+        assert carrying - {"Gather", "Reshape", "Slice"} <= sessions_module._HEAVY, path
 
 
 def test_every_precision_runs_well_somewhere_and_every_provider_has_advice():
