@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TYPES := build/types/bark_onnx
 
-.PHONY: help demo test lint types unit test-transformers-4 test-torch-free bench clean
+.PHONY: help demo test lint types unit test-transformers-4 test-torch-free test-cuda bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -45,6 +45,12 @@ test-torch-free: $(VENV)/.stamp ## speak in .venv-cpu, which has the extra [cpu]
 	$(PYTHON) -m venv .venv-cpu
 	.venv-cpu/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cpu]'
 	.venv-cpu/bin/python tests/speak_without_torch.py demo-onnx
+
+test-cuda: ## the parity tests and the benchmarks on a GPU, in .venv-cuda, with the extra [gpu]
+	$(PYTHON) -m venv .venv-cuda
+	.venv-cuda/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[gpu,export,dev]'
+	HF_HUB_OFFLINE=1 .venv-cuda/bin/python -m pytest --provider cuda tests/runtime/test_cuda.py tests/runtime/test_parity.py
+	.venv-cuda/bin/python benchmarks/batch.py --provider cuda --precision fp16
 
 bench: $(VENV)/.stamp ## all benchmarks, full-size shapes with random weights
 	$(BIN)/python benchmarks/decode.py

@@ -14,7 +14,7 @@ import click
 from tqdm import tqdm
 
 from bark_onnx.graphs.command import run_command
-from bark_onnx.graphs.contract import STAGES, Stage
+from bark_onnx.graphs.contract import STAGES, GraphContract, Stage
 from bark_onnx.graphs.errors import TextError
 from bark_onnx.runtime.audio import check_audio_path
 from bark_onnx.runtime.bundle import Bundle
@@ -115,7 +115,12 @@ def speak(
     options = options.replace(**given)
     started = time.perf_counter()
     bark = Bark.load(
-        bundle, provider=provider, precision=precision, threads=threads, low_memory=low_memory
+        bundle,
+        provider=provider,
+        precision=precision,
+        threads=threads,
+        low_memory=low_memory,
+        wait=False,
     )
     loaded = time.perf_counter()
     with _progress_bars() as on_progress:
@@ -159,11 +164,15 @@ def info(bundle: str) -> None:
     for graph, error in manifest.precision_errors.items():
         click.echo(f"error       {graph}: {error}")
     for stage in STAGES:
-        contract = opened.contract(stage, manifest.precisions[0])
-        click.echo(f"\n{stage}.onnx (contract {contract.version})")
-        for direction, tensors in (("in ", contract.inputs), ("out", contract.outputs)):
-            for tensor in tensors:
-                click.echo(f"  {direction} {tensor} - {tensor.meaning}")
+        precisions: dict[GraphContract, list[str]] = {}
+        for name in manifest.precisions:
+            precisions.setdefault(opened.contract(stage, name), []).append(name)
+        for contract, names in precisions.items():
+            where = f"{','.join(names)}/" if len(precisions) > 1 else ""
+            click.echo(f"\n{where}{stage}.onnx (contract {contract.version})")
+            for direction, tensors in (("in ", contract.inputs), ("out", contract.outputs)):
+                for tensor in tensors:
+                    click.echo(f"  {direction} {tensor} - {tensor.meaning}")
 
 
 def _read_text(text: str | None, file: Path | None) -> str:

@@ -34,6 +34,7 @@ class Bark:
         threads: int | None,
         low_memory: bool,
         max_rows: int,
+        wait: bool,
     ) -> None:
         if not is_count(max_rows):
             raise OptionsError(f"max_rows is {max_rows!r}, expected an integer from 1")
@@ -46,6 +47,7 @@ class Bark:
             threads=threads,
             max_rows=max_rows,
             low_memory=low_memory,
+            wait=wait,
         )
         self._lock = threading.Lock()
 
@@ -60,6 +62,7 @@ class Bark:
         low_memory: bool = False,
         max_rows: int = 8,
         verify: bool = True,
+        wait: bool = True,
     ) -> "Bark":
         """Load a bundle that `bark-export` made.
 
@@ -71,6 +74,8 @@ class Bark:
             low_memory: keep one stage loaded at a time; every call loads them anew.
             max_rows: texts that `speak_batch` decodes together at most.
             verify: compare the files' checksums with bark.json as they are loaded.
+            wait: until everything is loaded. Otherwise later stages go on being loaded while the
+                first ones speak, and what is wrong with them is raised there.
 
         Raises:
             BarkError: the bundle is unusable, or onnxruntime cannot do what was asked.
@@ -82,6 +87,7 @@ class Bark:
             threads=threads,
             low_memory=low_memory,
             max_rows=max_rows,
+            wait=wait,
         )
 
     def __repr__(self) -> str:

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -28,6 +29,8 @@ class Stages:
         threads: of the CPU; None takes one per physical core.
         max_rows: rows that a decoder holds at most.
         low_memory: open a stage when it is used, and close it afterwards.
+        wait: until all stages are open; otherwise those that come later go on being opened while
+            the first ones are used, and what is wrong with them is raised by the next `use`.
 
     Raises:
         BundleError: the bundle lacks the precision, or a graph is unusable.
@@ -43,6 +46,7 @@ class Stages:
         threads: int | None,
         max_rows: int,
         low_memory: bool,
+        wait: bool = True,
     ) -> None:
         check_device_options(provider, threads)
         self.device = Device(_pick_provider(bundle, provider, precision), threads)
@@ -50,9 +54,12 @@ class Stages:
         self.max_rows = max_rows
         self.low_memory = low_memory
         self._bundle = bundle
-        self._opened: dict[Stage, Any] = {}
+        self._opened: dict[Stage, Future[Any]] = {}
         if not low_memory:
-            self._opened = {stage: self._open(stage) for stage in STAGES}
+            opener = ThreadPoolExecutor(1, thread_name_prefix="bark-onnx opener")
+            self._opened = {stage: opener.submit(self._open, stage) for stage in STAGES}
+            opener.shutdown(wait=wait)
+            self._raise_failures()
 
     @property
     def manifest(self) -> Manifest:
@@ -62,7 +69,17 @@ class Stages:
     @contextmanager
     def use(self, stage: Stage) -> Iterator[Any]:
         """The `Decoder` (semantic, coarse) or onnxruntime session (fine, codec) of a stage."""
-        yield self._open(stage) if self.low_memory else self._opened[stage]
+        if self.low_memory:
+            yield self._open(stage)
+        else:
+            self._raise_failures()
+            yield self._opened[stage].result()
+
+    def _raise_failures(self) -> None:
+        """Raise what went wrong with a stage as soon as it is known, before more is computed."""
+        for opening in self._opened.values():
+            if opening.done():
+                opening.result()
 
     def _open(self, stage: Stage) -> Any:
         if stage == "codec":

@@ -13,12 +13,32 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 from bark_onnx.export.bundle import ExportOptions, export_bundle
 from bark_onnx.export.checkpoint import open_checkpoint
 from bark_onnx.export.demo import RandomBark, write_checkpoint
+from bark_onnx.graphs.errors import ProviderError
 from bark_onnx.runtime import Bark
+from bark_onnx.runtime.sessions import start_cuda
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 needs_shared_data = pytest.mark.skipif(
     not SHARED.is_dir(), reason=f"{SHARED} is missing: no real vocabulary and voices"
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--provider", choices=("cpu", "cuda"), default="cpu", help="to speak on")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--provider") == "cuda":
+        try:
+            start_cuda()
+        except ProviderError as error:
+            raise pytest.UsageError(str(error)) from error
+
+
+@pytest.fixture(scope="session")
+def provider(request: pytest.FixtureRequest) -> str:
+    """Where the fixtures that speak do so; exact speech needs standard attention on CUDA."""
+    return request.config.getoption("--provider")
 
 
 def export(checkpoint: Path, target: Path, **options: object) -> Path:
@@ -78,16 +98,20 @@ def real_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def real_bundle(real_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The checkpoint with Suno's vocabulary sizes, with fused attention, verified."""
-    return export(real_checkpoint, tmp_path_factory.mktemp("bundles") / "real", verify=True)
+def real_bundle(
+    real_checkpoint: Path, provider: str, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The checkpoint with Suno's vocabulary sizes, verified; fused where the provider allows."""
+    target = tmp_path_factory.mktemp("bundles") / "real"
+    attention = "fused" if provider == "cpu" else "standard"
+    return export(real_checkpoint, target, attention=attention, verify=True)
 
 
 @pytest.fixture(scope="session")
-def demo(demo_bundle: Path) -> Bark:
-    return Bark.load(demo_bundle)
+def demo(demo_bundle: Path, standard_bundle: Path, provider: str) -> Bark:
+    return Bark.load(demo_bundle if provider == "cpu" else standard_bundle, provider=provider)
 
 
 @pytest.fixture(scope="session")
-def real(real_bundle: Path) -> Bark:
-    return Bark.load(real_bundle)
+def real(real_bundle: Path, provider: str) -> Bark:
+    return Bark.load(real_bundle, provider=provider)

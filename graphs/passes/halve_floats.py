@@ -25,14 +25,17 @@ class HalveFloatsPass(InPlacePass):
             ExportError: a weight is too large for float16.
         """
         graph = model.graph
-        halved = [value for value in _values(graph) if value.dtype == _FULL]
+        nodes = [node for node in graph if not _widens_logits(node)]
+        computed = [value for node in nodes for value in node.outputs]
+        values = [*graph.inputs, *graph.initializers.values(), *computed]
+        halved = [value for value in values if value.dtype == _FULL]
         for value in halved:
             value.dtype = _HALF
         for value in graph.initializers.values():
             tensor = value.const_value
             if tensor is not None and tensor.dtype == _FULL:
                 value.const_value = _halved(tensor)
-        for node in graph:
+        for node in nodes:
             _halve_attributes(node)
         for index, value in enumerate(graph.outputs):
             if value.name == LOGITS and value.dtype == _HALF:
@@ -40,9 +43,15 @@ class HalveFloatsPass(InPlacePass):
         return PassResult(model, modified=bool(halved))
 
 
-def _values(graph: ir.Graph) -> list[ir.Value]:
-    computed = [value for node in graph for value in node.outputs]
-    return [*graph.inputs, *graph.initializers.values(), *computed]
+def _widens_logits(node: ir.Node) -> bool:
+    """Whether it is the cast that this pass has put there."""
+    source, target = node.inputs[0] if node.inputs else None, node.outputs[0]
+    return (
+        node.op_type == "Cast"
+        and target.name == LOGITS
+        and source is not None
+        and source.dtype == _HALF
+    )
 
 
 def _halve_attributes(node: ir.Node) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from bark_onnx.graphs.manifest import Manifest, record_file
 from bark_onnx.runtime import Bark, Voice
-from tests.conftest import SHARED
+from tests.conftest import SHARED, export
 from tests.reference import Reference, Said
 
 LOUDER = 1.5  # how much the weights behind the end of an utterance grow in an `ending` demo
@@ -43,8 +43,8 @@ def real_reference(real_checkpoint: Path) -> Asked:
 
 
 @pytest.fixture(scope="session")
-def standard(standard_bundle: Path) -> Bark:
-    return Bark.load(standard_bundle)
+def standard(standard_bundle: Path, provider: str) -> Bark:
+    return Bark.load(standard_bundle, provider=provider)
 
 
 @pytest.fixture(scope="session")
@@ -61,8 +61,16 @@ def ending_bundle(
 
 
 @pytest.fixture(scope="session")
-def ending(ending_bundle: Callable[[str], Path]) -> Bark:
-    return Bark.load(ending_bundle("fused"))
+def half_bundle(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo in fp32, fp16 and int8."""
+    target = tmp_path_factory.mktemp("bundles") / "half"
+    return export(demo_checkpoint, target, precisions=("fp32", "fp16", "int8"))
+
+
+@pytest.fixture(scope="session")
+def ending(ending_bundle: Callable[[str], Path], provider: str) -> Bark:
+    form = "fused" if provider == "cpu" else "standard"
+    return Bark.load(ending_bundle(form), provider=provider)
 
 
 @pytest.fixture(scope="session")

@@ -359,6 +359,20 @@ def test_a_precision_that_the_bundle_lacks_is_refused(demo_bundle: Path) -> None
     refuse(demo_bundle, "int3", "fp32", "--precision int3", precision="int3")
 
 
+def test_stages_that_open_later_speak_all_the_same(demo_bundle: Path, demo: Bark) -> None:
+    settings = {"options": GenerationOptions.greedy(), "semantic_max_new_tokens": 5}
+    found = Bark.load(demo_bundle, wait=False).speak("Hello", **settings)
+    np.testing.assert_array_equal(found.samples, demo.speak("Hello", **settings).samples)
+
+
+@pytest.mark.parametrize("stage", ["semantic", "codec"])
+def test_a_stage_that_cannot_be_opened_later_is_named(bundle: Path, stage: str) -> None:
+    alter(bundle / "fp32" / f"{stage}.onnx.data")
+    with pytest.raises(BundleError) as caught:
+        Bark.load(bundle, wait=False).speak("Hello", semantic_max_new_tokens=5)
+    assert_one_line(caught.value, f"{stage}.onnx.data", "altered")
+
+
 _SPEAK_WITHOUT_ONNXRUNTIME = """
 import sys
 sys.modules["onnxruntime"] = None  # an import of it fails

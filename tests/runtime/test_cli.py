@@ -339,6 +339,7 @@ def test_every_other_option_reaches_the_runtime(run: Run, fake: type[FakeBark]) 
     assert settings["precision"] == "int8"
     assert settings["threads"] == 3
     assert settings["low_memory"] is True
+    assert settings["wait"] is False
     assert (fake.spoken[0][1]["voice"], fake.spoken[0][1]["seed"]) == ("v2/x", 12)
 
 
@@ -542,7 +543,7 @@ def test_info_prints_every_input_and_output_of_the_contract(
     out = worked(run("info", "-m", folder))
     sections = dict(zip(STAGES, out.split("\n\n")[1:], strict=True))
     for stage in STAGES:
-        contract = bundle.contract(stage)
+        contract = bundle.contract(stage, "fp32")
         lines = sections[stage].splitlines()
         assert lines[0].startswith(f"{stage}.onnx")
         assert len(lines) == 1 + len(contract.inputs) + len(contract.outputs)

@@ -16,7 +16,6 @@ from bark_onnx.runtime.decoder_growing import GrowingDecoder
 from bark_onnx.runtime.decoder_in_place import InPlaceDecoder
 from bark_onnx.runtime.rows import Decoder, Feed
 from bark_onnx.runtime.sessions import Device, open_session
-from tests.conftest import export
 
 RNG = np.random.default_rng(0)
 IDS = RNG.integers(0, 10_000, 1024)
@@ -111,12 +110,6 @@ def test_long_prompts_run_in_parts(watched: tuple[Decoder, list[int]], count: in
     decoder, seen = watched
     _feed(decoder, count)
     assert sorted(seen) == runs
-
-
-@pytest.fixture(scope="module")
-def half_bundle(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("bundles") / "half"
-    return export(demo_checkpoint, target, precisions=("fp16",), verify=True)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])

@@ -22,12 +22,6 @@ from tests.messages import assert_one_line
 SPEECH = {"options": GenerationOptions.greedy(), "semantic_max_new_tokens": 12}
 
 
-@pytest.fixture(scope="module")
-def half_bundle(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("bundles") / "half"
-    return export(demo_checkpoint, target, precisions=("fp32", "fp16", "int8"))
-
-
 def _refused(bundle: Path, *words: str, **settings: Any) -> None:
     with pytest.raises(BarkError) as caught:
         Bark.load(bundle, **settings)
