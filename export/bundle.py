@@ -13,7 +13,6 @@ from pathlib import Path
 from bark_onnx.export.checkpoint import Checkpoint
 from bark_onnx.export.parity import compare_stage
 from bark_onnx.export.quantize import compare_precision, quantize_stage
-from bark_onnx.export.tokenizer import read_tokenizer
 from bark_onnx.export.trace import CODEC_OPSET, OPSET, save_graph, trace_stage
 from bark_onnx.export.voices import convert_voices
 from bark_onnx.graphs.contract import STAGES, Attention, graph_contract
@@ -61,7 +60,7 @@ def export_bundle(
         BarkError: the checkpoint is unusable, a graph is wrong, or the folder cannot be written.
     """
     with _whole_or_nothing(target, force=force) as folder:
-        read_tokenizer(checkpoint.folder).save(str(folder / TOKENIZER_NAME))
+        checkpoint.read_tokenizer().save(str(folder / TOKENIZER_NAME))
         names = convert_voices(checkpoint, options.voices, folder / VOICES_FOLDER)
         progress(f"tokenizer and {len(names)} voices")
         parity = _export_graphs(checkpoint, folder, options, progress)

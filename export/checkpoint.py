@@ -1,24 +1,20 @@
-"""Bark checkpoints in the Hugging Face layout: configuration, and one sub-model at a time.
+"""Bark checkpoints, one sub-model in memory at a time, and how the Hugging Face layout is read.
 
 Knows folders and hub ids; knows nothing of ONNX.
 """
 
-import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import BarkConfig, EncodecModel
-from transformers.models.bark.generation_configuration_bark import (
-    BarkCoarseGenerationConfig,
-    BarkFineGenerationConfig,
-    BarkSemanticGenerationConfig,
-)
 from transformers.models.bark.modeling_bark import (
     BarkCoarseModel,
     BarkFineModel,
@@ -26,19 +22,17 @@ from transformers.models.bark.modeling_bark import (
     BarkSemanticModel,
 )
 
-from bark_onnx.export.files import read_json
-from bark_onnx.export.weights import fill, is_mask, open_weights
-from bark_onnx.graphs.contract import Stage
+from bark_onnx.export.encodec import check_codec
+from bark_onnx.export.files import malformed_is_an_error, read_json
+from bark_onnx.export.generation import GENERATION_NAME, read_generation
+from bark_onnx.export.shapes import read_shapes, stage_configs
+from bark_onnx.export.tokenizer import read_tokenizer
+from bark_onnx.export.weights import Weights, fill, is_mask, names_with_prefix, open_weights
+from bark_onnx.graphs.contract import STAGES, Stage
 from bark_onnx.graphs.errors import CheckpointError
 from bark_onnx.graphs.hub import download, is_repository_id
-from bark_onnx.graphs.settings import (
-    CoarseSettings,
-    FineSettings,
-    GenerationSettings,
-    Sampling,
-    SemanticSettings,
-)
-from bark_onnx.graphs.shapes import CausalShape, CodecShape, FineShape, ModelShapes
+from bark_onnx.graphs.settings import GenerationSettings
+from bark_onnx.graphs.shapes import ModelShapes
 
 CONFIG_NAME = "config.json"
 VOICE_INDEX_NAME = "speaker_embeddings_path.json"
@@ -56,18 +50,20 @@ _HUB_FILES = [
     "model*.safetensors",
     "speaker_embeddings/*",
 ]
-_TOP_K_OF_TRANSFORMERS = 50  # filled in by `generate` where a configuration has none
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A Bark checkpoint on disk. Weights are read when a sub-model is asked for."""
 
-    source: str  # what the user named
+    source: str  # what the user named, and what was added to it
     folder: Path
     config: Any  # BarkConfig
     shapes: ModelShapes
     generation: GenerationSettings
+    open_weights: Callable[[Stage], AbstractContextManager[Weights]]
+    read_tokenizer: Callable[[], Tokenizer]
+    presets: Path | None = None  # folder of voices that takes the place of the checkpoint's own
 
     @contextmanager
     def sub_model(self, stage: Stage) -> Iterator[nn.Module]:
@@ -77,9 +73,8 @@ class Checkpoint:
             CheckpointError: a tensor is missing or has another shape.
         """
         module = _build(stage, self.config)
-        prefix = _PREFIXES[stage]
-        with open_weights(self.folder) as weights:
-            fill(module, weights, prefix, ignore=_IGNORED[stage])
+        with self.open_weights(stage) as weights:
+            fill(module, weights, _IGNORED[stage])
         if stage == "fine":
             _tie_heads(module)
         yield module.eval().requires_grad_(False)
@@ -108,11 +103,29 @@ def open_checkpoint(source: str) -> Checkpoint:
         CheckpointError: it cannot be found, or is not Bark.
     """
     folder = _locate(source)
-    config = _read_config(folder)
-    generation = _read_generation(folder)
-    with _malformed_is_an_error(folder / CONFIG_NAME):
-        shapes = _read_shapes(config, generation)
-    return Checkpoint(source, folder, config, shapes, generation)
+    config_path = folder / CONFIG_NAME
+    config = _read_config(config_path)
+    generation_path = folder / GENERATION_NAME
+    data = read_json(generation_path)
+    with malformed_is_an_error(generation_path):
+        generation = read_generation(data)
+    with malformed_is_an_error(config_path):
+        shapes = read_shapes(config, generation, dict.fromkeys(STAGES, config_path))
+    return Checkpoint(
+        source,
+        folder,
+        config,
+        shapes,
+        generation,
+        open_weights=partial(_open_weights, folder),
+        read_tokenizer=partial(read_tokenizer, folder),
+    )
+
+
+@contextmanager
+def _open_weights(folder: Path, stage: Stage) -> Iterator[Weights]:
+    with open_weights(folder) as tensors:
+        yield Weights(tensors, names_with_prefix(_PREFIXES[stage]), folder, CONFIG_NAME)
 
 
 def _locate(source: str) -> Path:
@@ -122,147 +135,22 @@ def _locate(source: str) -> Path:
     if is_repository_id(source):
         return download(source, _HUB_FILES, CheckpointError)
     raise CheckpointError(
-        f"{source}: no such folder; expected a hub id (suno/bark-small), "
-        "a local Hugging Face folder, or demo"
+        f"{source}: no such folder; expected a hub id (suno/bark-small), a local folder with a "
+        "Hugging Face checkpoint or with Suno's .pt files, or demo"
     )
 
 
-def _read_config(folder: Path) -> BarkConfig:
-    path = folder / CONFIG_NAME
+def _read_config(path: Path) -> BarkConfig:
     data = read_json(path)
     if data.get("model_type") != "bark":
         raise CheckpointError(
             f"{path}: model_type is {data.get('model_type')!r}, expected 'bark'; "
             "give a Bark checkpoint such as suno/bark-small"
         )
-    with _malformed_is_an_error(path):
+    with malformed_is_an_error(path):
         config = BarkConfig.from_dict(data)
-    codec = config.codec_config
-    expected = {
-        "model_type": "encodec",
-        "norm_type": "weight_norm",
-        "use_causal_conv": True,
-        "pad_mode": "reflect",
-        "audio_channels": 1,
-        "trim_right_ratio": 1.0,
-    }
-    for key, value in expected.items():
-        if getattr(codec, key) != value:
-            raise CheckpointError(
-                f"{path}: codec_config.{key} is {getattr(codec, key)!r}, expected {value!r}, "
-                "as in EnCodec 24 kHz"
-            )
+    check_codec(config.codec_config, f"{path}: codec_config.")
     return config
-
-
-def _read_generation(folder: Path) -> GenerationSettings:
-    path = folder / "generation_config.json"
-    data = read_json(path)
-    with _malformed_is_an_error(path):
-        semantic = BarkSemanticGenerationConfig(**data.get("semantic_config", {}))
-        coarse = BarkCoarseGenerationConfig(**data.get("coarse_acoustics_config", {}))
-        fine = BarkFineGenerationConfig(**data.get("fine_acoustics_config", {}))
-        return GenerationSettings(
-            semantic=SemanticSettings(
-                sampling=_sampling(semantic), **_copied(SemanticSettings, semantic)
-            ),
-            coarse=CoarseSettings(sampling=_sampling(coarse), **_copied(CoarseSettings, coarse)),
-            fine=FineSettings(
-                temperature=1.0 if fine.temperature is None else float(fine.temperature),
-                max_fine_history_length=int(fine.max_fine_history_length),
-                max_fine_input_length=int(fine.max_fine_input_length),
-                n_fine_codebooks=int(fine.n_fine_codebooks),
-            ),
-            codebook_size=_integer(data, "codebook_size", 1024),
-            sample_rate_hz=_integer(data, "sample_rate", 24_000),
-        )
-
-
-@contextmanager
-def _malformed_is_an_error(path: Path) -> Iterator[None]:
-    """What configuration classes raise for a value of a wrong type, as one line."""
-    from huggingface_hub.errors import StrictDataclassError
-
-    try:
-        yield
-    except (TypeError, ValueError, AttributeError, StrictDataclassError) as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(f"{path}: a setting is malformed ({reason})") from error
-
-
-def _integer(data: dict[str, Any], key: str, default: int) -> int:
-    value = data.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{key} is {value!r}, expected an integer")
-    return value
-
-
-def _sampling(config: Any) -> Sampling:
-    return Sampling(
-        do_sample=bool(config.do_sample),
-        temperature=1.0 if config.temperature is None else float(config.temperature),
-        top_k=_TOP_K_OF_TRANSFORMERS if config.top_k is None else int(config.top_k),
-        top_p=1.0 if config.top_p is None else float(config.top_p),
-    )
-
-
-def _copied(settings: type, config: Any) -> dict[str, Any]:
-    names = [name for name in settings.__annotations__ if name != "sampling"]
-    return {name: settings.__annotations__[name](getattr(config, name)) for name in names}
-
-
-def _read_shapes(config: Any, generation: GenerationSettings) -> ModelShapes:
-    semantic, coarse = generation.semantic, generation.coarse
-    fine, codec = config.fine_acoustics_config, config.codec_config
-    coarse_outputs = config.coarse_acoustics_config.output_vocab_size
-    shapes = ModelShapes(
-        semantic=_causal_shape(config.semantic_config, 0, semantic.semantic_vocab_size + 1),
-        coarse=_causal_shape(
-            config.coarse_acoustics_config,
-            semantic.semantic_vocab_size,
-            coarse_outputs - semantic.semantic_vocab_size,
-        ),
-        fine=FineShape(
-            num_layers=fine.num_layers,
-            num_heads=fine.num_heads,
-            head_size=fine.hidden_size // fine.num_heads,
-            context_length=fine.block_size,
-            input_vocabulary=fine.input_vocab_size,
-            num_codebooks=fine.n_codes_total,
-            num_given_codebooks=fine.n_codes_given,
-            num_logits=generation.codebook_size,
-        ),
-        codec=CodecShape(
-            num_codebooks=generation.fine.n_fine_codebooks,
-            codebook_size=codec.codebook_size,
-            samples_per_frame=math.prod(codec.upsampling_ratios),
-            sample_rate_hz=codec.sampling_rate,
-        ),
-    )
-    window = coarse.max_coarse_input_length + 1 + coarse.max_coarse_history
-    for what, needed, shape in (
-        ("semantic", semantic.prompt_length, shapes.semantic),
-        ("coarse", window + coarse.sliding_window_len - 1, shapes.coarse),
-        ("fine", generation.fine.max_fine_input_length, shapes.fine),
-    ):
-        if needed > shape.context_length:
-            raise CheckpointError(
-                f"the {what} stage needs {needed} positions by its generation_config, "
-                f"its block_size is {shape.context_length}"
-            )
-    return shapes
-
-
-def _causal_shape(config: Any, first_logit_id: int, num_logits: int) -> CausalShape:
-    return CausalShape(
-        num_layers=config.num_layers,
-        num_heads=config.num_heads,
-        head_size=config.hidden_size // config.num_heads,
-        context_length=config.block_size,
-        input_vocabulary=config.input_vocab_size,
-        first_logit_id=first_logit_id,
-        num_logits=num_logits,
-    )
 
 
 def _is_tied_head(name: str) -> bool:
@@ -287,16 +175,12 @@ def _build(stage: Stage, config: Any) -> nn.Module:
     if stage == "codec":
         return EncodecModel(config.codec_config)
     classes = {"semantic": BarkSemanticModel, "coarse": BarkCoarseModel, "fine": BarkFineModel}
-    configs = {
-        "semantic": config.semantic_config,
-        "coarse": config.coarse_acoustics_config,
-        "fine": config.fine_acoustics_config,
-    }
+    part = stage_configs(config)[stage]
     with torch.device("meta"), uninitialised():
-        module: nn.Module = classes[stage](configs[stage])
+        module: nn.Module = classes[stage](part)
     for layer in module.layers:
         if layer.attn.is_causal:
-            length = configs[stage].block_size
+            length = part.block_size
             mask = torch.ones((length, length), dtype=torch.bool).tril()
             layer.attn.bias = mask.view(1, 1, length, length)
     return module

@@ -39,6 +39,29 @@ from bark_onnx.graphs.precisions import PRECISIONS
     help="Voices of the checkpoint to convert: all, none, or names with commas between them.",
 )
 @click.option(
+    "--voices-from",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Take voices from here instead: Suno's .npz files, or a speaker_embeddings folder.",
+)
+@click.option(
+    "--tokenizer",
+    metavar="DIR|HUB_ID",
+    help="Tokenizer, where the checkpoint's own is not meant. "
+    "For Suno's .pt files: google-bert/bert-base-multilingual-cased unless given.",
+)
+@click.option(
+    "--codec",
+    metavar="PATH|HUB_ID",
+    help="EnCodec 24 kHz for Suno's .pt files: facebook/encodec_24khz, a Hugging Face folder of "
+    "EnCodec or Bark, or encodec_24khz-d7cc33bc.th.",
+)
+@click.option(
+    "--size",
+    help="Which of Suno's .pt files where both sizes are there: small, large, or by stage, as in "
+    "text=small,coarse=small,fine=large.",
+)
+@click.option(
     "--verify/--no-verify", default=True, help="Compare every graph with PyTorch (default)."
 )
 @click.option("--force", is_flag=True, help="Replace a bundle that is there already.")
@@ -49,17 +72,23 @@ def command(
     precision: str,
     attention: Attention,
     voices: str,
+    voices_from: Path | None,
+    tokenizer: str | None,
+    codec: str | None,
+    size: str | None,
     verify: bool,
     force: bool,
 ) -> None:
     """Export a Bark checkpoint to a BUNDLE of ONNX graphs that speaks without PyTorch.
 
-    SOURCE is a hub id, a local folder in the Hugging Face layout, or "demo" (a tiny model with
+    SOURCE is a hub id, a local folder in the Hugging Face layout, a folder with Suno's own text.pt,
+    coarse.pt and fine.pt (or text_2.pt, coarse_2.pt, fine_2.pt), or "demo" (a tiny model with
     random weights, which speaks noise).
 
     \b
-    Example:
+    Examples:
       bark-export suno/bark-small bark-small-onnx
+      bark-export ~/.cache/suno/bark_v0 bark-onnx --size large --codec facebook/encodec_24khz
     """
     started = time.monotonic()
     precisions = tuple(dict.fromkeys(name.strip() for name in precision.split(",")))
@@ -68,6 +97,9 @@ def command(
             raise ExportError(f"precision {name!r} is unknown; expected {', '.join(PRECISIONS)}")
     if attention == "standard" and precisions != ("fp32",):
         raise ExportError("lower precisions need --attention fused; standard graphs stay in fp32")
+
+    if voices_from is not None and voices == "none":
+        raise ExportError("--voices none contradicts --voices-from; leave one of them away")
 
     def progress(step: str) -> None:
         click.echo(f"[{time.monotonic() - started:6.1f} s] {step}", err=True)
@@ -82,6 +114,7 @@ def command(
             "voices": voices,
             "verify": verify,
         },
+        {"codec": codec, "size": size, "tokenizer": tokenizer, "voices_from": voices_from},
         force=force,
         progress=progress,
     )
@@ -97,26 +130,28 @@ def _export(
     source: str,
     bundle: Path,
     options: dict[str, Any],
+    source_options: dict[str, Any],
     *,
     force: bool,
     progress: Any,
 ) -> Manifest:
     try:
         from bark_onnx.export.bundle import ExportOptions, export_bundle
-        from bark_onnx.export.checkpoint import open_checkpoint
         from bark_onnx.export.demo import DEMO, write_checkpoint
+        from bark_onnx.export.sources import SourceOptions, open_source
     except ModuleNotFoundError as error:
         raise ExportError(
             f"{error.name} is not installed; exporting needs: pip install 'bark-onnx[export,cpu]'"
         ) from error
     from dataclasses import replace
 
+    beside = SourceOptions(**source_options)
     with tempfile.TemporaryDirectory(prefix="bark-onnx-demo-") as folder:
         if source == DEMO:
             write_checkpoint(Path(folder))
-            checkpoint = replace(open_checkpoint(folder), source=DEMO)
+            checkpoint = replace(open_source(folder, beside), source=DEMO)
         else:
-            checkpoint = open_checkpoint(source)
+            checkpoint = open_source(source, beside)
         return export_bundle(
             checkpoint, bundle, ExportOptions(**options), force=force, progress=progress
         )

@@ -3,6 +3,7 @@
 It exists so that everything can be tried without a download. What it says is noise.
 """
 
+import copy
 import json
 import string
 from dataclasses import dataclass, field
@@ -22,15 +23,17 @@ from transformers import (
 )
 
 from bark_onnx.export.checkpoint import CONFIG_NAME, VOICE_INDEX_NAME, uninitialised
+from bark_onnx.export.generation import GENERATION_NAME, SUNO_GENERATION
 from bark_onnx.export.randomise import randomise
 from bark_onnx.graphs.errors import ExportError
 
 DEMO = "demo"
 
-_SEMANTIC_VOCABULARY = 10_000
-_TEXT_OFFSET = 10_048
+_SEMANTIC = SUNO_GENERATION["semantic_config"]
+_SEMANTIC_VOCABULARY = _SEMANTIC["semantic_vocab_size"]
+_TEXT_OFFSET = _SEMANTIC["text_encoding_offset"]
 _COARSE_VOCABULARY = 12_096
-_CODEBOOK_SIZE = 1024
+_CODEBOOK_SIZE = SUNO_GENERATION["codebook_size"]
 
 
 @dataclass(frozen=True)
@@ -78,39 +81,13 @@ class RandomBark:
 
     def generation_config(self) -> dict[str, Any]:
         """Contents of generation_config.json, with Suno's sampling settings."""
-        sampling = {"do_sample": True, "temperature": 0.7, "top_k": 50, "top_p": 1.0}
-        return {
-            "model_type": "bark",
-            "sample_rate": 24_000,
-            "codebook_size": _CODEBOOK_SIZE,
-            "semantic_config": {
-                **sampling,
-                "eos_token_id": _SEMANTIC_VOCABULARY,
-                "max_new_tokens": self.max_new_tokens,
-                "text_encoding_offset": _TEXT_OFFSET,
-                "text_pad_token": self._text_pad_token,
-                "semantic_infer_token": self._infer_token,
-                "semantic_vocab_size": _SEMANTIC_VOCABULARY,
-                "max_input_semantic_length": 256,
-                "semantic_rate_hz": 49.9,
-            },
-            "coarse_acoustics_config": {
-                **sampling,
-                "coarse_semantic_pad_token": 12_048,
-                "coarse_infer_token": 12_050,
-                "coarse_rate_hz": 75,
-                "n_coarse_codebooks": 2,
-                "max_coarse_input_length": 256,
-                "max_coarse_history": 630,
-                "sliding_window_len": 60,
-            },
-            "fine_acoustics_config": {
-                "temperature": 0.5,
-                "max_fine_history_length": 512,
-                "max_fine_input_length": 1024,
-                "n_fine_codebooks": 8,
-            },
+        config = copy.deepcopy(SUNO_GENERATION)
+        config["semantic_config"] |= {
+            "max_new_tokens": self.max_new_tokens,
+            "text_pad_token": self._text_pad_token,
+            "semantic_infer_token": self._infer_token,
         }
+        return config
 
 
 def random_model(sizes: RandomBark) -> BarkModel:
@@ -138,7 +115,7 @@ def write_checkpoint(folder: Path, sizes: RandomBark | None = None) -> None:
         raise ExportError(f"{folder}: the demo cannot be written ({error})") from error
     config = {**sizes.config().to_dict(), "architectures": ["BarkModel"]}
     _write_json(folder / CONFIG_NAME, config)
-    _write_json(folder / "generation_config.json", sizes.generation_config())
+    _write_json(folder / GENERATION_NAME, sizes.generation_config())
     (folder / "vocab.txt").write_text("\n".join(_vocabulary()) + "\n", encoding="utf-8")
     _write_json(
         folder / "tokenizer_config.json",

@@ -1,6 +1,8 @@
-"""JSON files of a checkpoint."""
+"""JSON files of a checkpoint, and what is wrong with their values."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,3 +26,19 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise CheckpointError(f"{path}: found a {type(data).__name__}, expected a JSON object")
     return data
+
+
+@contextmanager
+def malformed_is_an_error(where: object) -> Iterator[None]:
+    """What configuration classes raise for a value of a wrong type, as one line.
+
+    Raises:
+        CheckpointError: `where` names the file.
+    """
+    from huggingface_hub.errors import StrictDataclassError
+
+    try:
+        yield
+    except (TypeError, ValueError, AttributeError, StrictDataclassError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{where}: a setting is malformed ({reason})") from error

@@ -13,13 +13,20 @@ def is_repository_id(source: str) -> bool:
     return _REPOSITORY.fullmatch(source) is not None and not Path(source).exists()
 
 
-def download(repository: str, patterns: list[str], error_class: type[BarkError]) -> Path:
+def download(
+    repository: str,
+    patterns: list[str],
+    error_class: type[BarkError],
+    *,
+    option: str | None = None,
+) -> Path:
     """Folder with the files of a hub repository whose paths match `patterns`.
 
     Args:
         repository: owner/name.
         patterns: shell patterns of the wanted files.
         error_class: what to raise.
+        option: of the command that takes a local folder instead; None: the argument itself.
 
     Raises:
         BarkError: of `error_class`; the repository cannot be reached and is not in the cache.
@@ -28,7 +35,7 @@ def download(repository: str, patterns: list[str], error_class: type[BarkError])
 
     remedy = (
         f"connect, or download it elsewhere (hf download {repository} --local-dir FOLDER) "
-        "and give that folder"
+        f"and give that folder{f' with {option}' if option else ''}"
     )
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 

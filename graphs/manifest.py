@@ -65,7 +65,7 @@ def prompt_graph(graph: Path) -> Path:
 class Manifest:
     """Contents of bark.json."""
 
-    source: str  # hub id, folder name, or "demo"
+    source: str  # hub id, folder with what was taken from elsewhere, or "demo"
     exporter: str  # program and version that wrote the bundle
     attention: str  # "fused" or "standard"
     precisions: tuple[str, ...]  # a folder of graphs each

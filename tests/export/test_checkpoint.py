@@ -375,6 +375,31 @@ def test_a_context_too_short_for_the_settings_is_refused(
     refuse(folder, f"{stage} stage needs {needs} positions", "block_size is 256")
 
 
+@pytest.mark.parametrize(
+    ("part", "stage", "size", "value", "needs"),
+    [
+        ("semantic_config", "semantic", "output_vocab_size", 10_000, 10_001),
+        ("coarse_acoustics_config", "coarse", "input_vocab_size", 12_047, 12_051),
+        ("coarse_acoustics_config", "coarse", "output_vocab_size", 12_047, 12_048),
+        ("fine_acoustics_config", "fine", "input_vocab_size", 1024, 1025),
+        ("fine_acoustics_config", "fine", "n_codes_total", 7, 8),
+        ("codec_config", "codec", "codebook_size", 512, 1024),
+    ],
+)
+def test_a_size_too_small_for_the_settings_is_refused(
+    folder: Path, part: str, stage: str, size: str, value: int, needs: int
+) -> None:
+    change_json(folder / "config.json", lambda data: data[part].update({size: value}))
+    refuse(folder, f"{stage} stage needs {needs} as {size}", f"its {size} is {value}")
+
+
+def test_heads_that_do_not_divide_the_width_are_refused(folder: Path) -> None:
+    change_json(
+        folder / "config.json", lambda data: data["fine_acoustics_config"].update(num_heads=3)
+    )
+    refuse(folder, "config.json", "width 8 with 3 heads")
+
+
 def test_a_checkpoint_without_weights_is_refused(folder: Path) -> None:
     (folder / WEIGHTS).unlink()
     refuse(folder, "no weights", WEIGHTS, "pytorch_model.bin", stage="semantic")

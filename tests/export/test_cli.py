@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +11,10 @@ import pytest
 import bark_onnx.export.bundle
 from bark_onnx.export.bundle import ExportOptions
 from bark_onnx.export.checkpoint import Checkpoint
-from bark_onnx.export.cli import command, parity_table
-from bark_onnx.graphs.command import run_command
+from bark_onnx.export.cli import parity_table
 from bark_onnx.graphs.errors import ExportError
 from bark_onnx.graphs.manifest import Manifest
-from tests.messages import assert_one_line
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs bark-export in this process: exit status, stdout, stderr."""
-
-    def run_here(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["bark-export", *map(str, arguments)])
-        status = 0
-        try:
-            run_command(command, "bark-export")
-        except SystemExit as end:
-            status = int(end.code or 0)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run_here
+from tests.export.conftest import Run, failed
 
 
 @pytest.fixture
@@ -56,23 +35,16 @@ def calls(
     return calls
 
 
-def failed(result: tuple[int, str, str], status: int, *words: str) -> None:
-    """Check that a run printed nothing but progress and one line that says what is wrong."""
-    code, out, err = result
-    assert (code, out) == (status, "")
-    *progress, line = err.rstrip("\n").split("\n")
-    # click ends the line in which a terminal shows ^C.
-    assert all(step.startswith("[") or not step for step in progress), err
-    assert_one_line(line, "bark-export: ", *words)
-
-
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 def test_help_has_an_example_and_every_option(run: Run, flag: str) -> None:
     status, out, err = run(flag)
     assert (status, err) == (0, "")
     assert "  bark-export suno/bark-small bark-small-onnx\n" in out
     assert "\\b" not in out  # click's sign for lines that stay as they are
+    assert "  bark-export ~/.cache/suno/bark_v0 " in out
     for option in ("--precision", "--attention", "--voices", "--verify / --no-verify", "--force"):
+        assert option in out
+    for option in ("--codec", "--size", "--tokenizer", "--voices-from"):
         assert option in out
     assert "demo" in out
 

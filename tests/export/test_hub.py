@@ -1,12 +1,10 @@
 """Hub ids, from a cache laid out as the hub's own client lays it out, with no network."""
 
-import hashlib
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import huggingface_hub.constants
 import numpy as np
 import pytest
 import torch
@@ -15,39 +13,10 @@ from bark_onnx.export.checkpoint import open_checkpoint
 from bark_onnx.graphs.errors import BundleError, CheckpointError
 from bark_onnx.runtime import Bark, GenerationOptions, VoiceError
 from bark_onnx.runtime.bundle import Bundle
+from tests.export.conftest import put_in_cache
 from tests.messages import assert_one_line
 
-REVISION = "0123456789abcdef0123456789abcdef01234567"
 ABSENT = "suno/bark-absent"
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty hub cache, and a working folder in which no id is a path."""
-    folder = tmp_path / "hub"
-    folder.mkdir()
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(folder))
-    monkeypatch.chdir(tmp_path)
-    return folder
-
-
-def put_in_cache(cache: Path, repository: str, files: Path) -> Path:
-    """Lay out a folder as a downloaded repository: blobs by hash, a snapshot of links to them."""
-    home = cache / f"models--{repository.replace('/', '--')}"
-    snapshot = home / "snapshots" / REVISION
-    (home / "blobs").mkdir(parents=True)
-    (home / "refs").mkdir()
-    (home / "refs" / "main").write_text(REVISION)
-    for path in sorted(files.rglob("*")):
-        if path.is_file():
-            content = path.read_bytes()
-            blob = home / "blobs" / hashlib.sha256(content).hexdigest()
-            blob.write_bytes(content)
-            link = snapshot / path.relative_to(files)
-            link.parent.mkdir(parents=True, exist_ok=True)
-            depth = len(link.relative_to(home).parts) - 1
-            link.symlink_to(Path(*[".."] * depth, "blobs", blob.name))
-    return snapshot
 
 
 def test_a_checkpoint_loads_by_its_hub_id(cache: Path, demo_checkpoint: Path) -> None:
