@@ -43,24 +43,37 @@ def checkpoint_folder(size: str) -> Path:
     return folder
 
 
-def bundle_folder(size: str, precisions: tuple[str, ...] = ("fp32",)) -> Path:
+def bundle_folder(
+    size: str, precisions: tuple[str, ...] = ("fp32",), *, verify: bool = False
+) -> Path:
     """A bundle of a size with at least these precisions, exported on first use."""
-    folder = FOLDER / f"{size}-onnx"
+    target = FOLDER / f"{size}-onnx"
     try:
-        present = Manifest.read(folder).precisions
+        manifest = Manifest.read(target)
     except BundleError:
-        present = ()
-    if not set(precisions) <= set(present):
-        click.echo(f"exporting {size} to {folder.name}", err=True)
-        from bark_onnx.export.bundle import ExportOptions, export_bundle
-        from bark_onnx.export.checkpoint import open_checkpoint
+        present: tuple[str, ...] = ()
+    else:
+        compared = {name.split("/")[0] for name in manifest.precision_errors} | {"fp32"}
+        present = manifest.precisions
+        if set(precisions) <= (compared if verify else set(present)):
+            return target
+    click.echo(f"exporting {size} to {target.name}", err=True)
+    wanted = tuple(dict.fromkeys([*present, *precisions]))
+    return export_checkpoint(checkpoint_folder(size), target, wanted, verify=verify)
 
-        wanted = tuple(dict.fromkeys([*present, *precisions]))
-        export_bundle(
-            open_checkpoint(str(checkpoint_folder(size))),
-            folder,
-            ExportOptions(precisions=wanted, verify=False),
-            force=True,
-            progress=lambda step: click.echo(step, err=True),
-        )
-    return folder
+
+def export_checkpoint(
+    checkpoint: Path, target: Path, precisions: tuple[str, ...], *, verify: bool = False
+) -> Path:
+    """Export a checkpoint, fp32 included; what was there is replaced."""
+    from bark_onnx.export.bundle import ExportOptions, export_bundle
+    from bark_onnx.export.checkpoint import open_checkpoint
+
+    export_bundle(
+        open_checkpoint(str(checkpoint)),
+        target,
+        ExportOptions(precisions=tuple(dict.fromkeys(["fp32", *precisions])), verify=verify),
+        force=True,
+        progress=lambda step: click.echo(step, err=True),
+    )
+    return target

@@ -78,12 +78,13 @@ def compare_precision(
     else:
         ours, theirs = _causal_logits(checkpoint, stage, reference, graph)
         temperature = getattr(checkpoint.generation, stage).sampling.temperature
-    return _error(ours, theirs, temperature)
+    return precision_error(ours, theirs, temperature)
 
 
-def _error(
+def precision_error(
     ours: NDArray[np.float32], theirs: NDArray[np.float32], temperature: float
 ) -> PrecisionError:
+    """How far logits (positions, n) are from those of float32, sampled at a temperature."""
     found, expected = _log_softmax(ours / temperature), _log_softmax(theirs / temperature)
     divergence = (np.exp(expected) * (expected - found)).sum(-1)
     return PrecisionError(
