@@ -126,6 +126,15 @@ class InPlaceDecoder:
             cache[target, :, :length] = cache[source, :, :length]
         self.lengths[target] = length
 
+    def swap(self, first: int, second: int) -> None:
+        """See `Decoder`."""
+        length, other = (int(self.lengths[slot]) for slot in (first, second))
+        for cache in self._caches.values():
+            kept = cache[first, :, :length].copy()
+            cache[first, :, :other] = cache[second, :, :other]
+            cache[second, :, :length] = kept
+        self.lengths[[first, second]] = other, length
+
     def _bind_step(self, rows: int) -> Any:
         binding = self._bind_cache(self._sessions.step, 0, rows)
         for name, array in self._inputs.items():
@@ -183,6 +192,12 @@ class GrowingDecoder:
         """See `Decoder`."""
         self._caches[target] = self._caches[source]
         self.lengths[target] = self.lengths[source]
+
+    def swap(self, first: int, second: int) -> None:
+        """See `Decoder`."""
+        caches = self._caches
+        caches[first], caches[second] = caches[second], caches[first]
+        self.lengths[[first, second]] = self.lengths[[second, first]]
 
 
 def _no_history(contract: GraphContract, shape: CausalShape) -> int | None:

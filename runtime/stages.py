@@ -55,6 +55,10 @@ class Stages:
         """The `Decoder` (semantic, coarse) or onnxruntime session (fine, codec) of a stage."""
         yield self._open(stage) if self.low_memory else self._opened[stage]
 
+    def close(self) -> None:
+        """Free what is open. Nothing can be used afterwards."""
+        self._opened.clear()
+
     def _open(self, stage: Stage) -> Any:
         contract = self._bundle.contract(stage)
         session = open_session(self._bundle.graph(self.precision, stage), contract, self.device)

@@ -1,12 +1,15 @@
 """Rows of a scripted decoder share its steps and come out as if each were alone."""
 
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bark_onnx.runtime.rows import Feed, Row, run_rows
+from bark_onnx.runtime.batches import Seat
+from bark_onnx.runtime.rows import Feed, Row, RowBatch
 
 Result = tuple[int, list[float]]
 
@@ -45,8 +48,28 @@ class ScriptedDecoder:
         return self._out[: len(ids)]
 
     def move(self, source: int, target: int) -> None:
-        self.caches[target] = self.caches[source]
+        self.caches[target] = self.caches[source][: self.lengths[source]]
         self.lengths[target] = self.lengths[source]
+
+    def swap(self, first: int, second: int) -> None:
+        kept = self.caches[first][: self.lengths[first]]
+        self.caches[first] = self.caches[second][: self.lengths[second]]
+        self.caches[second] = kept
+        self.lengths[[first, second]] = self.lengths[[second, first]]
+
+
+def run_rows(decoder: ScriptedDecoder, rows: list[Row]) -> Iterator[tuple[int, object]]:
+    """All rows to their ends through one batch; index and result of each, as they end."""
+    batch: RowBatch = RowBatch(decoder)
+    waiting = deque(enumerate(rows))
+    seats: dict[Seat, int] = {}
+    while waiting or seats:
+        while waiting and batch.has_room:
+            index, row = waiting.popleft()
+            seats[batch.join(row)] = index
+        for seat in batch.step().ended:
+            assert seat.error is None
+            yield seats.pop(seat), seat.result
 
 
 @dataclass
@@ -144,14 +167,23 @@ def test_no_slot_is_idle_in_a_step_while_rows_wait(scripts: list[Script], slots:
         begun.add(name)
         return (yield from script.row(name, running))
 
-    step = decoder.step
+    feed, step = decoder.feed, decoder.step
+    prompts = [0]  # since the last step
+
+    def counted(slot: int, fed: Feed) -> np.ndarray:
+        prompts[0] += 1
+        return feed(slot, fed)
 
     def checked(ids: np.ndarray) -> np.ndarray:
         if len(begun) < len(scripts):
-            assert len(ids) == slots
-        assert len(ids) == len(running)
+            assert len(running) == slots
+        # A row is in a slot and not in the step only if it waits for its turn to run a prompt.
+        if len(ids) < len(running):
+            assert prompts == [1]
+        prompts[0] = 0
         return step(ids)
 
+    decoder.feed = counted
     decoder.step = checked
     list(run_rows(decoder, [watched(name, script) for name, script in enumerate(scripts)]))
 
