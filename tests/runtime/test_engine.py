@@ -331,7 +331,7 @@ def test_a_request_that_fails_fails_alone(open_engine: Open, stage: Stage, error
 
 
 def test_the_first_to_fail_ends_the_waiting_for_several_and_cancels_the_rest(open_engine: Open):
-    engine, _ = open_engine(2)
+    engine, stages = open_engine(2)
     noticed = threading.Event()
 
     def fail(stage: Stage) -> None:
@@ -341,7 +341,8 @@ def test_the_first_to_fail_ends_the_waiting_for_several_and_cancels_the_rest(ope
         if stage == "coarse":
             assert noticed.wait(PATIENCE)
 
-    jobs = submit(engine, Utterance(0, on_unit=linger), Utterance(1, on_unit=fail))
+    with Gate(stages):  # the one that fails is there before the other comes to linger
+        jobs = submit(engine, Utterance(0, on_unit=linger), Utterance(1, on_unit=fail))
     with pytest.raises(ZeroDivisionError):
         gather(jobs)
     noticed.set()
@@ -361,7 +362,7 @@ def test_an_engine_that_dies_fails_every_job_and_takes_no_more(
     with Gate(stages) as gate:
         jobs = submit(engine, *(Utterance(name) for name in range(3)))
         gate.reached()
-        engine._turns.choose = die  # type: ignore[method-assign]
+        engine._floor._turns.choose = die  # type: ignore[method-assign]
         jobs += submit(engine, Utterance(4))
     for job in jobs:
         error = ended(job)
