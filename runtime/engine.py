@@ -116,16 +116,15 @@ class Engine:
                 self._refusal = ClosedError(
                     "The engine was closed; load the bundle again to say more"
                 )
+            if self._thread is None:
+                self._stages.close()
             self._changed.notify_all()
 
     def close(self) -> None:
         """End the thread and free the models. Jobs that are not done fail with ClosedError."""
         self.stop()
-        thread = self._thread
-        if thread is None:
-            self._stages.close()
-        elif thread is not threading.current_thread():
-            thread.join()
+        if self._thread not in (None, threading.current_thread()):
+            self._thread.join()
 
     def _check_open(self) -> None:
         if self._refusal is not None:

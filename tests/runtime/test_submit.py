@@ -268,6 +268,17 @@ def test_a_bark_that_is_forgotten_finishes_its_jobs_and_ends_its_thread(demo_bun
     assert seen() is None
 
 
+def test_a_bark_that_is_forgotten_without_having_spoken_frees_its_models(demo_bundle: Path):
+    bark = Bark.load(demo_bundle)
+    sessions = [weakref.ref(bark._stages._opened[stage]) for stage in ("fine", "codec")]
+    gc.disable()
+    try:
+        del bark
+        assert [session() for session in sessions] == [None, None]
+    finally:
+        gc.enable()
+
+
 @pytest.mark.parametrize("how", ["idle", "busy", "forgotten", "interrupted"])
 def test_the_interpreter_exits_whatever_the_engine_does(demo_bundle: Path, how: str):
     program = """
