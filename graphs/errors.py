@@ -9,6 +9,9 @@ BarkError
 ├── OptionsError       a generation setting is out of range
 ├── TextError          a text cannot be spoken
 ├── VoiceError         a voice is unknown or malformed
+├── EngineError        speaking failed after it had begun
+│   ├── QueueFullError more requests came than may wait
+│   └── ClosedError    the engine was closed
 └── AudioError         a sound file cannot be written
 
 A message is one line: what, found, expected, remedy.
@@ -49,6 +52,18 @@ class TextError(BarkError):
 
 class VoiceError(BarkError):
     """A voice is unknown or malformed."""
+
+
+class EngineError(BarkError):
+    """Speaking failed after it had begun: ONNX Runtime did, or the engine died."""
+
+
+class QueueFullError(EngineError):
+    """More requests came than may wait."""
+
+
+class ClosedError(EngineError):
+    """The engine was closed before a request was done, or before it came."""
 
 
 class AudioError(BarkError):

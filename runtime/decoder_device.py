@@ -106,9 +106,13 @@ class DeviceDecoder:
         return logits
 
     def move(self, source: int, target: int) -> None:
-        """See `Decoder`. Nothing is copied: the two slots change places."""
-        self._places[[source, target]] = self._places[[target, source]]
-        self.lengths[target] = self.lengths[source]
+        """See `Decoder`."""
+        self.swap(source, target)
+
+    def swap(self, first: int, second: int) -> None:
+        """See `Decoder`. Nothing is copied: the two rows' places are exchanged."""
+        for kept in (self._places, self.lengths):
+            kept[[first, second]] = kept[[second, first]]
 
     def _new_step(self, batch: int) -> "_Step":
         inputs = {

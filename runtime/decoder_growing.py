@@ -66,6 +66,12 @@ class GrowingDecoder:
         self._caches[target] = self._caches[source]
         self.lengths[target] = self.lengths[source]
 
+    def swap(self, first: int, second: int) -> None:
+        """See `Decoder`."""
+        caches = self._caches
+        caches[first], caches[second] = caches[second], caches[first]
+        self.lengths[[first, second]] = self.lengths[[second, first]]
+
     def _kept(self, slot: int, length: int) -> list[Any]:
         """The first tokens of a slot's cache."""
         caches = self._caches[slot]

@@ -102,6 +102,15 @@ class InPlaceDecoder:
             cache[target, :, :length] = cache[source, :, :length]
         self.lengths[target] = length
 
+    def swap(self, first: int, second: int) -> None:
+        """See `Decoder`."""
+        length, other = (int(self.lengths[slot]) for slot in (first, second))
+        for cache in self._caches.values():
+            kept = cache[first, :, :length].copy()
+            cache[first, :, :other] = cache[second, :, :other]
+            cache[second, :, :length] = kept
+        self.lengths[[first, second]] = other, length
+
     def _bind_step(self, rows: int) -> Any:
         binding = self._bind_cache(self._graph.step, 0, rows)
         for name, array in self._inputs.items():

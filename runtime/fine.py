@@ -4,17 +4,37 @@ Source: `BarkFineModel.generate` of transformers.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bark_onnx.graphs.contract import CODEBOOK_INDEX, CODES, FRAME_INDICES
 from bark_onnx.graphs.settings import GenerationSettings, Sampling
 from bark_onnx.graphs.voices import Tokens, Voice
 from bark_onnx.runtime.sampling import draw_rows
 
-# Codes (1, frames, codebooks), codebook to predict, frames to read -> logits (1, read, codes)
-PredictCodebook = Callable[[Tokens, int, Tokens], NDArray[np.float32]]
+
+@dataclass(frozen=True)
+class FinePass:
+    """One run of the fine transformer: one codebook of one window."""
+
+    codes: Tokens  # (frames, codebooks), written to after the run
+    codebook: int  # to predict
+    frames: Tokens  # (read,), whose logits are wanted
+
+
+def run_fine_pass(session: Any, wanted: FinePass) -> NDArray[np.float32]:
+    """Logits (read, codes), from the onnxruntime session of the fine graph."""
+    feeds = {
+        CODES: wanted.codes[None],
+        CODEBOOK_INDEX: np.array(wanted.codebook),
+        FRAME_INDICES: wanted.frames,
+    }
+    logits: NDArray[np.float32] = session.run(None, feeds)[0][0]
+    return logits
 
 
 def generate_fine(
@@ -23,9 +43,8 @@ def generate_fine(
     settings: GenerationSettings,
     sampling: Sampling,
     rng: np.random.Generator,
-    predict: PredictCodebook,
-) -> Tokens:
-    """Fill in the remaining codebooks.
+) -> Generator[FinePass, NDArray[np.float32], Tokens]:
+    """Fill in the remaining codebooks; yields each pass and receives its logits.
 
     Args:
         coarse_codes: (frames, coarse codebooks).
@@ -33,7 +52,6 @@ def generate_fine(
         settings: of the checkpoint.
         sampling: temperature, and whether to sample at all.
         rng: where draws come from.
-        predict: runs the fine transformer.
 
     Returns:
         Codes, int64 (frames, codebooks).
@@ -57,13 +75,13 @@ def generate_fine(
             is_last = codebook == fine.n_fine_codebooks - 1
             end = min(spoken - begin, window) if is_last else window
             frames = np.arange(fill - begin, end)
-            logits = predict(view[None], codebook, frames)[0]
+            logits = yield FinePass(view, codebook, frames)
             view[frames, codebook] = _choose(logits, sampling, rng)
     return codes[heard:spoken]
 
 
 def fine_passes(frames: int, voice: Voice | None, settings: GenerationSettings) -> int:
-    """How often `generate_fine` runs the fine transformer."""
+    """How many passes `generate_fine` yields."""
     fine = settings.fine
     heard = 0 if voice is None else voice.fine_prompt.shape[1]
     windows = _windows(frames, min(heard, fine.max_fine_history_length), settings)

@@ -1,28 +1,32 @@
 """Text to speech: what a caller asks for, checked before anything is said."""
 
 import secrets
-import threading
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from bark_onnx.graphs.errors import OptionsError, TextError
 from bark_onnx.runtime.audio import Speech
 from bark_onnx.runtime.bundle import Bundle, VoiceLike
-from bark_onnx.runtime.options import GenerationOptions, is_count
-from bark_onnx.runtime.progress import OnProgress
+from bark_onnx.runtime.engine import Engine
+from bark_onnx.runtime.jobs import Job, gather
+from bark_onnx.runtime.options import GenerationOptions, ResolvedOptions, is_count
+from bark_onnx.runtime.progress import OnProgress, Progress
 from bark_onnx.runtime.stages import Stages
+from bark_onnx.runtime.status import EngineStatus, Observer
 from bark_onnx.runtime.synthesis import Request, synthesize
 
 _SEED_BITS = 32
 
 
 class Bark:
-    """A loaded bundle. Calls from several threads wait for each other.
+    """A loaded bundle. Calls from several threads share the steps of one engine.
 
-    Make one with `Bark.load`.
+    Make one with `Bark.load`. It is a context manager that closes it at the end; one that is
+    forgotten closes itself, once nothing that it was asked to say is left.
     """
 
     def __init__(
@@ -35,9 +39,12 @@ class Bark:
         low_memory: bool,
         max_rows: int,
         wait: bool,
+        max_queue: int | None,
     ) -> None:
         if not is_count(max_rows):
             raise OptionsError(f"max_rows is {max_rows!r}, expected an integer from 1")
+        if max_queue is not None and max_queue != 0 and not is_count(max_queue):
+            raise OptionsError(f"max_queue is {max_queue!r}, expected an integer from 0, or None")
         self._bundle = bundle
         self._tokenizer = bundle.tokenizer()
         self._stages = Stages(
@@ -49,7 +56,10 @@ class Bark:
             low_memory=low_memory,
             wait=wait,
         )
-        self._lock = threading.Lock()
+        self._engine = Engine(self._stages, max_queue=max_queue)
+        # The engine knows nothing of this object, so it can be forgotten while the thread idles.
+        # At the interpreter's exit the engine ends by itself.
+        weakref.finalize(self, self._engine.stop).atexit = False
 
     @classmethod
     def load(
@@ -61,6 +71,7 @@ class Bark:
         threads: int | None = None,
         low_memory: bool = False,
         max_rows: int = 8,
+        max_queue: int | None = None,
         verify: bool = True,
         wait: bool = True,
     ) -> "Bark":
@@ -71,8 +82,10 @@ class Bark:
             provider: "cpu", "cuda", or "auto": CUDA where it starts and runs such a bundle.
             precision: a precision of the bundle; None takes the fastest one for the provider.
             threads: of the CPU; None takes one per physical core.
-            low_memory: keep one stage loaded at a time; every call loads them anew.
-            max_rows: texts that `speak_batch` decodes together at most.
+            low_memory: keep one stage loaded at a time, and only while it has work.
+            max_rows: texts that are decoded together at most.
+            max_queue: texts that may be under way or wait beyond those; more raise QueueFullError.
+                None: any number.
             verify: compare the files' checksums with bark.json as they are loaded.
             wait: until everything is loaded. Otherwise later stages go on being loaded while the
                 first ones speak, and what is wrong with them is raised there.
@@ -88,7 +101,14 @@ class Bark:
             low_memory=low_memory,
             max_rows=max_rows,
             wait=wait,
+            max_queue=max_queue,
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __repr__(self) -> str:
         stages = self._stages
@@ -154,6 +174,31 @@ class Bark:
             **overrides,
         )[0]
 
+    def submit(
+        self,
+        text: str,
+        *,
+        voice: VoiceLike = None,
+        seed: int | None = None,
+        options: GenerationOptions | None = None,
+        on_progress: OnProgress | None = None,
+        **overrides: Any,
+    ) -> Job:
+        """Have one text said in the background, together with whatever else is being said.
+
+        Takes what `speak` takes; `on_progress` is called in the engine's thread.
+
+        Returns:
+            What to wait for, or to cancel.
+
+        Raises:
+            BarkError: as `speak` does, at once.
+            QueueFullError: too many texts are not done yet.
+            ClosedError: `close` was called.
+        """
+        resolved = self._resolve(options, overrides)
+        return self._submit([self._request(text, voice, seed)], resolved, on_progress)[0]
+
     def speak_batch(
         self,
         texts: Sequence[str],
@@ -177,15 +222,36 @@ class Bark:
         Raises:
             BarkError: as `speak` does, before anything is said.
         """
-        manifest = self._bundle.manifest
-        resolved = (
-            (options or GenerationOptions())
-            .replace(**overrides)
-            .resolve(manifest.generation, manifest.shapes.semantic)
-        )
+        resolved = self._resolve(options, overrides)
         requests = self._requests(texts, voices, seed)
-        with self._lock:
-            return synthesize(requests, resolved, self._stages, on_progress)
+        return gather(self._submit(requests, resolved, on_progress))
+
+    def close(self) -> None:
+        """End what is being said with ClosedError, and free the models. Waits for one step."""
+        self._engine.close()
+
+    def engine_status(self) -> EngineStatus:
+        """How busy the engine is, and what it has done so far."""
+        return self._engine.status()
+
+    def observe(self, observer: Observer) -> None:
+        """Have an observer hear of every step from now on."""
+        self._engine.observe(observer)
+
+    def _submit(
+        self, requests: list[Request], options: ResolvedOptions, on_progress: OnProgress | None
+    ) -> list[Job]:
+        progress = Progress(on_progress)
+        manifest = self._bundle.manifest
+        syntheses = [synthesize(request, options, manifest, progress) for request in requests]
+        return self._engine.submit(syntheses, owner=self)
+
+    def _resolve(
+        self, options: GenerationOptions | None, overrides: dict[str, Any]
+    ) -> ResolvedOptions:
+        manifest = self._bundle.manifest
+        chosen = (options or GenerationOptions()).replace(**overrides)
+        return chosen.resolve(manifest.generation, manifest.shapes.semantic)
 
     def _requests(
         self,
@@ -200,21 +266,14 @@ class Bark:
         for what, found in (("voices", len(voice_list)), ("seeds", len(seeds))):
             if found != len(texts):
                 raise OptionsError(f"{found} {what} for {len(texts)} texts; expected as many")
-        requests = []
-        for text, voice, given in zip(texts, voice_list, seeds, strict=True):
-            if not isinstance(text, str):
-                raise TextError(f"The text is a {type(text).__name__}; expected a string")
-            number = secrets.randbits(_SEED_BITS) if given is None else given
-            requests.append(
-                Request(
-                    text,
-                    self._tokenizer.encode(text),
-                    self._bundle.voice(voice),
-                    number,
-                    _generator(number),
-                )
-            )
-        return requests
+        return [self._request(*each) for each in zip(texts, voice_list, seeds, strict=True)]
+
+    def _request(self, text: str, voice: VoiceLike, seed: int | None) -> Request:
+        if not isinstance(text, str):
+            raise TextError(f"The text is a {type(text).__name__}; expected a string")
+        number = secrets.randbits(_SEED_BITS) if seed is None else seed
+        ids = self._tokenizer.encode(text)
+        return Request(text, ids, self._bundle.voice(voice), number, _generator(number))
 
 
 def _generator(seed: int) -> np.random.Generator:

@@ -1,10 +1,9 @@
 """How far a call has come, told to whoever asked."""
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
 
-from bark_onnx.graphs.contract import Stage
-from bark_onnx.runtime.rows import Row
+from bark_onnx.graphs.contract import STAGES, Stage
 
 Result = TypeVar("Result")
 
@@ -13,35 +12,38 @@ Result = TypeVar("Result")
 OnProgress = Callable[[Stage, int, int], None]
 
 
-class Counter:
-    """Adds up what the rows of one stage have done.
+class Progress:
+    """Adds up what the requests of one call have done.
 
     Args:
-        stage: which stage.
-        total: what there will be at most.
         report: receives every change; None receives nothing.
     """
 
-    def __init__(self, stage: Stage, total: int, report: OnProgress | None) -> None:
-        self.stage = stage
-        self.total = total
-        self.done = 0
+    def __init__(self, report: OnProgress | None) -> None:
         self._report = report
+        self._done = dict.fromkeys(STAGES, 0)
+        self._totals = dict.fromkeys(STAGES, 0)
 
-    def add(self, count: int = 1) -> None:
+    def expect(self, stage: Stage, count: int) -> None:
+        """There will be so much more to do in a stage."""
+        self._totals[stage] += count
+
+    def add(self, stage: Stage, count: int = 1) -> None:
         """Count what was done."""
-        self.done += count
+        self._done[stage] += count
         if self._report is not None:
-            self._report(self.stage, self.done, self.total)
+            self._report(stage, self._done[stage], self._totals[stage])
 
-    def counted(self, row: Row[Result]) -> Row[Result]:
-        """The same row; every token that it draws is counted."""
+    def counted(
+        self, stage: Stage, row: Generator[Any, Any, Result], count: int = 1
+    ) -> Generator[Any, Any, Result]:
+        """The same row; each of its runs counts for so much."""
         try:
-            feed = next(row)
+            wanted = next(row)
             while True:
-                logits = yield feed
-                self.add()
-                feed = row.send(logits)
+                output = yield wanted
+                self.add(stage, count)
+                wanted = row.send(output)
         except StopIteration as end:
             result: Result = end.value
             return result

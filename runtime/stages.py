@@ -81,6 +81,10 @@ class Stages:
             if opening.done():
                 opening.result()
 
+    def close(self) -> None:
+        """Free what is open. Nothing can be used afterwards."""
+        self._opened.clear()
+
     def _open(self, stage: Stage) -> Any:
         if stage == "codec":
             return self._open_codec()

@@ -27,6 +27,7 @@ PUBLIC = [
     "Bark",
     "BarkError",
     "BundleError",
+    "EngineError",
     "GenerationOptions",
     "OptionsError",
     "ProviderError",

@@ -133,6 +133,11 @@ def test_rows_that_come_and_go_say_on_a_device_what_they_say_in_place(
                 decoder.move(rows - 1, leaving)
             rows -= 1
             continue
+        elif rows > 1 and event == 2:
+            pair = rng.choice(rows, 2, replace=False).tolist()
+            for decoder in decoders:
+                decoder.swap(*pair)
+            continue
         else:
             ids = rng.integers(0, 10_000, rows)
             found = [decoder.step(ids).copy() for decoder in decoders]
@@ -149,3 +154,24 @@ def test_a_row_keeps_its_cache_on_a_device_when_it_moves(device: Decoder):
     device.move(1, 0)
     np.testing.assert_allclose(device.step(IDS[[90]])[0], alone, atol=1e-4, rtol=0)
     assert device.lengths[0] == 91
+
+
+@pytest.mark.parametrize("kind", ["in_place", "device", "growing"])
+def test_slots_that_are_exchanged_go_on_as_before(
+    demo_bundle: Path, standard_bundle: Path, kind: str
+):
+    if kind == "in_place":
+        decoder: Decoder = InPlaceDecoder(_graphs(demo_bundle), 3)
+    elif kind == "device":
+        decoder = DeviceDecoder(_graphs(demo_bundle), 3, "cpu")
+    else:
+        decoder = GrowingDecoder(_graphs(standard_bundle), 3, "cpu")
+    lengths = [5, 40, 17]
+    for slot, count in enumerate(lengths):
+        _feed(decoder, count, slot=slot)
+    expected = decoder.step(IDS[:3]).copy()
+    for slot, count in enumerate([40, 5, 17]):
+        _feed(decoder, count, slot=slot)
+    decoder.swap(0, 1)
+    assert decoder.lengths.tolist() == lengths
+    np.testing.assert_array_equal(decoder.step(IDS[:3]), expected)

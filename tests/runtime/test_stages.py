@@ -251,18 +251,20 @@ def fine_of_transformers() -> BarkFineModel:
 
 def _fine(coarse: np.ndarray, voice: Voice | None) -> tuple[np.ndarray, list[tuple[int, Any]]]:
     """Codes, and the codebook and frames of each run of the transformer."""
+    row = generate_fine(coarse, voice, SETTINGS, GREEDY, np.random.default_rng(0))
     runs: list[tuple[int, Any]] = []
-
-    def predict(codes: np.ndarray, codebook: int, frames: np.ndarray) -> np.ndarray:
-        assert codes.shape == (1, 1024, 8)
-        assert ((frames >= 0) & (frames < 1024)).all()
-        runs.append((codebook, frames))
-        logits = np.zeros((1, len(frames), 1024), np.float32)
-        logits[0, np.arange(len(frames)), _fine_winners(codes[0], codebook)[frames]] = 1
-        return logits
-
-    codes = generate_fine(coarse, voice, SETTINGS, GREEDY, np.random.default_rng(0), predict)
-    return codes, runs
+    try:
+        wanted = next(row)
+        while True:
+            codes, codebook, frames = wanted.codes, wanted.codebook, wanted.frames
+            assert codes.shape == (1024, 8)
+            assert ((frames >= 0) & (frames < 1024)).all()
+            runs.append((codebook, frames))
+            logits = np.zeros((len(frames), 1024), np.float32)
+            logits[np.arange(len(frames)), _fine_winners(codes, codebook)[frames]] = 1
+            wanted = row.send(logits)
+    except StopIteration as end:
+        return end.value, runs
 
 
 @settings(max_examples=12, deadline=None)
