@@ -9,7 +9,7 @@ BarkError
 ├── OptionsError       a generation setting is out of range
 ├── TextError          a text cannot be spoken
 ├── VoiceError         a voice is unknown or malformed
-└── AudioError         a sound file cannot be written
+└── AudioError         a sound file, or what goes with it, cannot be written
 
 A message is one line: what, found, expected, remedy.
 """
@@ -52,4 +52,4 @@ class VoiceError(BarkError):
 
 
 class AudioError(BarkError):
-    """A sound file cannot be written."""
+    """A sound file, or what goes with it, cannot be written."""

@@ -31,6 +31,7 @@ PUBLIC = [
     "OptionsError",
     "ProviderError",
     "Speech",
+    "SpeechWriter",
     "TextError",
     "Voice",
     "VoiceError",
