@@ -18,7 +18,7 @@ class Turn:
 def split_turns(text: str, names: Collection[str]) -> list[Turn]:
     """Split a text at lines that begin with a name and a colon, which are left out.
 
-    Other lines belong to the speaker before them. Without names the text is one turn.
+    Other lines belong to the speaker before them. Without names the text is one turn, as it stands.
 
     Args:
         text: such as "Anna: Hello!\\nBen: Good morning."
@@ -37,7 +37,7 @@ def split_turns(text: str, names: Collection[str]) -> list[Turn]:
     before, *rest = re.split(pattern, text, flags=re.MULTILINE)
     turns = [Turn("", before)]
     turns += [Turn(*turn) for turn in zip(rest[::2], rest[1::2], strict=True)]
-    turns = [turn for turn in turns if turn.text.strip()]
+    turns = [Turn(turn.speaker, turn.text.strip()) for turn in turns if turn.text.strip()]
     speaking = {turn.speaker for turn in turns}
     for name in names:
         if name not in speaking:

@@ -15,7 +15,7 @@ def test_without_names_a_text_is_one_turn_as_it_stands() -> None:
 def test_lines_belong_to_the_name_before_them() -> None:
     text = "It is late.\nAnna: Hello!\nAre you there?\n  Ben : Yes: here.\n\nAnna：Good."
     turns = split_turns(text, ["Anna", "Ben"])
-    assert [(turn.speaker, turn.text.strip()) for turn in turns] == [
+    assert [(turn.speaker, turn.text) for turn in turns] == [
         ("", "It is late."),
         ("Anna", "Hello!\nAre you there?"),
         ("Ben", "Yes: here."),

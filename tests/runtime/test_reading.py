@@ -166,7 +166,7 @@ def test_a_dialogue_has_a_voice_per_name(demo: Bark) -> None:
             text, cast={"Anna": "v2/en_speaker_0", "Ben": mine}, seed=3, options=SHORT, together=3
         )
     )
-    found = [(piece.speaker, piece.text.strip(), piece.voice_name) for piece in pieces]
+    found = [(piece.speaker, piece.text, piece.voice_name) for piece in pieces]
     assert found == [
         ("", "Good evening.", ""),
         ("Anna", "Hello!", "v2/en_speaker_0"),
