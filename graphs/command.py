@@ -15,7 +15,7 @@ def run_command(command: click.Command, name: str, *, interrupted: str = "interr
     Args:
         command: what to run.
         name: stands before every message.
-        interrupted: what to say when the user interrupts.
+        interrupted: what to say when the user interrupts, and the command itself says nothing.
     """
     try:
         command.main(prog_name=name, standalone_mode=False)
@@ -26,8 +26,8 @@ def run_command(command: click.Command, name: str, *, interrupted: str = "interr
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else name
         _fail(f"{name}: {message}; see {path} --help", error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        _fail(f"{name}: {interrupted}", _INTERRUPTED)
+    except (KeyboardInterrupt, click.Abort) as stop:
+        _fail(f"{name}: {stop!s}" if str(stop) else f"{name}: {interrupted}", _INTERRUPTED)
 
 
 def _fail(message: str, status: int) -> None:

@@ -12,7 +12,7 @@ BarkError
 ├── EngineError        speaking failed after it had begun
 │   ├── QueueFullError more requests came than may wait
 │   └── ClosedError    the engine was closed
-└── AudioError         a sound file cannot be written
+└── AudioError         a sound file, or what goes with it, cannot be written
 
 A message is one line: what, found, expected, remedy.
 """
@@ -67,4 +67,4 @@ class ClosedError(EngineError):
 
 
 class AudioError(BarkError):
-    """A sound file cannot be written."""
+    """A sound file, or what goes with it, cannot be written."""

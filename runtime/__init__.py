@@ -20,6 +20,7 @@ from bark_onnx.graphs.voices import Voice
 from bark_onnx.runtime.audio import Speech
 from bark_onnx.runtime.options import GenerationOptions
 from bark_onnx.runtime.pipeline import Bark
+from bark_onnx.runtime.writer import SpeechWriter
 
 __all__ = [
     "AudioError",
@@ -31,6 +32,7 @@ __all__ = [
     "OptionsError",
     "ProviderError",
     "Speech",
+    "SpeechWriter",
     "TextError",
     "Voice",
     "VoiceError",

@@ -1,6 +1,7 @@
 """What was said: samples, the tokens behind them, and how to keep them."""
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +10,9 @@ from numpy.typing import NDArray
 
 from bark_onnx.graphs.errors import AudioError
 from bark_onnx.graphs.voices import Tokens, Voice
+from bark_onnx.runtime.ogg import fix_serial
 
-_NEVER_EMPTY = {".flac", ".mp3"}  # without samples, libsndfile writes files that nothing opens
+NEVER_EMPTY = {".flac", ".mp3"}  # without samples, libsndfile writes files that nothing opens
 FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
 
 
@@ -27,6 +29,8 @@ class Speech:
         text: what was asked for.
         voice_name: whose voice; empty for none.
         seed: gives the same speech again.
+        start_seconds: where it begins in a longer text.
+        speaker: who says it in a dialogue; empty elsewhere.
     """
 
     samples: NDArray[np.float32]
@@ -37,11 +41,18 @@ class Speech:
     text: str
     voice_name: str
     seed: int
+    start_seconds: float = 0.0
+    speaker: str = ""
 
     @property
     def seconds(self) -> float:
         """Length of the audio."""
         return len(self.samples) / self.sample_rate_hz
+
+    @property
+    def end_seconds(self) -> float:
+        """Where it ends in a longer text."""
+        return self.start_seconds + self.seconds
 
     def __repr__(self) -> str:
         return f"Speech({self.text!r}, {self.seconds:.2f} s, seed={self.seed})"
@@ -54,7 +65,7 @@ class Speech:
         """
         path = Path(path)
         check_audio_path(path)
-        if not len(self.samples) and path.suffix.lower() in _NEVER_EMPTY:
+        if not len(self.samples) and path.suffix.lower() in NEVER_EMPTY:
             raise AudioError(f"{path}: nothing was said, which only .wav and .ogg can hold")
         import soundfile
 
@@ -63,6 +74,8 @@ class Speech:
             soundfile.write(
                 partial, self.samples, self.sample_rate_hz, format=FORMATS[path.suffix.lower()]
             )
+            if path.suffix.lower() == ".ogg":
+                fix_serial(partial)
             partial.replace(path)
         except (OSError, soundfile.SoundFileError) as error:
             reason = getattr(error, "strerror", None) or str(error)
@@ -85,9 +98,18 @@ def check_audio_path(path: Path) -> None:
     Raises:
         AudioError: the suffix is unknown, or the folder does not exist or takes no files.
     """
-    if path.suffix.lower() not in FORMATS:
+    check_path(path, FORMATS)
+
+
+def check_path(path: Path, suffixes: Collection[str]) -> None:
+    """Check that a file with one of `suffixes` can be made there.
+
+    Raises:
+        AudioError: the suffix is another, or the folder does not exist or takes no files.
+    """
+    if path.suffix.lower() not in suffixes:
         raise AudioError(
-            f"{path}: suffix {path.suffix!r} is unknown, expected one of {', '.join(FORMATS)}"
+            f"{path}: suffix {path.suffix!r} is unknown, expected one of {', '.join(suffixes)}"
         )
     try:
         is_folder = path.is_dir()

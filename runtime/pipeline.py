@@ -2,7 +2,8 @@
 
 import secrets
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,13 +12,17 @@ import numpy as np
 from bark_onnx.graphs.errors import OptionsError, TextError
 from bark_onnx.runtime.audio import Speech
 from bark_onnx.runtime.bundle import Bundle, VoiceLike
+from bark_onnx.runtime.dialogue import split_turns
 from bark_onnx.runtime.engine import Engine
 from bark_onnx.runtime.jobs import Job, gather
 from bark_onnx.runtime.options import GenerationOptions, ResolvedOptions, is_count
 from bark_onnx.runtime.progress import OnProgress, Progress
+from bark_onnx.runtime.reading import Continuity, Reader, Reading, draw_seed, plan_lines
 from bark_onnx.runtime.stages import Stages
 from bark_onnx.runtime.status import EngineStatus, Observer
 from bark_onnx.runtime.synthesis import Request, synthesize
+from bark_onnx.runtime.takes import Cleaning
+from bark_onnx.runtime.text import MAX_SECONDS, split_text
 
 _SEED_BITS = 32
 
@@ -252,6 +257,88 @@ class Bark:
         manifest = self._bundle.manifest
         chosen = (options or GenerationOptions()).replace(**overrides)
         return chosen.resolve(manifest.generation, manifest.shapes.semantic)
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text of any length; `speak` reads the first 256.
+
+        Raises:
+            TextError: the text is not valid Unicode.
+        """
+        return self._tokenizer.count(text)
+
+    def stream(
+        self,
+        text: str,
+        *,
+        voice: VoiceLike = None,
+        cast: Mapping[str, VoiceLike] | None = None,
+        seed: int | None = None,
+        options: GenerationOptions | None = None,
+        on_progress: OnProgress | None = None,
+        language: str | None = None,
+        max_seconds: float = MAX_SECONDS,
+        continuity: Continuity = "voice",
+        silence_seconds: float | None = None,
+        crossfade_seconds: float = 0.0,
+        together: int = 1,
+        takes: int = 1,
+        trim: bool = False,
+        stop_babble: bool = False,
+        peak: float | None = None,
+        **overrides: Any,
+    ) -> Iterator[Speech]:
+        """Say a text of any length, piece by piece, each handed out as soon as it is done.
+
+        Every speech has its text, and in `start_seconds` its place in the whole: `SpeechWriter`
+        puts them together. A text of one piece sounds as if said by `speak`, and so does every
+        piece, given its own seed, while no option changes it.
+
+        Args:
+            text: in one of Bark's languages; with a cast, lines such as "Anna: Hello!".
+            voice: as for `speak`; None lets the model choose, anew for every piece.
+            cast: voices by the names that lines begin with; other text has `voice`.
+            seed: the same seed gives the same speech, whatever runs together; None draws one.
+            options: generation settings; None takes the checkpoint's.
+            on_progress: as for `speak`, anew for every piece.
+            language: whose sentences to tell apart, such as "de"; None recognises it.
+            max_seconds: of a piece, estimated from its tokens.
+            continuity: "voice" says every piece with the voice; "previous" goes on from the end of
+                the speaker's last piece, so that the tone carries on and may drift.
+            silence_seconds: between pieces; None is 0.25, or 0 with a cross-fade.
+            crossfade_seconds: how long two pieces overlap instead.
+            together: pieces said at the same time: faster in all, but each waits for the others.
+            takes: how often to try a piece at most, until it is not silent, clipped or too long.
+            trim: cut silence off both ends of each piece.
+            stop_babble: end a piece when its end is likely, or too long for its text.
+            peak: scale each piece so that its loudest sample is this, at most 1.
+            **overrides: single settings by the names of `GenerationOptions`.
+
+        Raises:
+            BarkError: as `speak` does, before anything is said.
+        """
+        cast = cast or {}
+        settings = self._bundle.manifest.generation.semantic
+        options = (options or GenerationOptions()).replace(**overrides)
+        resolved = options.resolve(
+            self._bundle.manifest.generation, self._bundle.manifest.shapes.semantic
+        )
+        reader = Reader(
+            partial(self.speak_batch, on_progress=on_progress),
+            options.replace(semantic_max_new_tokens=resolved.semantic_max_new_tokens),
+            Reading(continuity, silence_seconds, crossfade_seconds, together),
+            Cleaning(takes, trim, stop_babble, peak),
+            seed=draw_seed() if seed is None else seed,
+            semantic_rate_hz=settings.semantic_rate_hz,
+        )
+        split = partial(
+            split_text,
+            count_tokens=self.count_tokens,
+            language=language,
+            max_tokens=settings.max_input_semantic_length,
+            max_seconds=max_seconds,
+        )
+        voices = {name: self._bundle.voice(given) for name, given in {"": voice, **cast}.items()}
+        return reader.read(plan_lines(split_turns(text, cast), voices, split))
 
     def _requests(
         self,

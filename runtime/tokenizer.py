@@ -39,13 +39,7 @@ class TextTokenizer:
         Raises:
             TextError: there is nothing to say.
         """
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise TextError(
-                f"The text is not valid Unicode (character {error.start}); expected UTF-8"
-            ) from error
-        ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+        ids = self._ids(text)
         if not ids:
             raise TextError("The text is empty; expected something to say")
         if len(ids) > self.max_tokens:
@@ -56,3 +50,21 @@ class TextTokenizer:
                 stacklevel=2,
             )
         return np.array(ids[: self.max_tokens], np.int64)
+
+    def count(self, text: str) -> int:
+        """How many token ids a text of any length has.
+
+        Raises:
+            TextError: the text is not valid Unicode.
+        """
+        return len(self._ids(text))
+
+    def _ids(self, text: str) -> list[int]:
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise TextError(
+                f"The text is not valid Unicode (character {error.start}); expected UTF-8"
+            ) from error
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return ids

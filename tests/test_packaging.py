@@ -32,6 +32,7 @@ PUBLIC = [
     "OptionsError",
     "ProviderError",
     "Speech",
+    "SpeechWriter",
     "TextError",
     "Voice",
     "VoiceError",

@@ -1,6 +1,8 @@
 """The demo whose utterances end by themselves, and what transformers says, asked once."""
 
+import io
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,12 +12,35 @@ import onnx
 import pytest
 import torch
 
+import bark_onnx.runtime.cli as cli
+from bark_onnx.graphs.command import run_command
 from bark_onnx.graphs.manifest import Manifest, record_file
 from bark_onnx.runtime import Bark, Voice
 from tests.conftest import SHARED, export
 from tests.reference import Reference, Said
+from tests.runtime.command import Result, Run
 
 LOUDER = 1.5  # how much the weights behind the end of an utterance grow in an `ending` demo
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Runs bark-onnx in this process, in a working folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BARK_ONNX_MODEL", raising=False)
+
+    def run_here(*arguments: object, stdin: bytes = b"") -> Result:
+        monkeypatch.setattr(sys, "argv", ["bark-onnx", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8"))
+        status = 0
+        try:
+            run_command(cli.command, "bark-onnx")
+        except SystemExit as end:
+            status = int(end.code or 0)
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run_here
 
 
 class Asked:

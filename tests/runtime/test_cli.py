@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import typing
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,36 +17,12 @@ import pytest
 import soundfile
 
 import bark_onnx.runtime.cli as cli
-from bark_onnx.graphs.command import run_command
+import bark_onnx.runtime.commands.speak as speak_command
 from bark_onnx.graphs.contract import STAGES
 from bark_onnx.runtime import GenerationOptions, Speech
 from bark_onnx.runtime.bundle import Bundle
-from tests.messages import assert_one_line
-
-Result = tuple[int, str, str]  # exit status, stdout, stderr
-Run = Callable[..., Result]
-
-ENTRY_POINT = Path(sys.executable).with_name("bark-onnx")
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Runs bark-onnx in this process, in a working folder of its own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("BARK_ONNX_MODEL", raising=False)
-
-    def run_here(*arguments: object, stdin: bytes = b"") -> Result:
-        monkeypatch.setattr(sys, "argv", ["bark-onnx", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8"))
-        status = 0
-        try:
-            run_command(cli.command, "bark-onnx")
-        except SystemExit as end:
-            status = int(end.code or 0)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run_here
+from bark_onnx.runtime.commands.reading import READING
+from tests.runtime.command import ENTRY_POINT, Run, failed, outside, worked
 
 
 class FakeBark:
@@ -60,47 +36,25 @@ class FakeBark:
         cls.loaded.append((bundle, settings))
         return cls()
 
-    def speak(self, text: str, **settings: Any) -> Speech:
+    sample_rate_hz = 24_000
+
+    def stream(self, text: str, **settings: Any) -> Iterator[Speech]:
         self.spoken.append((text, settings))
         settings["on_progress"]("semantic", 1, 2)
         settings["on_progress"]("coarse", 2, 2)
         tokens = np.zeros((8, 8), np.int64)
-        return Speech(
-            np.zeros(2400, np.float32), 24_000, tokens[0], tokens[:2], tokens, text, "", 5
-        )
+        yield Speech(np.zeros(2400, np.float32), 24_000, tokens[0], tokens[:2], tokens, text, "", 5)
 
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeBark]:
     monkeypatch.setattr(FakeBark, "loaded", [])
     monkeypatch.setattr(FakeBark, "spoken", [])
-    monkeypatch.setattr(cli, "Bark", FakeBark)
+    monkeypatch.setattr(speak_command, "Bark", FakeBark)
     return FakeBark
 
 
-def failed(result: Result, status: int, *words: str) -> None:
-    code, out, err = result
-    assert (code, out) == (status, ""), err
-    assert_one_line(err.removesuffix("\n"), "bark-onnx: ", *words)
-
-
-def worked(result: Result) -> str:
-    status, out, err = result
-    assert (status, err) == (0, "")
-    return out
-
-
 # The real thing, from outside
-
-
-def outside(*arguments: object, stdin: bytes = b"", **environment: str) -> Result:
-    done = subprocess.run(
-        [ENTRY_POINT, *map(str, arguments)],
-        input=stdin,
-        capture_output=True,
-        env={**os.environ, **environment},
-    )
-    return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
 def test_the_installed_command_speaks(demo_bundle: Path, tmp_path: Path) -> None:
@@ -283,7 +237,9 @@ def test_without_settings_the_checkpoint_decides(run: Run, fake: type[FakeBark])
     ]
     assert not fake.loaded[0][1]["low_memory"]
     assert fake.spoken[0][1]["voice"] is None
-    assert fake.spoken[0][1]["seed"] is None
+    first = fake.spoken[0][1]["seed"]
+    options_of(run, fake)
+    assert fake.spoken[-1][1]["seed"] != first, "the seed is not drawn"
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -347,6 +303,7 @@ def test_no_option_is_accepted_and_untested() -> None:
     known = {
         *("text", "bundle", "file", "output", "voice", "seed", "greedy", "provider"),
         *("precision", "threads", "low_memory", "temperature", "top_k", "top_p", "do_sample"),
+        *("timestamps", "cast", *READING),
         *KINDS,
     }
     assert {option.name for option in cli.speak.params} == known
@@ -430,7 +387,7 @@ def test_an_output_folder_that_takes_no_files_is_refused_before_the_model_loads(
 
 
 def test_the_result_is_one_line_on_stdout(run: Run, fake: type[FakeBark], tmp_path: Path) -> None:
-    out = worked(run("speak", "Hello", "-m", "bundle"))
+    out = worked(run("speak", "Hello", "-m", "bundle", "--seed", 5))
     assert out.startswith("speech.wav: 0.10 s of audio in ")
     assert ", seed 5 (loading took " in out
     assert out.count("\n") == 1
@@ -481,23 +438,13 @@ def test_a_voice_may_be_a_file(run: Run, demo_bundle: Path, tmp_path: Path) -> N
     assert first != third
 
 
-def test_a_text_that_is_too_long_is_spoken_with_a_warning_of_one_line(
-    demo_bundle: Path, tmp_path: Path
-) -> None:
-    status, out, err = outside(
-        "speak", "a " * 300, "-m", demo_bundle, "-o", tmp_path / "a.wav", "--greedy", *SHORT
-    )
-    assert (status, len(out.splitlines())) == (0, 1)
-    assert_one_line(err.removesuffix("\n"), "bark-onnx: warning: ", "300 tokens", "first 256")
-
-
 def test_an_interrupt_is_one_line(
     run: Run, fake: type[FakeBark], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def speak(*_: object, **__: object) -> None:
+    def stream(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(FakeBark, "speak", speak)
+    monkeypatch.setattr(FakeBark, "stream", stream)
     status, out, err = run("speak", "Hello", "-m", "bundle")
     assert (status, out) == (130, "")
     assert err.strip() == "bark-onnx: interrupted"  # click ends the line that shows ^C first

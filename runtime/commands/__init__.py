@@ -1,0 +1,1 @@
+"""The subcommands of bark-onnx, one file each."""

@@ -1,0 +1,45 @@
+"""Text with speakers: who says what."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from bark_onnx.graphs.errors import TextError
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one speaker says before the next one does."""
+
+    speaker: str  # empty before the first name
+    text: str
+
+
+def split_turns(text: str, names: Collection[str]) -> list[Turn]:
+    """Split a text at lines that begin with a name and a colon, which are left out.
+
+    Other lines belong to the speaker before them. Without names the text is one turn, as it stands.
+
+    Args:
+        text: such as "Anna: Hello!\\nBen: Good morning."
+        names: the speakers; lines that begin otherwise, as "Note:", are text.
+
+    Raises:
+        TextError: one of the speakers says nothing, or the text is no text.
+    """
+    if not isinstance(text, str):
+        raise TextError(f"The text is a {type(text).__name__}; expected a string")
+    if not names:
+        return [Turn("", text)]
+    longest_first = sorted(names, key=len, reverse=True)
+    any_name = "|".join(map(re.escape, longest_first))
+    pattern = rf"^[^\S\n]*({any_name})[^\S\n]*[:：]"  # noqa: RUF001 (as in Chinese and Japanese)
+    before, *rest = re.split(pattern, text, flags=re.MULTILINE)
+    turns = [Turn("", before)]
+    turns += [Turn(*turn) for turn in zip(rest[::2], rest[1::2], strict=True)]
+    turns = [Turn(turn.speaker, turn.text.strip()) for turn in turns if turn.text.strip()]
+    speaking = {turn.speaker for turn in turns}
+    for name in names:
+        if name not in speaking:
+            raise TextError(f'"{name}" says nothing; expected a line that begins with "{name}:"')
+    return turns

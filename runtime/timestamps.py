@@ -1,0 +1,104 @@
+"""When each piece is said: JSON, SubRip and WebVTT files."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from bark_onnx.graphs.errors import AudioError
+from bark_onnx.runtime.audio import Speech, check_path
+
+
+@dataclass(frozen=True)
+class Timestamp:
+    """When something is said."""
+
+    text: str
+    start_seconds: float
+    end_seconds: float
+    speaker: str  # empty where there is none
+
+    @classmethod
+    def of(cls, speech: Speech) -> "Timestamp":
+        """When a speech is said in the whole."""
+        return cls(speech.text, speech.start_seconds, speech.end_seconds, speech.speaker)
+
+
+def check_timestamps_path(path: Path) -> None:
+    """Check, before any work is done, that timestamps can be written there.
+
+    Raises:
+        AudioError: the suffix is unknown, or the folder does not exist or takes no files.
+    """
+    check_path(path, _WRITERS)
+
+
+def write_timestamps(path: Path, timestamps: Sequence[Timestamp]) -> None:
+    """Write them in the format that the suffix names: json, srt or vtt.
+
+    Raises:
+        AudioError: the suffix is unknown or the file cannot be written.
+    """
+    check_timestamps_path(path)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(_WRITERS[path.suffix.lower()](timestamps), encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be written ({error.strerror})") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _json(timestamps: Sequence[Timestamp]) -> str:
+    pieces = [
+        {
+            "text": stamp.text,
+            "start": round(stamp.start_seconds, 6),
+            "end": round(stamp.end_seconds, 6),
+            **({"speaker": stamp.speaker} if stamp.speaker else {}),
+        }
+        for stamp in timestamps
+    ]
+    return json.dumps({"pieces": pieces}, ensure_ascii=False, indent=2) + "\n"
+
+
+def _srt(timestamps: Sequence[Timestamp]) -> str:
+    cues = []
+    for number, stamp in enumerate(timestamps, 1):
+        text = _one_line(stamp.text)
+        shown = f"{stamp.speaker}: {text}" if stamp.speaker else text
+        cues.append(f"{number}\n{_times(stamp, ',')}\n{shown}\n")
+    return "\n".join(cues)
+
+
+def _vtt(timestamps: Sequence[Timestamp]) -> str:
+    cues = ["WEBVTT\n"]
+    for stamp in timestamps:
+        text = escape(_one_line(stamp.text), quote=False)
+        voice = f"<v {escape(stamp.speaker, quote=False)}>" if stamp.speaker else ""
+        cues.append(f"{_times(stamp, '.')}\n{voice}{text}\n")
+    return "\n".join(cues)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())  # a blank line would end the cue
+
+
+def _times(stamp: Timestamp, separator: str) -> str:
+    return f"{_time(stamp.start_seconds, separator)} --> {_time(stamp.end_seconds, separator)}"
+
+
+def _time(seconds: float, separator: str) -> str:
+    minutes, milliseconds = divmod(round(seconds * 1000), 60_000)
+    hours, minutes = divmod(minutes, 60)
+    rest = f"{milliseconds // 1000:02d}{separator}{milliseconds % 1000:03d}"
+    return f"{hours:02d}:{minutes:02d}:{rest}"
+
+
+_WRITERS: dict[str, Callable[[Sequence[Timestamp]], str]] = {
+    ".json": _json,
+    ".srt": _srt,
+    ".vtt": _vtt,
+}
