@@ -1,15 +1,12 @@
 """Text to speech: what a caller asks for, checked before anything is said."""
 
-import secrets
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-
-from bark_onnx.graphs.errors import OptionsError, TextError
+from bark_onnx.graphs.errors import OptionsError
 from bark_onnx.runtime.audio import Speech
 from bark_onnx.runtime.bundle import Bundle, VoiceLike
 from bark_onnx.runtime.dialogue import split_turns
@@ -18,13 +15,12 @@ from bark_onnx.runtime.jobs import Job, gather
 from bark_onnx.runtime.options import GenerationOptions, ResolvedOptions, is_count
 from bark_onnx.runtime.progress import OnProgress, Progress
 from bark_onnx.runtime.reading import Continuity, Reader, Reading, draw_seed, plan_lines
+from bark_onnx.runtime.requests import RequestReader
 from bark_onnx.runtime.stages import Stages
 from bark_onnx.runtime.status import EngineStatus, Observer
 from bark_onnx.runtime.synthesis import Request, synthesize
 from bark_onnx.runtime.takes import Cleaning
 from bark_onnx.runtime.text import MAX_SECONDS, split_text
-
-_SEED_BITS = 32
 
 
 class Bark:
@@ -52,6 +48,7 @@ class Bark:
             raise OptionsError(f"max_queue is {max_queue!r}, expected an integer from 0, or None")
         self._bundle = bundle
         self._tokenizer = bundle.tokenizer()
+        self._requests = RequestReader(bundle, self._tokenizer)
         self._stages = Stages(
             bundle,
             provider=provider,
@@ -202,7 +199,7 @@ class Bark:
             ClosedError: `close` was called.
         """
         resolved = self._resolve(options, overrides)
-        return self._submit([self._request(text, voice, seed)], resolved, on_progress)[0]
+        return self._submit([self._requests.read(text, voice, seed)], resolved, on_progress)[0]
 
     def speak_batch(
         self,
@@ -228,7 +225,7 @@ class Bark:
             BarkError: as `speak` does, before anything is said.
         """
         resolved = self._resolve(options, overrides)
-        requests = self._requests(texts, voices, seed)
+        requests = self._requests.read_all(texts, voices, seed)
         return gather(self._submit(requests, resolved, on_progress))
 
     def close(self) -> None:
@@ -242,21 +239,6 @@ class Bark:
     def observe(self, observer: Observer) -> None:
         """Have an observer hear of every step from now on."""
         self._engine.observe(observer)
-
-    def _submit(
-        self, requests: list[Request], options: ResolvedOptions, on_progress: OnProgress | None
-    ) -> list[Job]:
-        progress = Progress(on_progress)
-        manifest = self._bundle.manifest
-        syntheses = [synthesize(request, options, manifest, progress) for request in requests]
-        return self._engine.submit(syntheses, owner=self)
-
-    def _resolve(
-        self, options: GenerationOptions | None, overrides: dict[str, Any]
-    ) -> ResolvedOptions:
-        manifest = self._bundle.manifest
-        chosen = (options or GenerationOptions()).replace(**overrides)
-        return chosen.resolve(manifest.generation, manifest.shapes.semantic)
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text of any length; `speak` reads the first 256.
@@ -319,9 +301,7 @@ class Bark:
         cast = cast or {}
         settings = self._bundle.manifest.generation.semantic
         options = (options or GenerationOptions()).replace(**overrides)
-        resolved = options.resolve(
-            self._bundle.manifest.generation, self._bundle.manifest.shapes.semantic
-        )
+        resolved = self._resolve(options, {})
         reader = Reader(
             partial(self.speak_batch, on_progress=on_progress),
             options.replace(semantic_max_new_tokens=resolved.semantic_max_new_tokens),
@@ -340,36 +320,17 @@ class Bark:
         voices = {name: self._bundle.voice(given) for name, given in {"": voice, **cast}.items()}
         return reader.read(plan_lines(split_turns(text, cast), voices, split))
 
-    def _requests(
-        self,
-        texts: Sequence[str],
-        voices: VoiceLike | Sequence[VoiceLike],
-        seed: int | Sequence[int] | None,
-    ) -> list[Request]:
-        if isinstance(texts, str):
-            raise TextError("texts is a single text; expected a sequence of texts, or use speak")
-        seeds = [*seed] if isinstance(seed, Sequence) else [seed] * len(texts)
-        voice_list = _one_each(voices, len(texts))
-        for what, found in (("voices", len(voice_list)), ("seeds", len(seeds))):
-            if found != len(texts):
-                raise OptionsError(f"{found} {what} for {len(texts)} texts; expected as many")
-        return [self._request(*each) for each in zip(texts, voice_list, seeds, strict=True)]
+    def _submit(
+        self, requests: list[Request], options: ResolvedOptions, on_progress: OnProgress | None
+    ) -> list[Job]:
+        progress = Progress(on_progress)
+        manifest = self._bundle.manifest
+        syntheses = [synthesize(request, options, manifest, progress) for request in requests]
+        return self._engine.submit(syntheses, owner=self)
 
-    def _request(self, text: str, voice: VoiceLike, seed: int | None) -> Request:
-        if not isinstance(text, str):
-            raise TextError(f"The text is a {type(text).__name__}; expected a string")
-        number = secrets.randbits(_SEED_BITS) if seed is None else seed
-        ids = self._tokenizer.encode(text)
-        return Request(text, ids, self._bundle.voice(voice), number, _generator(number))
-
-
-def _generator(seed: int) -> np.random.Generator:
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise OptionsError(f"seed is {seed!r}, expected an integer from 0")
-    return np.random.default_rng(int(seed))
-
-
-def _one_each(voices: VoiceLike | Sequence[VoiceLike], count: int) -> list[VoiceLike]:
-    if isinstance(voices, Sequence) and not isinstance(voices, str):
-        return [*voices]
-    return [voices] * count
+    def _resolve(
+        self, options: GenerationOptions | None, overrides: dict[str, Any]
+    ) -> ResolvedOptions:
+        manifest = self._bundle.manifest
+        chosen = (options or GenerationOptions()).replace(**overrides)
+        return chosen.resolve(manifest.generation, manifest.shapes.semantic)

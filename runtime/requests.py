@@ -1,0 +1,68 @@
+"""What callers ask for, to requests that can be said: texts, voices and seeds, checked."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bark_onnx.graphs.errors import OptionsError, TextError
+from bark_onnx.runtime.bundle import Bundle, VoiceLike
+from bark_onnx.runtime.reading import draw_seed
+from bark_onnx.runtime.synthesis import Request
+from bark_onnx.runtime.tokenizer import TextTokenizer
+
+
+class RequestReader:
+    """Reads requests for one bundle.
+
+    Args:
+        bundle: whose voices are known.
+        tokenizer: of the bundle.
+    """
+
+    def __init__(self, bundle: Bundle, tokenizer: TextTokenizer) -> None:
+        self._bundle = bundle
+        self._tokenizer = tokenizer
+
+    def read(self, text: str, voice: VoiceLike, seed: int | None) -> Request:
+        """One request; a seed of None is drawn.
+
+        Raises:
+            BarkError: the text is empty, the voice unknown, or the seed out of range.
+        """
+        if not isinstance(text, str):
+            raise TextError(f"The text is a {type(text).__name__}; expected a string")
+        number = draw_seed() if seed is None else seed
+        ids = self._tokenizer.encode(text)
+        return Request(text, ids, self._bundle.voice(voice), number, _generator(number))
+
+    def read_all(
+        self,
+        texts: Sequence[str],
+        voices: VoiceLike | Sequence[VoiceLike],
+        seed: int | Sequence[int] | None,
+    ) -> list[Request]:
+        """One request per text, with a voice and a seed for all or for each.
+
+        Raises:
+            BarkError: as `read` does, or there are not as many of each.
+        """
+        if isinstance(texts, str):
+            raise TextError("texts is a single text; expected a sequence of texts, or use speak")
+        seeds = [*seed] if isinstance(seed, Sequence) else [seed] * len(texts)
+        voice_list = _one_each(voices, len(texts))
+        for what, found in (("voices", len(voice_list)), ("seeds", len(seeds))):
+            if found != len(texts):
+                raise OptionsError(f"{found} {what} for {len(texts)} texts; expected as many")
+        return [self.read(*each) for each in zip(texts, voice_list, seeds, strict=True)]
+
+
+def _generator(seed: int) -> np.random.Generator:
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise OptionsError(f"seed is {seed!r}, expected an integer from 0")
+    return np.random.default_rng(int(seed))
+
+
+def _one_each(voices: VoiceLike | Sequence[VoiceLike], count: int) -> list[VoiceLike]:
+    if isinstance(voices, Sequence) and not isinstance(voices, str):
+        return [*voices]
+    return [voices] * count
