@@ -21,6 +21,7 @@ from bark_onnx.runtime.bundle import Bundle
 from bark_onnx.runtime.options import GenerationOptions
 from bark_onnx.runtime.pipeline import Bark
 from bark_onnx.runtime.progress import OnProgress
+from bark_onnx.runtime.serve.command import serve
 from bark_onnx.runtime.sessions import PROVIDERS
 
 _STANDARD_INPUT = "-"
@@ -206,6 +207,9 @@ def _progress_bars() -> Iterator[OnProgress]:
     finally:
         for bar in bars.values():
             bar.close()
+
+
+command.add_command(serve)
 
 
 def main() -> None:

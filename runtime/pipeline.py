@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from bark_onnx.graphs.errors import OptionsError, TextError
+from bark_onnx.graphs.voices import Voice
 from bark_onnx.runtime.audio import Speech
 from bark_onnx.runtime.bundle import Bundle, VoiceLike
 from bark_onnx.runtime.engine import Engine, EngineStatus, Observer
@@ -116,6 +117,18 @@ class Bark:
     def voices(self) -> list[str]:
         """Names that `speak` takes as `voice`."""
         return self._bundle.voice_names()
+
+    def voice(self, voice: VoiceLike) -> Voice | None:
+        """The voice that `speak` takes something for, loaded and checked.
+
+        Raises:
+            VoiceError: it is unknown, malformed, or of another checkpoint.
+        """
+        return self._bundle.voice(voice)
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text, of which one utterance reads 256."""
+        return self._tokenizer.count(text)
 
     def describe(self) -> dict[str, Any]:
         """What was loaded, and what was picked where nothing was asked for."""

@@ -30,6 +30,10 @@ class TextTokenizer:
         except Exception as error:  # the library raises the bare class
             raise BundleError(f"{path}: not a tokenizer ({error}); export it again") from error
 
+    def count(self, text: str) -> int:
+        """Tokens of a text, those included that `encode` leaves out."""
+        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
     def encode(self, text: str) -> Tokens:
         """Token ids of a text, int64 (n,), without special tokens.
 
