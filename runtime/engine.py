@@ -1,60 +1,28 @@
 """One engine for many requests: a thread that owns the stages and runs them for everybody.
 
-Requests join and leave at every step (continuous batching). Callers share four things with the
-thread, all behind one condition: those that came, those to cancel, how many are not done, and
-whether to go on. Everything else belongs to the thread alone.
+Requests join and leave at every step (continuous batching). What callers and the thread share is
+behind one condition; everything else is the `Floor`, which belongs to the thread alone.
 """
 
 import atexit
 import logging
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from time import monotonic
-from typing import Protocol
 
-from bark_onnx.graphs.contract import STAGES, Stage
+from bark_onnx.graphs.contract import Stage
 from bark_onnx.graphs.errors import BarkError, ClosedError, EngineError, QueueFullError
-from bark_onnx.runtime.audio import Speech
-from bark_onnx.runtime.desks import Desk, Party, Task
+from bark_onnx.runtime.desks import Party, Task
+from bark_onnx.runtime.floor import Floor, reason_line, same_again
 from bark_onnx.runtime.jobs import Job, JobTimings
 from bark_onnx.runtime.stages import Stages
+from bark_onnx.runtime.status import EngineStatus, Observer
 from bark_onnx.runtime.synthesis import Synthesis
-from bark_onnx.runtime.turns import StageByStage, TakeTurns, Turns
 
 _EXIT_SECONDS = 60.0  # how long the interpreter's exit waits for the unit of work that runs
 _IDLE_SECONDS = 30.0  # how often an idle engine looks whether it shall end
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class StageStatus:
-    """How busy one stage is, and what it has done so far."""
-
-    slots: int
-    slots_in_use: int
-    steps: int  # decode steps (semantic, coarse; no prompts), passes (fine) or runs (codec)
-    rows: int  # summed over the steps: rows / steps is the mean batch size
-
-
-@dataclass(frozen=True)
-class EngineStatus:
-    """How busy the engine is."""
-
-    stages: Mapping[Stage, StageStatus]
-    waiting: int  # jobs that hold no slot: not begun, or between two stages
-    running: int  # jobs that hold a slot
-
-
-class Observer(Protocol):
-    """Hears of every step."""
-
-    def on_step(self, stage: Stage, rows: int, seconds: float) -> None:
-        """A decode step (one token of each of `rows` requests), a fine pass or a run of the codec.
-
-        Called in the engine's thread; prompts are no steps.
-        """
 
 
 class Engine:
@@ -73,19 +41,15 @@ class Engine:
         self._bound = None if max_queue is None else stages.max_rows + max_queue
         # Re-entrant, since a garbage collection inside a locked part may call `stop`.
         self._changed = threading.Condition(threading.RLock())
-        # Behind the condition:
-        self._inbox: deque[Task] = deque()
+        # Shared, and touched behind the condition only:
+        self._inbox: deque[Task] = deque()  # came, and not received yet
         self._cancels: deque[Job] = deque()
-        self._unfinished = 0
-        self._refusal: EngineError | None = None  # why nothing is taken any more
+        self._refusal: BarkError | None = None  # why nothing is taken any more
         self._thread: threading.Thread | None = None
-        # The thread's own. `_observers` and `_status` are replaced, never changed.
-        self._turns: Turns = StageByStage() if stages.low_memory else TakeTurns()
-        self._tasks: dict[Job, Task] = {}  # that it has received
-        self._lobby: deque[Task] = deque()  # those of them that have not begun
-        self._desks = {stage: Desk(stage, stages) for stage in STAGES}
         self._observers: tuple[Observer, ...] = ()
-        self._status = self._measure()
+        # The thread's own:
+        self._floor = Floor(stages, publish=self._publish, tell=self._tell)
+        self._status = self._floor.status()  # shared again: the last that was published
 
     # What callers do
 
@@ -113,7 +77,6 @@ class Engine:
             for task in tasks:
                 party.add(task)
             self._inbox.extend(tasks)
-            self._unfinished += len(tasks)
             self._changed.notify_all()
         return [task.job for task in tasks]
 
@@ -138,9 +101,8 @@ class Engine:
     def status(self) -> EngineStatus:
         """How busy it is."""
         with self._changed:
-            status = self._status
-            waiting = self._unfinished - status.running
-        return EngineStatus(status.stages, waiting, status.running)
+            status, come = self._status, len(self._inbox)
+        return EngineStatus(status.stages, status.waiting + come, status.running)
 
     def observe(self, observer: Observer) -> None:
         """Have an observer hear of every step from now on."""
@@ -154,25 +116,25 @@ class Engine:
                 self._refusal = ClosedError(
                     "The engine was closed; load the bundle again to say more"
                 )
+            if self._thread is None:
+                self._stages.close()
             self._changed.notify_all()
 
     def close(self) -> None:
         """End the thread and free the models. Jobs that are not done fail with ClosedError."""
         self.stop()
-        thread = self._thread
-        if thread is None:
-            self._stages.close()
-        elif thread is not threading.current_thread():
-            thread.join()
+        if self._thread not in (None, threading.current_thread()):
+            self._thread.join()
 
     def _check_open(self) -> None:
         if self._refusal is not None:
-            raise _again(self._refusal)
+            raise same_again(self._refusal)
 
     def _check_room(self, count: int) -> None:
-        if self._bound is not None and self._unfinished + count > self._bound:
+        unfinished = len(self._inbox) + self._status.waiting + self._status.running
+        if self._bound is not None and unfinished + count > self._bound:
             raise QueueFullError(
-                f"{self._unfinished} requests are not done and {count} more came, expected at most "
+                f"{unfinished} requests are not done and {count} more came, expected at most "
                 f"{self._bound} (max_rows and max_queue); try again later"
             )
 
@@ -193,112 +155,37 @@ class Engine:
     def _run(self) -> None:
         try:
             while self._receive():
-                self._work()
+                self._floor.work()
         except BaseException as error:  # no job is lost, whatever it is
             _log.exception("The engine died")
             with self._changed:
                 self._refusal = EngineError(
-                    f"The engine died ({_reason(error)}); load the bundle again"
+                    f"The engine died ({reason_line(error)}); load the bundle again"
                 )
                 self._refusal.__cause__ = error
         finally:
-            self._end_all()
-            atexit.unregister(self._exit)
+            self._end()
 
     def _receive(self) -> bool:
         """Take in what callers want, and wait while there is nothing to do. False: to end."""
         with self._changed:
-            while not (self._inbox or self._cancels or self._tasks or self._refusal):
+            while self._floor.is_empty and not (self._inbox or self._cancels or self._refusal):
                 # A `stop` that a garbage collection calls in this very thread wakes nobody.
                 self._changed.wait(_IDLE_SECONDS)
-            if self._refusal is not None:
-                return False
-            for task in self._inbox:
-                self._tasks[task.job] = task
-            self._lobby.extend(self._inbox)
+            self._floor.receive(self._inbox)
             self._inbox.clear()
+            self._status = self._floor.status()
             cancels = [*self._cancels]
             self._cancels.clear()
+            if self._refusal is not None:
+                return False
         for job in cancels:
-            if job in self._tasks:
-                self._end(self._tasks[job], None)
-        if self._turns.admits(len(self._tasks) - len(self._lobby)):
-            while self._lobby:
-                self._advance(self._lobby.popleft(), None)
+            self._floor.cancel(job)
         return True
 
-    def _work(self) -> None:
-        """One unit of work of the stage whose turn it is."""
-        busy = [stage for stage, desk in self._desks.items() if desk.has_work]
-        if not busy:
-            return
-        desk = self._desks[self._turns.choose(busy)]
-        try:
-            desk.fill()
-        except Exception as error:
-            for task in [*desk.waiting]:
-                self._end(task, _explained(desk.stage, error))
-            return
+    def _publish(self, status: EngineStatus) -> None:
         with self._changed:
-            self._status = self._measure()
-        started = monotonic()
-        rows, ended = desk.step()
-        if rows:
-            self._tell(desk.stage, rows, monotonic() - started)
-        for task, seat in ended:
-            if seat.error is None:
-                self._advance(task, seat.result)
-            else:
-                self._end(task, _explained(desk.stage, seat.error, run=seat.run_failed))
-
-    def _advance(self, task: Task, result: object) -> None:
-        """Hand a stage's result to a request, and let it enter the next stage."""
-        try:
-            task.work = task.synthesis.send(result)
-        except StopIteration as end:
-            self._end(task, end.value)
-        except BaseException as error:  # as in batches: it concerns the request alone
-            self._end(task, error)
-        else:
-            shared = task.work.stage == "coarse"
-            self._enter(task.party.arrive(task) if shared else [task])
-
-    def _enter(self, tasks: Sequence[Task]) -> None:
-        for task in tasks:
-            assert task.work is not None
-            self._desks[task.work.stage].add(task)
-
-    def _end(self, task: Task, outcome: Speech | BaseException | None) -> None:
-        """Take a request out wherever it is, and settle its job."""
-        if task.desk is not None:
-            task.desk.remove(task)
-        if task in self._lobby:
-            self._lobby.remove(task)
-        del self._tasks[task.job]
-        task.synthesis.close()
-        self._enter(task.party.lose(task))
-        with self._changed:
-            self._unfinished -= 1
-            self._status = self._measure()
-        _settle(task.job, outcome)
-        task.owner = None
-
-    def _end_all(self) -> None:
-        """Settle every job that is left, and free the models."""
-        with self._changed:
-            tasks = [*self._tasks.values(), *self._inbox]
-            refusal = self._refusal
-            for queue in (self._tasks, self._inbox, self._lobby):
-                queue.clear()
-            for desk in self._desks.values():
-                desk.close()
-            self._unfinished = 0
-            self._status = self._measure()
-        assert refusal is not None
-        for task in tasks:
-            _settle(task.job, _again(refusal))
-            task.owner = None
-        self._stages.close()
+            self._status = status
 
     def _tell(self, stage: Stage, rows: int, seconds: float) -> None:
         for observer in self._observers:
@@ -309,41 +196,13 @@ class Engine:
                 with self._changed:
                     self._observers = tuple(o for o in self._observers if o is not observer)
 
-    def _measure(self) -> EngineStatus:
-        stages = {
-            stage: StageStatus(desk.slots, len(desk.running), desk.steps, desk.rows)
-            for stage, desk in self._desks.items()
-        }
-        running = sum(status.slots_in_use for status in stages.values())
-        return EngineStatus(stages, 0, running)
-
-
-def _settle(job: Job, outcome: Speech | BaseException | None) -> None:
-    job.timings = job.timings.ended(monotonic())
-    try:
-        job.settle(outcome)
-    except BaseException:  # a callback that exits the program is the caller's affair
-        _log.exception("A callback failed")
-
-
-def _again(error: BarkError) -> BarkError:
-    """The same error for somebody else: raising one adds to its traceback."""
-    again = type(error)(*error.args)
-    again.__cause__ = error.__cause__
-    return again
-
-
-def _explained(stage: Stage, error: BaseException, *, run: bool = True) -> BaseException:
-    """What a request fails with when its stage did; `run` is False where it failed by itself."""
-    if not run:
-        return error
-    if isinstance(error, BarkError):
-        return _again(error)
-    explained = EngineError(f"The {stage} stage failed ({_reason(error)}); try again")
-    explained.__cause__ = error
-    return explained
-
-
-def _reason(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    def _end(self) -> None:
+        """Nothing comes any more: settle every job that is left, and free the models."""
+        with self._changed:
+            refusal = self._refusal
+            self._floor.receive(self._inbox)
+            self._inbox.clear()
+        assert refusal is not None
+        self._floor.end_all(refusal)
+        self._stages.close()
+        atexit.unregister(self._exit)

@@ -122,13 +122,13 @@ class Job:
     def settle(self, outcome: Speech | BaseException | None) -> None:
         """End it: with speech, with an error, or (None) as cancelled. For the engine alone."""
         self._engine = None  # a job that is kept does not keep the models
-        if isinstance(outcome, Speech):
-            self._future.set_result(outcome)
-        elif outcome is not None:
-            self._future.set_exception(outcome)
-        else:
+        if outcome is None:
             self._future.cancel()
             self._future.set_running_or_notify_cancel()
+        elif isinstance(outcome, BaseException):
+            self._future.set_exception(outcome)
+        else:
+            self._future.set_result(outcome)
 
     def _check_may_wait(self) -> None:
         engine = self._engine

@@ -12,12 +12,13 @@ from bark_onnx.graphs.errors import OptionsError, TextError
 from bark_onnx.graphs.voices import Voice
 from bark_onnx.runtime.audio import Speech
 from bark_onnx.runtime.bundle import Bundle, VoiceLike
-from bark_onnx.runtime.engine import Engine, EngineStatus, Observer
+from bark_onnx.runtime.engine import Engine
 from bark_onnx.runtime.jobs import Job, gather
 from bark_onnx.runtime.options import GenerationOptions, ResolvedOptions, is_count
 from bark_onnx.runtime.progress import OnProgress, Progress
 from bark_onnx.runtime.sessions import open_device
 from bark_onnx.runtime.stages import Stages
+from bark_onnx.runtime.status import EngineStatus, Observer
 from bark_onnx.runtime.synthesis import Request, synthesize
 
 _SEED_BITS = 32

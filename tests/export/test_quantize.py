@@ -17,6 +17,7 @@ from bark_onnx.graphs.passes.quantize_embeddings import QuantizeEmbeddingsPass
 from bark_onnx.graphs.precisions import PRECISIONS
 from bark_onnx.runtime import Bark, GenerationOptions
 from tests.conftest import export
+from tests.runtime.load import REQUESTS, same, under_load
 
 ROWS, COLUMNS = 96, 160
 MODEL = f"""
@@ -154,6 +155,13 @@ def test_rows_of_a_lower_precision_say_what_each_says_alone(quantized_bundle: Pa
         alone = bark.speak(text, voice=voice, options=options)
         np.testing.assert_array_equal(speech.fine_tokens, alone.fine_tokens)
         assert speech.samples.std() > 0.01
+
+
+def test_int8_speech_under_load_is_that_of_single_runs(quantized_bundle: Path):
+    with Bark.load(quantized_bundle, precision="int8", max_rows=3, threads=1) as bark:
+        alone = [bark.speak(**request) for request in REQUESTS]
+        for speech, expected in zip(under_load(bark, 0), alone, strict=True):
+            same(speech, expected)
 
 
 def test_a_bundle_picks_its_fastest_precision_and_says_so(quantized_bundle: Path):

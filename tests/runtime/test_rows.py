@@ -2,60 +2,15 @@
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bark_onnx.runtime.batches import Seat
 from bark_onnx.runtime.rows import Feed, Row, RowBatch
-
-Result = tuple[int, list[float]]
-
-
-def _logits(tokens: list[int]) -> np.ndarray:
-    """What the scripted transformer says after some tokens: a function of all of them."""
-    value = 0
-    for token in tokens:
-        value = (value * 31 + token + 7) % 1_000_003
-    return np.array([value, len(tokens)], np.float32)
-
-
-class ScriptedDecoder:
-    """Caches are lists of tokens. Slots that nobody owns hold what was left there."""
-
-    def __init__(self, slots: int) -> None:
-        self.slots = slots
-        self.lengths = np.zeros(slots, np.int64)
-        self.caches: list[list[int]] = [[] for _ in range(slots)]
-        self.steps: list[int] = []  # rows of each step
-        self._out = np.zeros((slots, 2), np.float32)  # reused, as the real one does
-
-    def feed(self, slot: int, feed: Feed) -> np.ndarray:
-        assert 0 <= feed.start <= self.lengths[slot]
-        self.caches[slot] = [*self.caches[slot][: feed.start], *feed.ids.tolist()]
-        self.lengths[slot] = len(self.caches[slot])
-        self._out[slot] = _logits(self.caches[slot])
-        return self._out[slot]
-
-    def step(self, ids: np.ndarray) -> np.ndarray:
-        self.steps.append(len(ids))
-        for slot, token in enumerate(ids.tolist()):
-            self.caches[slot] = [*self.caches[slot], token]
-            self.lengths[slot] += 1
-            self._out[slot] = _logits(self.caches[slot])
-        return self._out[: len(ids)]
-
-    def move(self, source: int, target: int) -> None:
-        self.caches[target] = self.caches[source][: self.lengths[source]]
-        self.lengths[target] = self.lengths[source]
-
-    def swap(self, first: int, second: int) -> None:
-        kept = self.caches[first][: self.lengths[first]]
-        self.caches[first] = self.caches[second][: self.lengths[second]]
-        self.caches[second] = kept
-        self.lengths[[first, second]] = self.lengths[[second, first]]
+from tests.runtime.scripted import Result, Script, ScriptedDecoder, logits_after
 
 
 def run_rows(decoder: ScriptedDecoder, rows: list[Row]) -> Iterator[tuple[int, object]]:
@@ -70,34 +25,6 @@ def run_rows(decoder: ScriptedDecoder, rows: list[Row]) -> Iterator[tuple[int, o
         for seat in batch.step().ended:
             assert seat.error is None
             yield seats.pop(seat), seat.result
-
-
-@dataclass
-class Script:
-    """A row: windows that each keep part of the cache, feed a prompt, then draw tokens.
-
-    Rows that have begun and not ended are in `running`.
-    """
-
-    windows: list[tuple[float, int, int]]  # part kept, tokens of the prompt, tokens drawn after it
-
-    def row(self, name: int, running: set[int]) -> Row[Result]:
-        running.add(name)
-        seen: list[float] = []
-        length = 0
-        for part, prompt, drawn in self.windows:
-            start = int(part * length)
-            feed = Feed(np.arange(prompt) + name * 100, start)
-            length = start + prompt
-            for _ in range(drawn):
-                logits = yield feed
-                assert logits[1] == length
-                seen.append(float(logits[0]))
-                feed = Feed(np.array([int(logits[0]) % 97]), length)
-                length += 1
-            length -= 1  # the last token was drawn and never fed
-        running.discard(name)
-        return name, seen
 
 
 windows = st.lists(
@@ -121,8 +48,11 @@ def test_rows_come_out_as_if_each_were_alone(scripts: list[Script], slots: int):
     together, _ = _run(scripts, slots)
     assert sorted(together) == list(range(len(scripts)))
     for index, script in enumerate(scripts):
-        alone = dict(run_rows(ScriptedDecoder(1), [script.row(index, set())]))
-        assert together[index] == alone[0]
+        assert together[index] == _alone(script, index)
+
+
+def _alone(script: Script, name: int) -> object:
+    return dict(run_rows(ScriptedDecoder(1), [script.row(name, set())]))[0]
 
 
 def test_no_rows_give_nothing():
@@ -193,7 +123,7 @@ def test_a_prompt_of_one_token_is_fed_and_not_stepped_into_a_former_cache():
     results, decoder = _run(scripts, 1)
     assert decoder.steps == [1] * 9
     for index in range(3):
-        assert results[index][1][0] == _logits([index * 100])[0]
+        assert results[index][1][0] == logits_after([index * 100])[0]
 
 
 def test_a_token_with_history_is_fed_and_not_stepped():
@@ -206,3 +136,148 @@ def test_a_token_with_history_is_fed_and_not_stepped():
 
     list(run_rows(decoder, [row()]))
     assert decoder.steps == [1]
+
+
+# One at a time, as the engine does it
+
+
+def _prompts_and_steps(batch: RowBatch, decoder: ScriptedDecoder) -> str:
+    """One step of a batch: "p" for a prompt, or how many rows shared a step."""
+    rows = batch.step().rows
+    return str(rows) if rows else "p"
+
+
+def test_prompts_come_first_while_nobody_has_made_a_step():
+    decoder = ScriptedDecoder(3)
+    batch: RowBatch = RowBatch(decoder)
+    for name in range(3):
+        batch.join(Script([(0.0, 2, 9)]).row(name, set()))
+    assert "".join(_prompts_and_steps(batch, decoder) for _ in range(6)) == "ppp333"
+
+
+def test_newcomers_hold_running_rows_up_by_one_prompt_at_a_time():
+    decoder = ScriptedDecoder(4)
+    batch: RowBatch = RowBatch(decoder)
+    batch.join(Script([(0.0, 2, 30)]).row(0, set()))
+    assert "".join(_prompts_and_steps(batch, decoder) for _ in range(3)) == "p11"
+    for name in range(1, 4):
+        batch.join(Script([(0.0, 2, 30)]).row(name, set()))
+    assert "".join(_prompts_and_steps(batch, decoder) for _ in range(8)) == "p2p3p444"
+
+
+def test_windows_that_slide_together_hold_others_up_by_one_prompt_at_a_time():
+    decoder = ScriptedDecoder(4)
+    batch: RowBatch = RowBatch(decoder)
+    for name in range(3):
+        batch.join(Script([(0.0, 2, 3), (0.5, 2, 9)]).row(name, set()))
+    batch.join(Script([(0.0, 2, 30)]).row(3, set()))
+    # Three tokens are a prompt and two steps; then three rows want another prompt.
+    assert "".join(_prompts_and_steps(batch, decoder) for _ in range(14)) == "pppp44p2p3p444"
+
+
+def test_rows_that_all_slide_at_once_go_on_sharing_every_step():
+    decoder = ScriptedDecoder(3)
+    batch: RowBatch = RowBatch(decoder)
+    for name in range(3):
+        batch.join(Script([(0.0, 2, 3), (0.5, 2, 3)]).row(name, set()))
+    assert "".join(_prompts_and_steps(batch, decoder) for _ in range(9)) == "ppp33ppp3"
+
+
+def test_prompts_are_run_in_the_order_in_which_they_came_to_be_wanted():
+    decoder = ScriptedDecoder(4)
+    batch: RowBatch = RowBatch(decoder)
+    order: list[int] = []
+
+    def row(name: int) -> Row[None]:
+        yield Feed(np.array([1, 2]), 0)
+        order.append(name)
+        for length in range(2, 12):
+            yield Feed(np.array([5]), length)
+
+    seats = [batch.join(row(name)) for name in range(2)]
+    batch.step()
+    batch.step()
+    batch.step()
+    seats += [batch.join(row(name)) for name in range(2, 4)]
+    batch.step()
+    batch.leave(seats[0])  # the last row takes its slot, and goes before nobody for that
+    batch.join(row(4))
+    for _ in range(5):
+        batch.step()
+    assert order == [0, 1, 2, 3, 4]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    scripts=st.lists(windows.map(Script), min_size=1, max_size=9),
+    slots=st.integers(1, 4),
+    seed=st.integers(0, 1000),
+)
+def test_rows_that_leave_early_do_not_disturb_the_others(scripts, slots, seed):
+    rng = np.random.default_rng(seed)
+    batch: RowBatch = RowBatch(ScriptedDecoder(slots))
+    waiting = deque(enumerate(scripts))
+    seats: dict[Seat, int] = {}
+    said: dict[int, object] = {}
+    while waiting or seats:
+        if waiting and batch.has_room and rng.random() < 0.5:
+            index, script = waiting.popleft()
+            seats[batch.join(script.row(index, set()))] = index
+        if seats and rng.random() < 0.1:
+            seat = list(seats)[rng.integers(len(seats))]
+            batch.leave(seat)
+            del seats[seat]
+        for seat in batch.step().ended:
+            assert seat.error is None
+            said[seats.pop(seat)] = seat.result
+    for index, result in said.items():
+        assert result == _alone(scripts[index], index)
+
+
+def test_an_empty_batch_has_nothing_to_do():
+    step = RowBatch(ScriptedDecoder(2)).step()
+    assert (step.rows, step.ended) == (0, [])
+
+
+def test_a_row_that_raises_leaves_alone_and_the_others_go_on():
+    decoder = ScriptedDecoder(2)
+    batch: RowBatch = RowBatch(decoder)
+
+    def raises() -> Row[None]:
+        yield Feed(np.array([1, 2]), 0)
+        yield Feed(np.array([3]), 2)
+        raise ZeroDivisionError
+
+    failing = batch.join(raises())
+    other = batch.join(Script([(0.0, 2, 6)]).row(1, set()))
+    ended = [seat for _ in range(8) for seat in batch.step().ended]
+    assert ended == [failing, other]
+    assert isinstance(failing.error, ZeroDivisionError)
+    assert not failing.run_failed
+    assert (
+        other.result == dict(run_rows(ScriptedDecoder(1), [Script([(0.0, 2, 6)]).row(1, set())]))[0]
+    )
+
+
+@pytest.mark.parametrize(("failing_run", "lost"), [(1, [0]), (2, [1]), (3, [2]), (4, [0, 1, 2])])
+def test_a_run_that_fails_ends_the_rows_that_shared_it(failing_run: int, lost: list[int]):
+    decoder = ScriptedDecoder(3)
+    runs = [0]
+
+    def fail() -> None:
+        runs[0] += 1
+        if runs[0] == failing_run:
+            raise MemoryError("no room")
+
+    decoder.before_run = fail
+    batch: RowBatch = RowBatch(decoder)
+    seats = [batch.join(Script([(0.0, 2, 6)]).row(name, set())) for name in range(3)]
+    ended = [seat for _ in range(12) for seat in batch.step().ended]
+    assert sorted(seats.index(seat) for seat in ended) == [0, 1, 2]
+    assert [name for name, seat in enumerate(seats) if seat.run_failed] == lost
+    for name, seat in enumerate(seats):
+        if name in lost:
+            assert isinstance(seat.error, MemoryError)
+        else:
+            assert seat.result == _alone(Script([(0.0, 2, 6)]), name)
+    assert batch.has_room

@@ -1,0 +1,171 @@
+"""The stages at work: who is where, and one unit of work after the other.
+
+Belongs to one thread and knows nothing of threads.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from time import monotonic
+
+from bark_onnx.graphs.contract import STAGES, Stage
+from bark_onnx.graphs.errors import BarkError, EngineError
+from bark_onnx.runtime.audio import Speech
+from bark_onnx.runtime.desks import Desk, Task
+from bark_onnx.runtime.jobs import Job
+from bark_onnx.runtime.stages import Stages
+from bark_onnx.runtime.status import EngineStatus, StageStatus
+from bark_onnx.runtime.turns import StageByStage, TakeTurns, Turns
+
+_log = logging.getLogger(__name__)
+
+
+class Floor:
+    """Requests on their way through the stages.
+
+    Args:
+        stages: of the bundle.
+        publish: hears how busy it is when that changes, and before a job's end is told.
+        tell: hears of every step: stage, rows and seconds.
+    """
+
+    def __init__(
+        self,
+        stages: Stages,
+        *,
+        publish: Callable[[EngineStatus], None],
+        tell: Callable[[Stage, int, float], None],
+    ) -> None:
+        self._publish = publish
+        self._tell = tell
+        self._turns: Turns = StageByStage() if stages.low_memory else TakeTurns()
+        self._tasks: dict[Job, Task] = {}
+        self._lobby: deque[Task] = deque()  # those of them that have not begun
+        self._desks = {stage: Desk(stage, stages) for stage in STAGES}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self._tasks
+
+    def status(self) -> EngineStatus:
+        """How busy it is."""
+        stages = {
+            stage: StageStatus(desk.slots, len(desk.running), desk.steps, desk.rows)
+            for stage, desk in self._desks.items()
+        }
+        running = sum(status.slots_in_use for status in stages.values())
+        return EngineStatus(stages, len(self._tasks) - running, running)
+
+    def receive(self, tasks: Sequence[Task]) -> None:
+        """Take in requests; they begin when it is their turn."""
+        self._tasks.update((task.job, task) for task in tasks)
+        self._lobby.extend(tasks)
+
+    def cancel(self, job: Job) -> None:
+        """Take a request out, if it is still here."""
+        task = self._tasks.get(job)
+        if task is not None:
+            self._end(task, None)
+
+    def work(self) -> None:
+        """One unit of work of the stage whose turn it is."""
+        if self._turns.admits(len(self._tasks) - len(self._lobby)):
+            while self._lobby:
+                self._advance(self._lobby.popleft(), None)
+        busy = [stage for stage, desk in self._desks.items() if desk.has_work]
+        if not busy:
+            return
+        desk = self._desks[self._turns.choose(busy)]
+        try:
+            desk.fill()
+        except Exception as error:  # the stage cannot be opened: all who are there still wait
+            for task in [*desk.waiting]:
+                self._end(task, _explained(desk.stage, error))
+            return
+        self._publish(self.status())
+        self._step(desk)
+
+    def end_all(self, refusal: BarkError) -> None:
+        """Fail every request that is here. Runs even where anything else has gone wrong."""
+        tasks = [*self._tasks.values()]
+        self._tasks.clear()
+        self._lobby.clear()
+        for desk in self._desks.values():
+            desk.close()
+        self._publish(self.status())
+        for task in tasks:
+            _settle(task, same_again(refusal))
+
+    def _step(self, desk: Desk) -> None:
+        started = monotonic()
+        rows, ended = desk.step()
+        if rows:
+            self._tell(desk.stage, rows, monotonic() - started)
+        for task, seat in ended:
+            if seat.error is None:
+                self._advance(task, seat.result)
+            elif seat.run_failed:
+                self._end(task, _explained(desk.stage, seat.error))
+            else:
+                self._end(task, seat.error)
+
+    def _advance(self, task: Task, result: object) -> None:
+        """Hand a stage's result to a request, and let it enter the next stage."""
+        try:
+            task.work = task.synthesis.send(result)
+        except StopIteration as end:
+            self._end(task, end.value)
+        except BaseException as error:  # as in batches: it concerns the request alone
+            self._end(task, error)
+        else:
+            together = task.work.stage == "coarse"
+            self._enter(task.party.arrive(task) if together else [task])
+
+    def _enter(self, tasks: Sequence[Task]) -> None:
+        for task in tasks:
+            assert task.work is not None
+            self._desks[task.work.stage].add(task)
+
+    def _end(self, task: Task, outcome: Speech | BaseException | None) -> None:
+        """Take a request out wherever it is; None cancels it."""
+        if task.desk is not None:
+            task.desk.remove(task)
+        if task in self._lobby:
+            self._lobby.remove(task)
+        task.synthesis.close()
+        self._enter(task.party.lose(task))
+        del self._tasks[task.job]
+        self._publish(self.status())
+        _settle(task, outcome)
+
+
+def same_again(error: BarkError) -> BarkError:
+    """The same error for somebody else: raising one adds to its traceback."""
+    again = type(error)(*error.args)
+    again.__cause__ = error.__cause__
+    return again
+
+
+def reason_line(error: BaseException) -> str:
+    """An error's kind and the first line of what it says."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def _explained(stage: Stage, error: BaseException) -> BarkError:
+    """What a request fails with when its stage did."""
+    if isinstance(error, BarkError):
+        return same_again(error)
+    explained = EngineError(f"The {stage} stage failed ({reason_line(error)}); try again")
+    explained.__cause__ = error
+    return explained
+
+
+def _settle(task: Task, outcome: Speech | BaseException | None) -> None:
+    task.job.timings = task.job.timings.ended(monotonic())
+    try:
+        task.job.settle(outcome)
+    except BaseException:  # a callback that wants to exit ends nothing but itself
+        _log.exception("A callback failed")
+    task.owner = None
