@@ -48,6 +48,7 @@ class SpeechResponse(Response):
         gone = asyncio.ensure_future(_gone(receive))
         try:
             with self._service.gate.enter(give_up):
+                record.outcome = "cancelled"  # unless it ends otherwise
                 await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
                 if work.done():
                     work.result()

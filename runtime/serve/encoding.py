@@ -24,7 +24,7 @@ _CONTAINERS = {
     "flac": ("flac", "flac"),
 }
 _UNKNOWN_SIZE = 0xFFFFFFFF  # what players take for "until the stream ends"
-_NEVER_EMPTY_HZ = 50  # 1 over the seconds of silence that stand for nothing said
+_NEVER_EMPTY_HZ = 10  # 1 over the seconds of silence that stand for nothing said
 _SLOWEST_TEMPO = 0.5  # of one filter; two of them in a row are slower still
 
 
@@ -132,15 +132,18 @@ class _ContainerEncoder:
 
     def add(self, samples: Samples) -> bytes:
         if len(samples):
-            self._output.mux(self._track.encode(self._clock.frame(np.clip(samples, -1, 1))))
+            self._encode(np.clip(samples, -1, 1))
         return self._file.take() if self._streams else b""
 
     def finish(self) -> bytes:
         if not self._clock.position:  # a file without sound is one that no player opens
-            self.add(np.zeros(self._rate_hz // _NEVER_EMPTY_HZ, np.float32))
+            self._encode(np.zeros(self._rate_hz // _NEVER_EMPTY_HZ, np.float32))
         self._output.mux(self._track.encode(None))
         self._output.close()
         return self._file.take() if self._streams else bytes(self._file.getvalue())
+
+    def _encode(self, samples: Samples) -> None:
+        self._output.mux(self._track.encode(self._clock.frame(samples)))
 
 
 class _Pipe:

@@ -122,7 +122,7 @@ def shutting_down() -> ApiError:
 
 def add_error_handlers(app: FastAPI) -> None:
     """Answer every error in OpenAI's form."""
-    app.add_exception_handler(ApiError, _answer_api_error)
+    app.add_exception_handler(BarkError, _answer_bark_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(HTTPException, _answer_http)
     app.add_exception_handler(Exception, _answer_unexpected)
@@ -136,9 +136,9 @@ def _kind(status: int) -> str:
     return "invalid_request_error" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
 
 
-async def _answer_api_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ApiError)
-    return error.response()
+async def _answer_bark_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, BarkError)
+    return as_api_error(error, request.app.state.service.retry_seconds).response()
 
 
 async def _answer_invalid(request: Request, error: Exception) -> Response:

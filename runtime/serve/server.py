@@ -24,6 +24,10 @@ class DrainingServer(uvicorn.Server):
         super().__init__(config)
         self._service = service
 
+    def stop(self) -> None:
+        """Begin to end, as a signal does."""
+        self.should_exit = True
+
     async def on_tick(self, counter: int) -> bool:
         """Whether to stop now: called ten times a second."""
         is_asked_to_stop = await super().on_tick(counter)
@@ -60,10 +64,19 @@ def serve(
     logging.config.dictConfig(log_config(log_level))
     log_warnings()
 
-    def stop() -> None:
-        server.should_exit = True
+    service = Service(settings, load)
+    server = make_server(service)
+    with open_socket(host, port) as listener:
+        address, found = listener.getsockname()[:2]
+        shown = f"[{address}]" if ":" in address else address
+        log.info("listening", extra={"fields": {"url": f"http://{shown}:{found}"}})
+        server.run(sockets=[listener])
+    if service.failure is not None:
+        raise service.failure
 
-    service = Service(settings, load, on_failure=stop)
+
+def make_server(service: Service) -> DrainingServer:
+    """A server for a service, which stops when the bundle cannot be loaded."""
     config = uvicorn.Config(
         create_app(service),
         log_config=None,
@@ -74,13 +87,8 @@ def serve(
         timeout_graceful_shutdown=_LAST_SECONDS,
     )
     server = DrainingServer(config, service)
-    with open_socket(host, port) as listener:
-        address, found = listener.getsockname()[:2]
-        shown = f"[{address}]" if ":" in address else address
-        log.info("listening", extra={"fields": {"url": f"http://{shown}:{found}"}})
-        server.run(sockets=[listener])
-    if service.failure is not None:
-        raise service.failure
+    service.on_failure = server.stop
+    return server
 
 
 def open_socket(host: str, port: int) -> socket.socket:

@@ -26,22 +26,20 @@ class Service:
     Args:
         settings: of the server.
         load: gives the bundle, as long as that may take.
-        on_failure: called when it cannot be loaded, with why in `failure`.
+
+    Attributes:
+        failure: why the bundle could not be loaded.
+        on_failure: called when that is so.
     """
 
-    def __init__(
-        self,
-        settings: ServerSettings,
-        load: Callable[[], Bark],
-        on_failure: Callable[[], object] = lambda: None,
-    ) -> None:
+    def __init__(self, settings: ServerSettings, load: Callable[[], Bark]) -> None:
         self.settings = settings
         self.gate = Gate(settings.shutdown_seconds)
         self.metrics = Metrics()
         self.created = int(time.time())
         self.failure: BarkError | None = None
         self._load = load
-        self._on_failure = on_failure
+        self.on_failure: Callable[[], object] | None = None
         self._bark: Bark | None = None
         self._voices: VoiceBook | None = None
 
@@ -83,7 +81,8 @@ class Service:
             bark, self._voices = await asyncio.to_thread(self._open)
         except BarkError as error:
             self.failure = error
-            self._on_failure()
+            if self.on_failure is not None:
+                self.on_failure()
             return
         bark.observe(self.metrics)
         self.metrics.watch(bark.engine_status)

@@ -91,7 +91,8 @@ class VoiceBook:
         if target is None or target in self._bundle_names:
             return target
         if target in self._upload_names():
-            return Voice.load(self._path(target))
+            with self._path(target).open("rb") as file:
+                return Voice.read(file, name=target)
         raise ApiError(
             400,
             f"Voice {_quoted(target)} not found; /v1/audio/voices lists those there are",
