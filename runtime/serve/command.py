@@ -94,7 +94,7 @@ def _option(flag: str, *names: str, **attributes: Any) -> Callable[[Command], Co
     default=_DEFAULTS.silence_seconds,
     help="Between the pieces of a long text.",
 )
-@_option("--provider", type=click.Choice(PROVIDERS), default="auto")
+@_option("--provider", type=click.Choice(PROVIDERS), default="auto", help="Where it runs.")
 @_option("--precision", help="A precision of the bundle; default: the fastest.")
 @_option("--threads", type=click.IntRange(1), help="CPU threads; default: one per core.")
 @_option("--low-memory", is_flag=True, help="Keep one stage loaded at a time.")
@@ -102,7 +102,9 @@ def _option(flag: str, *names: str, **attributes: Any) -> Callable[[Command], Co
     "--warm-up/--no-warm-up", "warms_up", default=True, help="Say something before being ready."
 )
 @_option("--log-texts", "logs_texts", is_flag=True, help="Log the texts of requests.")
-@_option("--log-level", type=click.Choice(_LOG_LEVELS), default="info")
+@_option(
+    "--log-level", type=click.Choice(_LOG_LEVELS), default="info", help="The least that is logged."
+)
 def serve(
     bundle: str,
     host: str,

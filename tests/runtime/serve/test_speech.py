@@ -373,4 +373,4 @@ def test_a_request_that_takes_too_long_is_given_up(bark: ScriptedBark) -> None:
     with running(lambda: bark, request_seconds=0.3) as served:
         assert refused(served.say(LONG, voice="alloy"), 504, "0.3 s")["code"] == "timeout"
         assert all(job.was_cancelled for job in bark.jobs)
-        assert 'outcome="timeout"} 1.0' in served.http.get("/metrics").text
+        wait_until(lambda: 'outcome="timeout"} 1.0' in served.http.get("/metrics").text)
