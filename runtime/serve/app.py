@@ -45,6 +45,7 @@ def create_app(service: Service) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.service = service
+    app.state.routes = router.routes
     app.include_router(router)
     app.mount("/page", StaticFiles(directory=str(PAGE)))
     add_error_handlers(app)

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from bark_onnx.graphs.errors import (
     BarkError,
@@ -156,16 +157,28 @@ async def _answer_invalid(request: Request, error: Exception) -> Response:
 
 async def _answer_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return ApiError(error.status_code, _sentence(request, error), headers=error.headers).response()
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+    sentence = _sentence(request, error, headers)
+    return ApiError(error.status_code, sentence, headers=headers).response()
 
 
-def _sentence(request: Request, error: HTTPException) -> str:
+def _methods(request: Request) -> set[str]:
+    """What an address takes; Starlette knows only that of the first route which has it."""
+    found: set[str] = set()
+    for route in request.app.state.routes:
+        if route.matches(request.scope)[0] != Match.NONE:
+            found |= route.methods
+    return found
+
+
+def _sentence(request: Request, error: HTTPException, headers: Mapping[str, str]) -> str:
     where = f"{request.method} {request.url.path}"
     if error.status_code == HTTPStatus.NOT_FOUND:
         return f"{where}: no such thing; /openapi.json lists what there is"
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = (error.headers or {}).get("Allow", "another")
-        return f"{where}: the method is not allowed; expected {allowed}"
+        return f"{where}: the method is not allowed; expected {headers['Allow']}"
     return error.detail
 
 

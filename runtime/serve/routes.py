@@ -34,6 +34,19 @@ _PAGE_HEADERS = {
     "frame-ancestors 'none'; form-action 'none'; base-uri 'none'",
 }
 _RETRY = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+_EVENT = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"enum": ["speech.audio.delta", "speech.audio.done", "error"]},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "description": "delta: {type, audio}, audio in base64. done: {type, usage}. error, the "
+            "last one where it happens: {type, error}.",
+        },
+    },
+}
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 
@@ -64,13 +77,7 @@ def _service(request: Request) -> Service:
             "description": "The sound, or events with parts of it.",
             "content": {
                 **dict.fromkeys(MEDIA_TYPES.values(), _BINARY),
-                "text/event-stream": {
-                    "schema": {
-                        "type": "string",
-                        "description": "speech.audio.delta has base64 in audio, "
-                        "speech.audio.done has usage; error is the last where one happens.",
-                    }
-                },
+                "text/event-stream": {"schema": _EVENT},
             },
             "headers": {
                 "X-Bark-Seed": {
