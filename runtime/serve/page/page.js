@@ -8,6 +8,7 @@ const seconds = (value) => `${value.toFixed(2)} s`;
 
 let running = null; // AbortController of the request under way
 let speaker = null; // AudioContext
+let playback = null; // what is heard as it comes
 let address = null; // of the finished sound
 
 function headers() {
@@ -160,7 +161,7 @@ function show({ count, first, total }) {
   find("factor").textContent = audio ? (total / audio).toFixed(2) : "–";
 }
 
-async function receive(response, started, playback) {
+async function receive(response, started) {
   const parts = [];
   let count = 0;
   let first = null;
@@ -181,8 +182,8 @@ async function receive(response, started, playback) {
 async function speak() {
   running?.abort();
   const mine = (running = new AbortController());
-  const playback = new Playback();
-  mine.signal.addEventListener("abort", () => playback.stop());
+  const heard = (playback = new Playback());
+  mine.signal.addEventListener("abort", () => heard.stop());
   find("stop").disabled = false;
   find("download").hidden = true;
   find("player").pause();
@@ -197,7 +198,7 @@ async function speak() {
     });
     if (response.ok) {
       find("used-seed").textContent = response.headers.get("x-bark-seed");
-      await receive(response, started, playback);
+      await receive(response, started);
     } else {
       say(await problemOf(response), true);
     }
@@ -216,5 +217,6 @@ find("text").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) find("form").requestSubmit();
 });
 find("stop").addEventListener("click", () => running?.abort());
+find("player").addEventListener("play", () => playback?.stop());
 find("key").addEventListener("change", listVoices);
 listVoices();
