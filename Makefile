@@ -54,6 +54,7 @@ bench: $(VENV)/.stamp ## all benchmarks, full-size shapes with random weights
 	$(BIN)/python benchmarks/decode.py
 	$(BIN)/python benchmarks/batch.py
 	$(BIN)/python benchmarks/compare.py
+	$(BIN)/python benchmarks/serve.py
 
 clean: ## remove environments, builds and the demo
 	rm -rf .venv .venv-* build demo-onnx demo.wav .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -24,7 +24,7 @@ class ServerSettings:
     uploads: Path | None = None  # folder of uploaded voices; None: nobody can upload
     max_text_characters: int = 4096  # of one request
     max_body_bytes: int = 1 << 20  # of one request, uploads included
-    request_seconds: float = 600.0  # from a request's arrival to its last byte
+    request_seconds: float = 1800.0  # from a request's arrival to its last byte
     shutdown_seconds: float = 60.0  # what runs may take this long after a signal to end
     pieces_at_once: int = 4  # pieces of one text in the queue or running together
     silence_seconds: float = 0.25  # between two pieces of one text

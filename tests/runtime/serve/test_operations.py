@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from bark_onnx.graphs.errors import BarkError, BundleError, OptionsError, ServerError
+from bark_onnx.runtime.serve import access
 from bark_onnx.runtime.serve.logs import JsonLines, log_warnings
 from bark_onnx.runtime.serve.server import open_socket
 from bark_onnx.runtime.serve.settings import ServerSettings
@@ -292,6 +293,25 @@ def test_the_page_is_all_there_is_to_read(served: Running, path: str) -> None:
     with socket.create_connection((served.http.base_url.host, served.http.base_url.port)) as raw:
         raw.sendall(f"GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode())
         assert raw.makefile("rb").readline().split()[1] == b"404"
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "begin"),
+    [
+        ("/v1/audio/speech", "application/json", "{"),
+        ("/v1/audio/voices", "multipart/form-data; boundary=x", "--x"),
+    ],
+)
+def test_a_body_that_never_comes_is_not_waited_for(
+    served: Running, path: str, kind: str, begin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access, "_BODY_SECONDS", 0.2)
+    head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {kind}\r\ncontent-length: 99\r\n"
+    with socket.create_connection((served.http.base_url.host, served.http.base_url.port)) as raw:
+        raw.sendall(f"{head}connection: close\r\n\r\n{begin}".encode())
+        answer = raw.makefile("rb").read()
+    assert answer.split()[1] == b"408"
+    assert b"The body did not come" in answer
 
 
 def test_nothing_is_found_elsewhere(served: Running) -> None:
