@@ -39,7 +39,7 @@ def open_engine() -> Iterator[Open]:
     yield make
     for engine in engines:
         engine.close()
-    assert not [thread for thread in threading.enumerate() if thread.name == "bark-onnx engine"]
+        assert engine._thread is None or not engine._thread.is_alive()
 
 
 def submit(engine: Engine, *utterances: Utterance) -> list[Job]:
