@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TYPES := build/types/bark_onnx
 
-.PHONY: help demo test lint types unit test-transformers-4 test-torch-free test-cuda bench clean
+.PHONY: help demo test lint types unit test-transformers-4 test-torch-free test-cuda test-browser bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -12,7 +12,7 @@ help: ## list the targets
 $(VENV)/.stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --constraint constraints.txt 'torch==2.13.0'
-	$(PIP) --constraint constraints.txt --editable '.[cpu,export,dev]'
+	$(PIP) --constraint constraints.txt --editable '.[cpu,serve,export,dev]'
 	touch $@
 
 demo: $(VENV)/.stamp ## export the demo checkpoint and speak one sentence of noise to demo.wav
@@ -37,7 +37,7 @@ unit: $(VENV)/.stamp ## the test suite alone
 test-transformers-4: ## the parity tests against transformers 4.57, in .venv-transformers-4
 	$(PYTHON) -m venv .venv-transformers-4
 	.venv-transformers-4/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-transformers-4.txt 'torch==2.13.0'
-	.venv-transformers-4/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-transformers-4.txt --editable '.[cpu,export,dev]'
+	.venv-transformers-4/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-transformers-4.txt --editable '.[cpu,serve,export,dev]'
 	HF_HUB_OFFLINE=1 .venv-transformers-4/bin/python -m pytest tests/export tests/runtime
 
 test-torch-free: $(VENV)/.stamp ## speak in .venv-cpu, which has the extra [cpu] and nothing else
@@ -52,10 +52,15 @@ test-cuda: ## the parity tests and the benchmarks on a GPU, in .venv-cuda, with 
 	HF_HUB_OFFLINE=1 .venv-cuda/bin/python -m pytest --provider cuda tests/runtime/test_cuda.py tests/runtime/test_parity.py
 	.venv-cuda/bin/python benchmarks/batch.py --provider cuda --precision fp16
 
+test-browser: $(VENV)/.stamp ## the server's page in Chromium, which it installs on Debian if missing
+	command -v chromium chromedriver >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends chromium chromium-driver; }
+	$(BIN)/python -m pytest tests/runtime/serve/test_page.py
+
 bench: $(VENV)/.stamp ## all benchmarks, full-size shapes with random weights
 	$(BIN)/python benchmarks/decode.py
 	$(BIN)/python benchmarks/batch.py
 	$(BIN)/python benchmarks/compare.py
+	$(BIN)/python benchmarks/serve.py
 
 clean: ## remove environments, builds and the demo
 	rm -rf .venv .venv-* build demo-onnx demo.wav .pytest_cache .mypy_cache .ruff_cache .hypothesis

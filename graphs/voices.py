@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,16 +81,28 @@ class Voice:
         path = Path(path)
         try:
             with path.open("rb") as file:
-                found = np.load(file, allow_pickle=False)
-                if not isinstance(found, np.lib.npyio.NpzFile):
-                    raise VoiceError(f"{path} is a single array; expected an .npz file")
-                arrays = {key: found[key] for key in _RANKS if key in found.files}
+                return cls.read(file, name=str(path))
         except FileNotFoundError as error:
             raise VoiceError(f"{path}: no such file; expected a voice as .npz") from error
+        except (OSError, ValueError) as error:
+            raise VoiceError(f"{path}: not a voice: {error}") from error
+
+    @classmethod
+    def read(cls, file: BinaryIO, *, name: str) -> "Voice":
+        """Read an open .npz file.
+
+        Raises:
+            VoiceError: it cannot be read or is no voice.
+        """
+        try:
+            found = np.load(file, allow_pickle=False)
+            if not isinstance(found, np.lib.npyio.NpzFile):
+                raise VoiceError(f"{name} is a single array; expected an .npz file")
+            arrays = {key: found[key] for key in _RANKS if key in found.files}
         except _UNREADABLE as error:
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise VoiceError(f"{path}: not a voice: {_plain(reason)}") from error
-        return cls.from_arrays(arrays, name=str(path))
+            raise VoiceError(f"{name}: not a voice: {_plain(reason)}") from error
+        return cls.from_arrays(arrays, name=name)
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Any], *, name: str = "") -> "Voice":

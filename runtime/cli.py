@@ -9,6 +9,7 @@ from bark_onnx.graphs.contract import STAGES, GraphContract
 from bark_onnx.runtime.bundle import Bundle
 from bark_onnx.runtime.commands.settings import bundle_option
 from bark_onnx.runtime.commands.speak import speak
+from bark_onnx.runtime.serve.command import serve
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -59,6 +60,9 @@ def info(bundle: str) -> None:
             for direction, tensors in (("in ", contract.inputs), ("out", contract.outputs)):
                 for tensor in tensors:
                     click.echo(f"  {direction} {tensor} - {tensor.meaning}")
+
+
+command.add_command(serve)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from bark_onnx.graphs.errors import OptionsError
+from bark_onnx.graphs.voices import Voice
 from bark_onnx.runtime.audio import Speech
 from bark_onnx.runtime.bundle import Bundle, VoiceLike
 from bark_onnx.runtime.dialogue import split_turns
@@ -125,6 +126,14 @@ class Bark:
     def voices(self) -> list[str]:
         """Names that `speak` takes as `voice`."""
         return self._bundle.voice_names()
+
+    def voice(self, voice: VoiceLike) -> Voice | None:
+        """The voice that `speak` takes something for, loaded and checked.
+
+        Raises:
+            VoiceError: it is unknown, malformed, or of another checkpoint.
+        """
+        return self._bundle.voice(voice)
 
     def describe(self) -> dict[str, Any]:
         """What was loaded, and what was picked where nothing was asked for."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from bark_onnx.graphs.errors import OptionsError, TextError
 from bark_onnx.runtime.bundle import Bundle, VoiceLike
-from bark_onnx.runtime.reading import draw_seed
+from bark_onnx.runtime.reading import check_seed, draw_seed
 from bark_onnx.runtime.synthesis import Request
 from bark_onnx.runtime.tokenizer import TextTokenizer
 
@@ -32,8 +32,10 @@ class RequestReader:
         if not isinstance(text, str):
             raise TextError(f"The text is a {type(text).__name__}; expected a string")
         number = draw_seed() if seed is None else seed
+        check_seed(number)
         ids = self._tokenizer.encode(text)
-        return Request(text, ids, self._bundle.voice(voice), number, _generator(number))
+        rng = np.random.default_rng(int(number))
+        return Request(text, ids, self._bundle.voice(voice), number, rng)
 
     def read_all(
         self,
@@ -54,12 +56,6 @@ class RequestReader:
             if found != len(texts):
                 raise OptionsError(f"{found} {what} for {len(texts)} texts; expected as many")
         return [self.read(*each) for each in zip(texts, voice_list, seeds, strict=True)]
-
-
-def _generator(seed: int) -> np.random.Generator:
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise OptionsError(f"seed is {seed!r}, expected an integer from 0")
-    return np.random.default_rng(int(seed))
 
 
 def _one_each(voices: VoiceLike | Sequence[VoiceLike], count: int) -> list[VoiceLike]:

@@ -120,6 +120,9 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def expected_in_a_wheel() -> set[str]:
     modules = {f"bark_onnx/{name}" for name in modules_of_the_tree()}
+    for folder in ("page", "deploy"):
+        paths = (ROOT / "runtime" / "serve" / folder).iterdir()
+        modules |= {f"bark_onnx/runtime/serve/{folder}/{path.name}" for path in paths}
     return modules | {f"bark_onnx/{folder}/py.typed" for folder in FOLDERS}
 
 
@@ -145,7 +148,7 @@ def test_the_wheel_holds_every_module_and_nothing_else(tree: Path, tmp_path: Pat
         text = wheel.read(metadata).decode()
         scripts = wheel.read(metadata.replace("METADATA", "entry_points.txt")).decode()
     assert f"Version: {version('bark-onnx')}" in text
-    for extra in ("cpu", "gpu", "export"):
+    for extra in ("cpu", "gpu", "serve", "export"):
         assert f"Provides-Extra: {extra}" in text
     assert "bark-export = bark_onnx.export.cli:main" in scripts
     assert "bark-onnx = bark_onnx.runtime.cli:main" in scripts
@@ -190,7 +193,13 @@ def test_importing_the_runtime_imports_nothing_of_the_torch_side() -> None:
 
 def test_importing_the_command_imports_no_onnxruntime() -> None:
     loaded = isolated("import sys, bark_onnx.runtime.cli; print(*sys.modules)").split()
-    assert not {*TORCH_SIDE, "onnxruntime", "huggingface_hub"} & set(loaded)
+    assert not {*TORCH_SIDE, "onnxruntime", "huggingface_hub", "fastapi", "av"} & set(loaded)
+
+
+def test_the_server_imports_nothing_of_the_torch_side() -> None:
+    loaded = isolated("import sys, bark_onnx.runtime.serve.server; print(*sys.modules)").split()
+    assert "fastapi" in loaded
+    assert not {*TORCH_SIDE, "onnxruntime", "huggingface_hub", "av"} & set(loaded)
 
 
 _SPEAK_WITHOUT = """

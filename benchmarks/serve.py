@@ -1,0 +1,186 @@
+"""What many clients of one server get, with and without rows that share a step.
+
+Starts `bark-onnx serve` twice on this machine and asks it from here. Prints a table; the last line
+is one JSON object.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO
+
+import click
+import httpx2
+import numpy as np
+from machine import describe_machine
+from models import bundle_folder, size_option
+
+_TEXT = "Hello, my dog is cute"
+_SAMPLE_BYTES, _RATE_HZ = 2, 24_000
+_SECONDS_PER_TOKEN = 1 / 49.9  # semantic tokens of audio
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one request came to."""
+
+    first_audio_seconds: float
+    seconds: float
+    audio_seconds: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """So many clients at once, each with one request at a time."""
+
+    max_rows: int
+    clients: int
+    requests: int
+    audio_per_second: float  # seconds of audio of all clients in a second
+    first_audio_p50: float  # seconds
+    first_audio_p95: float
+    latency_p50: float
+    latency_p95: float
+    mean_rows: float  # in a decode step of the semantic stage
+
+
+@click.command()
+@size_option
+@click.option("--precision", default="fp32", show_default=True)
+@click.option("--rows", type=int, multiple=True, default=(8, 1), show_default=True)
+@click.option("--clients", type=int, multiple=True, default=(1, 2, 4, 8, 16), show_default=True)
+@click.option("--requests", type=int, default=2, show_default=True, help="Of each client.")
+@click.option("--seconds", type=float, default=3.0, show_default=True, help="Audio of a request.")
+@click.option("--threads", type=int, default=None)
+def main(
+    size: str,
+    precision: str,
+    rows: tuple[int, ...],
+    clients: tuple[int, ...],
+    requests: int,
+    seconds: float,
+    threads: int | None,
+) -> None:
+    """Measure throughput and waits of a server over the number of its clients."""
+    folder = bundle_folder(size, (precision,))
+    tokens = round(seconds / _SECONDS_PER_TOKEN)
+    points: list[Point] = []
+    click.echo(
+        "rows  clients  audio s/s  first audio p50 / p95 s  latency p50 / p95 s  rows a step"
+    )
+    for max_rows in rows:
+        arguments = ["--max-rows", str(max_rows), "--precision", precision]
+        arguments += ["--threads", str(threads)] if threads else []
+        with _server(folder, arguments) as url:
+            for count in clients:
+                point = asyncio.run(_measure(url, max_rows, count, requests, tokens))
+                points.append(point)
+                click.echo(
+                    f"{max_rows:>4}  {count:>7}  {point.audio_per_second:>9.2f}  "
+                    f"{point.first_audio_p50:>13.2f} / {point.first_audio_p95:>7.2f}  "
+                    f"{point.latency_p50:>9.2f} / {point.latency_p95:>7.2f}  "
+                    f"{point.mean_rows:>11.2f}"
+                )
+    result = {"machine": describe_machine(), "size": size, "precision": precision}
+    click.echo(json.dumps(result | {"points": [asdict(point) for point in points]}))
+
+
+@contextmanager
+def _server(folder: Path, arguments: list[str]) -> Iterator[str]:
+    """The address of a server in a process of its own, ready."""
+    command = [sys.executable, "-m", "bark_onnx.runtime", "serve", "-m", str(folder)]
+    process = subprocess.Popen(
+        [*command, "--port", "0", "--max-queue", "1000", *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    try:
+        url = _wait_until_ready(process.stderr)
+        threading.Thread(target=process.stderr.read, daemon=True).start()
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait_until_ready(log: IO[str]) -> str:
+    url = ""
+    for line in log:
+        if not line.startswith("{"):
+            raise click.ClickException(line.strip())
+        event = json.loads(line)
+        url = event.get("url", url)
+        if event["event"] == "ready":
+            return url
+    raise click.ClickException("the server ended before it was ready")
+
+
+async def _measure(url: str, max_rows: int, clients: int, requests: int, tokens: int) -> Point:
+    async with httpx2.AsyncClient(base_url=url, timeout=None) as http:
+        steps, rows = await _steps(http)
+        started = time.perf_counter()
+        answers = [
+            answer
+            for each in await asyncio.gather(
+                *(_ask(http, requests, tokens, client) for client in range(clients))
+            )
+            for answer in each
+        ]
+        seconds = time.perf_counter() - started
+        more_steps, more_rows = await _steps(http)
+    first, last = np.percentile([answer.first_audio_seconds for answer in answers], (50, 95))
+    middle, longest = np.percentile([answer.seconds for answer in answers], (50, 95))
+    return Point(
+        max_rows=max_rows,
+        clients=clients,
+        requests=len(answers),
+        audio_per_second=sum(answer.audio_seconds for answer in answers) / seconds,
+        first_audio_p50=float(first),
+        first_audio_p95=float(last),
+        latency_p50=float(middle),
+        latency_p95=float(longest),
+        mean_rows=(more_rows - rows) / (more_steps - steps),
+    )
+
+
+async def _ask(http: httpx2.AsyncClient, requests: int, tokens: int, client: int) -> list[Answer]:
+    """The requests of one client, one after the other."""
+    answers = []
+    for number in range(requests):
+        body = {
+            "input": _TEXT,
+            "response_format": "pcm",
+            "seed": 1000 * client + number,
+            "semantic_max_new_tokens": tokens,
+        }
+        started = time.perf_counter()
+        first, size = 0.0, 0
+        async with http.stream("POST", "/v1/audio/speech", json=body) as response:
+            response.raise_for_status()
+            async for chunk in response.aiter_bytes():
+                first = first or time.perf_counter() - started
+                size += len(chunk)
+        seconds = time.perf_counter() - started
+        answers.append(Answer(first, seconds, size / _SAMPLE_BYTES / _RATE_HZ))
+    return answers
+
+
+async def _steps(http: httpx2.AsyncClient) -> tuple[float, float]:
+    """Steps of the semantic stage so far, and the rows in them."""
+    text = (await http.get("/metrics")).text
+    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    names = (f'bark_batch_rows_{kind}{{stage="semantic"}}' for kind in ("count", "sum"))
+    steps, rows = (float(values.get(name, 0)) for name in names)
+    return steps, rows
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Who is being served, and how serving ends: what runs may finish, what is new is refused."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from bark_onnx.runtime.serve.errors import shutting_down
+
+
+class Gate:
+    """Lets requests in until the server is to stop.
+
+    Args:
+        shutdown_seconds: what those inside may take to leave after that.
+    """
+
+    def __init__(self, shutdown_seconds: float) -> None:
+        self.draining = False
+        self._shutdown_seconds = shutdown_seconds
+        self._inside: set[Callable[[], object]] = set()
+
+    @property
+    def count(self) -> int:
+        """How many are inside."""
+        return len(self._inside)
+
+    @contextmanager
+    def enter(self, give_up: Callable[[], object]) -> Iterator[None]:
+        """Be inside for as long as the context lasts.
+
+        Args:
+            give_up: called when the time to leave is over; must make the context end soon.
+
+        Raises:
+            ApiError: the server is stopping.
+        """
+        if self.draining:
+            raise shutting_down()
+        self._inside.add(give_up)
+        try:
+            yield
+        finally:
+            self._inside.discard(give_up)
+
+    def drain(self) -> None:
+        """Let nobody in any more, and make those inside leave when their time is over."""
+        if not self.draining:
+            self.draining = True
+            asyncio.get_running_loop().call_later(self._shutdown_seconds, self.give_up)
+
+    def give_up(self) -> None:
+        """Make everybody leave now."""
+        for give_up in [*self._inside]:
+            give_up()
