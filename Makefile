@@ -47,6 +47,7 @@ test-torch-free: $(VENV)/.stamp ## speak in .venv-cpu, which has the extra [cpu]
 	.venv-cpu/bin/python tests/speak_without_torch.py demo-onnx
 
 bench: $(VENV)/.stamp ## all benchmarks, full-size shapes with random weights
+	$(PIP) --constraint constraints.txt --editable '.[cpu,export,dev,bench]'
 	$(BIN)/python benchmarks/decode.py
 	$(BIN)/python benchmarks/batch.py
 	$(BIN)/python benchmarks/compare.py
