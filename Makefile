@@ -32,13 +32,13 @@ types: $(VENV)/.stamp ## mypy, strict on graphs and runtime
 	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p bark_onnx.graphs -p bark_onnx.runtime
 
 unit: $(VENV)/.stamp ## the test suite alone
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-transformers-4: ## the parity tests against transformers 4.57, in .venv-transformers-4
 	$(PYTHON) -m venv .venv-transformers-4
 	.venv-transformers-4/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-transformers-4.txt 'torch==2.13.0'
 	.venv-transformers-4/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-transformers-4.txt --editable '.[cpu,serve,export,dev]'
-	HF_HUB_OFFLINE=1 .venv-transformers-4/bin/python -m pytest tests/export tests/runtime
+	HF_HUB_OFFLINE=1 .venv-transformers-4/bin/python -m pytest -n 2 --dist loadfile tests/export tests/runtime/test_parity.py tests/runtime/test_stages.py tests/runtime/test_batch.py
 
 test-torch-free: $(VENV)/.stamp ## speak in .venv-cpu, which has the extra [cpu] and nothing else
 	test -f demo-onnx/bark.json || $(BIN)/bark-export demo demo-onnx
@@ -57,6 +57,7 @@ test-browser: $(VENV)/.stamp ## the server's page in Chromium, which it installs
 	$(BIN)/python -m pytest tests/runtime/serve/test_page.py
 
 bench: $(VENV)/.stamp ## all benchmarks, full-size shapes with random weights
+	$(PIP) --constraint constraints.txt --editable '.[cpu,export,dev,bench]'
 	$(BIN)/python benchmarks/decode.py
 	$(BIN)/python benchmarks/batch.py
 	$(BIN)/python benchmarks/compare.py

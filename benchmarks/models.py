@@ -1,4 +1,4 @@
-"""Checkpoints of Suno's full sizes with random weights, and bundles of them, made once and kept.
+"""Checkpoints of Suno's full sizes with random weights, and what is made of them, kept.
 
 Random weights cost the same time and memory as trained ones. They lie in build/benchmarks/.
 """
@@ -77,3 +77,15 @@ def export_checkpoint(
         progress=lambda step: click.echo(step, err=True),
     )
     return target
+
+
+def openvino_folder(size: str, precision: str) -> Path:
+    """Models of a size for OpenVINO in "f32", "bf16" or "int8", converted on first use."""
+    folder = FOLDER / f"{size}-openvino-{precision}"
+    if not (folder / "codec.xml").is_file():
+        click.echo(f"converting {size} to {folder.name}", err=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        from openvino_models import write_models
+
+        write_models(checkpoint_folder(size), bundle_folder(size), folder, precision)
+    return folder

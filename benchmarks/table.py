@@ -21,7 +21,7 @@ def markdown_table(result: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for engine, run in plain.items():
-        name = engine if " " in engine else f"bark-onnx {engine}"
+        name = engine.replace("openvino", "OpenVINO") if " " in engine else f"bark-onnx {engine}"
         ratio = first["total_seconds"] / run["total_seconds"]
         lines.append(
             f"| {name} | {run['total_seconds']:.1f} | {voiced[engine]['total_seconds']:.1f} "
@@ -33,9 +33,16 @@ def markdown_table(result: dict[str, Any]) -> str:
         f"{_SECONDS:.0f} s of audio, {result['size']} shapes with random weights, greedy, "
         f"{result['threads']} threads of {machine['processor']}, {machine['date']}, onnxruntime "
         f"{versions['onnxruntime']}, torch {versions['torch']}, transformers "
-        f"{versions['transformers']}: `python benchmarks/compare.py`.",
+        f"{versions['transformers']}{_openvino(result)}: `python benchmarks/compare.py`.",
     ]
     return "\n".join(lines)
+
+
+def _openvino(result: dict[str, Any]) -> str:
+    """Its version, where it was measured."""
+    if not any(run["engine"].startswith("openvino") for run in result["runs"]):
+        return ""
+    return f", openvino {result['machine']['versions']['openvino']}"
 
 
 def _is_usual(run: dict[str, Any], *, voice: bool) -> bool:

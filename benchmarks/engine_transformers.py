@@ -1,0 +1,98 @@
+"""`BarkModel.generate` of transformers, with its stages and prompts timed."""
+
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from engines import TEXT, Measured, Meter, Say
+from models import bundle_folder, checkpoint_folder
+from transformers import BarkModel
+
+from bark_onnx.runtime.bundle import Bundle
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_VOICE = ("semantic_prompt", "coarse_prompt", "fine_prompt")
+
+
+def open_transformers(precision: str, size: str, threads: int) -> Say:
+    """Load a checkpoint; what is said is what our pipeline is given."""
+    torch.set_num_threads(threads)
+    dtype = _DTYPES[precision]
+    model = BarkModel.from_pretrained(checkpoint_folder(size), dtype=dtype).eval()
+    bundle = Bundle(bundle_folder(size), verify=False)
+    text, history = _inputs(bundle)
+    meter = Meter()
+    seconds: dict[str, float] = {}
+    _time(model.semantic, "generate", "semantic", seconds)
+    _time(model.coarse_acoustics, "generate", "coarse", seconds)
+    _time(model.fine_acoustics, "generate", "fine", seconds)
+    _time(model, "codec_decode", "codec", seconds)
+    _meter_prompts(model.semantic, "semantic", meter)
+    _meter_prompts(model.coarse_acoustics, "coarse", meter)
+    drawn: dict[str, int] = {}
+    model.coarse_acoustics.generate = _counted(model.coarse_acoustics.generate, drawn)
+
+    def say(tokens: int, voice: bool) -> Measured:
+        meter.reset()
+        samples = model.generate(
+            **text,
+            history_prompt=history if voice else None,
+            semantic_do_sample=False,
+            coarse_do_sample=False,
+            fine_temperature=None,
+            semantic_max_new_tokens=tokens,
+        )
+        assert np.isfinite(samples.float().numpy()).all()
+        return meter.measured(dict(seconds), {"semantic": tokens, "coarse": drawn["coarse"]})
+
+    return say
+
+
+def _inputs(bundle: Bundle) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The text as the processor would pass it, and a voice."""
+    ids = torch.from_numpy(bundle.tokenizer().encode(TEXT))
+    length = bundle.manifest.generation.semantic.max_input_semantic_length
+    input_ids = torch.zeros((1, length), dtype=torch.long)
+    input_ids[0, : len(ids)] = ids
+    mask = (torch.arange(length) < len(ids)).long()[None]
+    voice = bundle.voice(bundle.voice_names()[0])
+    history = {key: torch.tensor(getattr(voice, key)) for key in _VOICE}
+    return {"input_ids": input_ids, "attention_mask": mask}, history
+
+
+def _time(owner: Any, attribute: str, stage: str, seconds: dict[str, float]) -> None:
+    function = getattr(owner, attribute)
+
+    def timed(*args: Any, **kwargs: Any) -> Any:
+        started = time.perf_counter()
+        result = function(*args, **kwargs)
+        seconds[stage] = time.perf_counter() - started
+        return result
+
+    setattr(owner, attribute, timed)
+
+
+def _counted(generate: Any, drawn: dict[str, int]) -> Any:
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        tokens = generate(*args, **kwargs)
+        drawn["coarse"] = tokens.numel()
+        return tokens
+
+    return counted
+
+
+def _meter_prompts(model: Any, stage: str, meter: Meter) -> None:
+    started = 0.0
+
+    def before(*_: Any) -> None:
+        nonlocal started
+        started = time.perf_counter()
+
+    def after(_: Any, __: Any, output: Any) -> None:
+        tokens = output.logits.shape[1]
+        if tokens > 1:
+            meter.prompts[stage].add(tokens, time.perf_counter() - started)
+
+    model.register_forward_pre_hook(before)
+    model.register_forward_hook(after)

@@ -1,0 +1,168 @@
+"""The engines that compare.py compares: each says an utterance and tells what every stage took.
+
+An engine is opened in a process that opens no other, so that its memory can be measured.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from models import bundle_folder, checkpoint_folder, openvino_folder
+
+from bark_onnx.graphs.contract import STAGES, Stage
+from bark_onnx.runtime import Bark, GenerationOptions
+from bark_onnx.runtime.rows import Feed
+from bark_onnx.runtime.sampling import Logits
+from bark_onnx.runtime.stages import Stages
+
+ENGINES = (
+    "transformers fp32",
+    "transformers bf16",
+    "openvino bf16",
+    "openvino int8",
+    "fp32",
+    "int8",
+    "int4",
+)
+CHECKS = ("openvino f32",)  # says token for token what fp32 says: no figure of interest
+TEXT = "In the light of the moon, a little egg lay on a leaf"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one utterance took."""
+
+    seconds: dict[str, float]  # by stage
+    prompt_seconds: dict[str, float]  # semantic and coarse: of these, for several tokens at once
+    prompt_tokens: dict[str, int]  # that were run so
+    step_tokens: dict[str, int]  # that were drawn after a single token was run
+
+
+@dataclass
+class Prompts:
+    """Adds up the prompts of a causal stage."""
+
+    seconds: float = 0.0
+    tokens: int = 0
+    runs: int = 0
+
+    def add(self, tokens: int, seconds: float) -> None:
+        """Count a run of several tokens."""
+        self.seconds += seconds
+        self.tokens += tokens
+        self.runs += 1
+
+
+@dataclass
+class Meter:
+    """Collects what an utterance takes."""
+
+    prompts: dict[str, Prompts] = field(default_factory=dict)
+
+    def reset(self) -> None:
+        """Begin another utterance."""
+        self.prompts = {stage: Prompts() for stage in ("semantic", "coarse")}
+
+    def measured(self, seconds: dict[str, float], drawn: dict[str, int]) -> Measured:
+        """The utterance, given seconds by stage and drawn tokens by causal stage."""
+        return Measured(
+            seconds=seconds,
+            prompt_seconds={stage: prompts.seconds for stage, prompts in self.prompts.items()},
+            prompt_tokens={stage: prompts.tokens for stage, prompts in self.prompts.items()},
+            step_tokens={
+                stage: drawn[stage] - prompts.runs for stage, prompts in self.prompts.items()
+            },
+        )
+
+
+Say = Callable[[int, bool], Measured]  # semantic tokens, whether with a voice
+
+
+def prepare(engine: str, size: str) -> None:
+    """Make everything that an engine loads."""
+    maker, _, precision = engine.rpartition(" ")
+    if maker == "openvino":
+        openvino_folder(size, precision)
+    bundle_folder(size, ("fp32",) if maker else (precision,))
+    checkpoint_folder(size)
+
+
+def open_engine(engine: str, size: str, threads: int) -> Say:
+    """Load an engine that is prepared."""
+    maker, _, precision = engine.rpartition(" ")
+    if maker == "transformers":
+        from engine_transformers import open_transformers
+
+        return open_transformers(precision, size, threads)
+    if maker == "openvino":
+        return _open_openvino(precision, size, threads)
+    return _open_bark(bundle_folder(size, (precision,)), precision, threads, Stages._open)
+
+
+def _open_openvino(precision: str, size: str, threads: int) -> Say:
+    """OpenVINO under our own loops, so that it runs the same prompts and steps."""
+    from openvino_stages import open_stage
+
+    folder = openvino_folder(size, precision)
+
+    def opened(stages: Stages, stage: Stage) -> Any:
+        shapes = stages.manifest.shapes
+        return open_stage(folder, stage, shapes, precision=precision, threads=threads)
+
+    return _open_bark(bundle_folder(size), "fp32", threads, opened)
+
+
+def _open_bark(
+    folder: Path, precision: str, threads: int, open_stage: Callable[[Stages, Stage], Any]
+) -> Say:
+    """A `Bark` whose stages are opened by `open_stage`."""
+    meter = Meter()
+
+    def opened(stages: Stages, stage: Stage) -> Any:
+        session = open_stage(stages, stage)
+        return _watched(session, stage, meter) if stage in ("semantic", "coarse") else session
+
+    with patch.object(Stages, "_open", opened):
+        bark = Bark.load(
+            folder, provider="cpu", precision=precision, threads=threads, max_rows=1, verify=False
+        )
+    options = GenerationOptions.greedy()
+
+    def say(tokens: int, voice: bool) -> Measured:
+        meter.reset()
+        last: dict[str, float] = {}
+
+        def note(stage: str, done: int, total: int) -> None:
+            last[stage] = time.perf_counter()
+
+        started = time.perf_counter()
+        speech = bark.speak(
+            TEXT,
+            voice=bark.voices[0] if voice else None,
+            options=options,
+            semantic_max_new_tokens=tokens,
+            on_progress=note,
+        )
+        assert len(speech.semantic_tokens) == tokens, "the utterance ended early"
+        ends = [started, *(last[stage] for stage in STAGES)]
+        seconds = {stage: ends[index + 1] - ends[index] for index, stage in enumerate(STAGES)}
+        return meter.measured(seconds, {"semantic": tokens, "coarse": speech.coarse_tokens.size})
+
+    return say
+
+
+def _watched(decoder: Any, stage: Stage, meter: Meter) -> Any:
+    """The same decoder; its prompts are metered."""
+    feed = decoder.feed
+
+    def metered(slot: int, tokens: Feed) -> Logits:
+        started = time.perf_counter()
+        logits: Logits = feed(slot, tokens)
+        meter.prompts[stage].add(len(tokens.ids), time.perf_counter() - started)
+        return logits
+
+    decoder.feed = metered
+    return decoder

@@ -1,0 +1,114 @@
+"""OpenVINO, as the benchmarks run it, says what our own fp32 graphs say."""
+
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+
+from bark_onnx.runtime import Bark, GenerationOptions
+from bark_onnx.runtime.rows import Feed
+from bark_onnx.runtime.stages import Stages
+
+pytest.importorskip("openvino", reason="openvino is missing: install the extra [bench]")
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def scripts() -> Any:
+    """The benchmarks' own modules, which are no package."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(BENCHMARKS)
+        import openvino_models
+        import openvino_stages
+
+        yield openvino_models, openvino_stages
+
+
+def models(
+    scripts: Any, precision: str, checkpoint: Path, bundle: Path, folder: Path
+) -> dict[str, Any]:
+    """The opened stages of a checkpoint at one precision."""
+    writer, opener = scripts
+    target = folder / precision
+    writer.write_models(checkpoint, bundle, target, precision)
+    shapes = Bark.load(bundle)._stages.manifest.shapes
+    return {
+        stage: opener.open_stage(target, stage, shapes, precision=precision, threads=2)
+        for stage in ("semantic", "coarse", "fine", "codec")
+    }
+
+
+@pytest.fixture(scope="module")
+def exact(
+    scripts: Any,
+    demo_checkpoint: Path,
+    demo_bundle: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("openvino")
+    return models(scripts, "f32", demo_checkpoint, demo_bundle, folder)
+
+
+@pytest.fixture(scope="module")
+def rounded(
+    scripts: Any,
+    demo_checkpoint: Path,
+    demo_bundle: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("openvino")
+    return models(scripts, "int8", demo_checkpoint, demo_bundle, folder)
+
+
+def feeds(vocabulary: int, *, with_history: bool) -> list[Feed]:
+    """A prompt, single tokens, several tokens after a cache, and a shortened cache."""
+    rng = np.random.default_rng(0)
+    made = []
+    for count, start in ((300, 0), (1, 300), (1, 301), (40, 302), (50, 200), (1, 250), (257, 0)):
+        history = rng.integers(0, vocabulary, count) if with_history and start == 0 else None
+        made.append(Feed(rng.integers(0, vocabulary, count), start, history))
+    return made
+
+
+@pytest.mark.parametrize("stage", ["semantic", "coarse"])
+def test_logits_in_f32_are_those_of_our_graphs(
+    stage: Any, exact: dict[str, Any], demo: Bark
+) -> None:
+    vocabulary = getattr(demo._stages.manifest.shapes, stage).input_vocabulary
+    with demo._stages.use(stage) as decoder:
+        for feed in feeds(vocabulary, with_history=stage == "semantic"):
+            expected = decoder.feed(0, feed).copy()
+            found = exact[stage].feed(0, feed).copy()
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
+            assert exact[stage].lengths[0] == decoder.lengths[0] == feed.start + len(feed.ids)
+        ids = np.array([7])
+        np.testing.assert_allclose(exact[stage].step(ids), decoder.step(ids), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("voice", [None, "v2/en_speaker_0"])
+def test_greedy_tokens_in_f32_are_those_of_our_graphs(
+    voice: str | None, exact: dict[str, Any], demo: Bark, demo_bundle: Path
+) -> None:
+    with patch.object(Stages, "_open", lambda _, stage: exact[stage]):
+        theirs = Bark.load(demo_bundle, max_rows=1)
+    options = GenerationOptions.greedy()
+    expected = demo.speak("Hello, my dog is cute", voice=voice, options=options)
+    found = theirs.speak("Hello, my dog is cute", voice=voice, options=options)
+    assert len(expected.semantic_tokens) > 0
+    np.testing.assert_array_equal(found.semantic_tokens, expected.semantic_tokens)
+    np.testing.assert_array_equal(found.coarse_tokens, expected.coarse_tokens)
+    np.testing.assert_array_equal(found.fine_tokens, expected.fine_tokens)
+    np.testing.assert_allclose(found.samples, expected.samples, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("stage", ["semantic", "coarse"])
+def test_int8_is_near_but_not_the_same(stage: Any, rounded: dict[str, Any], demo: Bark) -> None:
+    vocabulary = getattr(demo._stages.manifest.shapes, stage).input_vocabulary
+    with demo._stages.use(stage) as decoder:
+        for feed in feeds(vocabulary, with_history=stage == "semantic"):
+            expected = decoder.feed(0, feed).copy()
+            distance = np.linalg.norm(rounded[stage].feed(0, feed) - expected)
+            assert 1e-3 < distance / np.linalg.norm(expected) < 0.15
