@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,8 @@ _PREFIXES = ("semantic_", "coarse_", "fine_")
 class GenerationOptions:
     """Generation settings by the names that transformers' `BarkModel.generate` knows them.
 
+    `min_eos_p_warped` is not among those: it is how Suno's own code reads `min_eos_p`.
+
     None means the checkpoint's own value.
 
     Raises:
@@ -31,6 +34,9 @@ class GenerationOptions:
     min_eos_p: float | None = (
         None  # end as soon as ending is likelier than this; None: never forced
     )
+    # Compare min_eos_p with the chance of drawing the end, as Suno's code does; otherwise with its
+    # probability before temperature, top_k and top_p, as transformers does.
+    min_eos_p_warped: bool | None = None
     coarse_do_sample: bool | None = None
     coarse_temperature: float | None = None
     coarse_top_k: int | None = None
@@ -46,6 +52,28 @@ class GenerationOptions:
     def greedy(cls) -> "GenerationOptions":
         """The most probable token everywhere: no randomness at all."""
         return cls(semantic_do_sample=False, coarse_do_sample=False, fine_do_sample=False)
+
+    @classmethod
+    def suno(cls) -> "GenerationOptions":
+        """The defaults of Suno's own code, which does not stop at the 50 likeliest tokens.
+
+        Source: `generate_audio` and `generate_text_semantic` of suno-ai/bark. Its normalisation of
+        white space is left out: the tokenizer treats any alike.
+        """
+        return cls(
+            semantic_do_sample=True,
+            semantic_temperature=0.7,
+            semantic_top_k=0,
+            semantic_top_p=1.0,
+            min_eos_p=0.2,
+            min_eos_p_warped=True,
+            coarse_do_sample=True,
+            coarse_temperature=0.7,
+            coarse_top_k=0,
+            coarse_top_p=1.0,
+            fine_do_sample=True,
+            fine_temperature=0.5,
+        )
 
     def replace(self, **overrides: Any) -> "GenerationOptions":
         """A copy with some settings changed.
@@ -94,6 +122,7 @@ class GenerationOptions:
             fine=_sampling_checked(
                 "fine", _or(self.fine_do_sample, fine_temperature != 1.0), fine_temperature, 0, 1.0
             ),
+            min_eos_p_warped=bool(self.min_eos_p_warped),
         )
 
     def _sampling(self, stage: str, defaults: Sampling) -> Sampling:
@@ -113,6 +142,15 @@ class ResolvedOptions:
     min_eos_p: float | None
     coarse: Sampling
     fine: Sampling
+    min_eos_p_warped: bool = False
+
+
+# Makers of options to start from, by name.
+SAMPLINGS: dict[str, Callable[[], GenerationOptions]] = {
+    "transformers": GenerationOptions,
+    "suno": GenerationOptions.suno,
+    "greedy": GenerationOptions.greedy,
+}
 
 
 def _sampling_checked(
@@ -145,7 +183,7 @@ def _or(value: Any, default: Any) -> Any:
 def _check(name: str, value: Any) -> None:
     if value is None:
         return
-    if name.endswith("do_sample"):
+    if name.endswith(("do_sample", "warped")):
         if not isinstance(value, bool):
             raise OptionsError(f"{name} is {value!r}, expected True or False")
     elif name.endswith(("top_k", "max_new_tokens")):

@@ -10,7 +10,7 @@ from bark_onnx.graphs.shapes import CausalShape
 from bark_onnx.graphs.voices import Tokens, Voice
 from bark_onnx.runtime.options import ResolvedOptions
 from bark_onnx.runtime.rows import Feed, Row
-from bark_onnx.runtime.sampling import Logits, draw, probability
+from bark_onnx.runtime.sampling import Logits, distribution, draw, probability
 
 
 def semantic_prompt(
@@ -63,7 +63,15 @@ def generate_semantic(
 def _draw_token(
     logits: Logits, end: int, options: ResolvedOptions, rng: np.random.Generator
 ) -> int:
-    # `BarkEosPrioritizerLogitsProcessor` looks at the logits before the temperature does.
-    if options.min_eos_p is not None and probability(logits, end) > options.min_eos_p:
+    if options.min_eos_p is not None and _may_end(logits, end, options.min_eos_p, options):
         return end
     return draw(logits, options.semantic, rng)
+
+
+def _may_end(logits: Logits, end: int, least: float, options: ResolvedOptions) -> bool:
+    """Whether ending is likely enough to end at once."""
+    if not options.min_eos_p_warped:
+        # `BarkEosPrioritizerLogitsProcessor` looks at the logits before the temperature does.
+        return probability(logits, end) > least
+    indices, probabilities = distribution(logits, options.semantic)
+    return bool(indices[-1] == end and probabilities[-1] >= least)

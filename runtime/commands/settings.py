@@ -10,6 +10,7 @@ from bark_onnx.runtime.options import GenerationOptions
 
 _UNPREFIXED = ("temperature", "top_k", "top_p", "do_sample")  # set every stage that has them
 _HELP = {
+    "warped": "Compare --min-eos-p with the chance of drawing the end, as Suno does.",
     "temperature": "Below 1 is safer, above 1 wilder.",
     "top_k": "Draw among this many tokens; 0: among all.",
     "top_p": "Draw among the likeliest tokens with this share.",

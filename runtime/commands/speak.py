@@ -14,7 +14,7 @@ from bark_onnx.runtime.audio import Speech, check_audio_path
 from bark_onnx.runtime.commands.progress import ProgressBars, progress_bars
 from bark_onnx.runtime.commands.reading import READING, reading_options
 from bark_onnx.runtime.commands.settings import bundle_option, generation_options
-from bark_onnx.runtime.options import GenerationOptions
+from bark_onnx.runtime.options import SAMPLINGS
 from bark_onnx.runtime.pipeline import Bark
 from bark_onnx.runtime.reading import draw_seed
 from bark_onnx.runtime.sessions import PROVIDERS
@@ -50,7 +50,15 @@ _TOGETHER = 8  # what a `Bark` decodes at a time unless told otherwise
     help='Who says the lines that begin with "NAME:"; give it once per speaker.',
 )
 @click.option("-s", "--seed", type=int, help="The same seed gives the same speech.")
-@click.option("--greedy", is_flag=True, help="The most probable token everywhere.")
+@click.option(
+    "--sampling",
+    type=click.Choice(list(SAMPLINGS)),
+    default="transformers",
+    show_default=True,
+    help="Settings to start from: the checkpoint's as transformers reads them, those of Suno's own "
+    "code, or the most probable token everywhere.",
+)
+@click.option("--greedy", "sampling", flag_value="greedy", help="As --sampling greedy.")
 @click.option("--provider", type=click.Choice(PROVIDERS), default="auto", show_default=True)
 @click.option("--precision", help="A precision of the bundle; default: the fastest.")
 @click.option("--threads", type=int, help="CPU threads; default: one per core.")
@@ -66,7 +74,7 @@ def speak(
     voice: str | None,
     cast: tuple[str, ...],
     seed: int | None,
-    greedy: bool,
+    sampling: str,
     provider: str,
     precision: str | None,
     threads: int | None,
@@ -88,9 +96,8 @@ def speak(
     voices = _parse_cast(cast)
     reading = {name: settings.pop(name) for name in READING}
     reading["together"] = _pieces_together(reading["together"], reading["continuity"])
-    options = GenerationOptions.greedy() if greedy else GenerationOptions()
     given = {name: value for name, value in settings.items() if value is not None}
-    options = options.replace(**given)
+    options = SAMPLINGS[sampling]().replace(**given)
     started = time.perf_counter()
     bark = Bark.load(
         bundle,

@@ -4,11 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bark_onnx.runtime.options import GenerationOptions
+from bark_onnx.runtime.options import SAMPLINGS, GenerationOptions
 from bark_onnx.runtime.serve.encoding import AudioFormat
-
-# Named settings that `sampling` chooses, before single settings change them.
-SAMPLING = {"transformers": GenerationOptions(), "greedy": GenerationOptions.greedy()}
 
 _LARGEST = 2**31 - 1
 
@@ -57,6 +54,9 @@ class BarkSettings(_Strict):
     )
     min_eos_p: Share = Field(
         None, description="End as soon as ending is likelier than this; 0.05 stops babbling."
+    )
+    min_eos_p_warped: bool | None = Field(
+        None, description="Compare min_eos_p with the chance of drawing the end, as Suno does."
     )
     coarse_do_sample: DoSample = None
     coarse_temperature: Temperature = None
@@ -111,10 +111,11 @@ class SpeechRequest(BarkSettings):
     seed: int | None = Field(
         None, ge=0, le=2**63 - 1, description="The same seed gives the same speech; null draws one."
     )
-    sampling: Literal["transformers", "greedy"] = Field(
+    sampling: Literal["transformers", "suno", "greedy"] = Field(
         "transformers",
-        description="Named settings to start from. transformers: the checkpoint's own. greedy: "
-        "the most probable token everywhere.",
+        description="Named settings to start from. transformers: the checkpoint's own, as "
+        "transformers reads them. suno: those of Suno's own code. greedy: the most probable token "
+        "everywhere.",
     )
 
     @property
@@ -128,7 +129,7 @@ class SpeechRequest(BarkSettings):
         Raises:
             OptionsError: a value is out of range.
         """
-        return SAMPLING[self.sampling].replace(**self.options())
+        return SAMPLINGS[self.sampling]().replace(**self.options())
 
 
 class ErrorDetail(BaseModel):

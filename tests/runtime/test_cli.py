@@ -277,8 +277,16 @@ def test_a_setting_without_prefix_sets_every_stage_that_has_it(
     assert options_of(run, fake, *arguments) == GenerationOptions(**changed)
 
 
+def test_sampling_names_settings_that_single_ones_win_over(run: Run, fake: type[FakeBark]) -> None:
+    assert options_of(run, fake, "--sampling", "suno") == GenerationOptions.suno()
+    found = options_of(run, fake, "--sampling", "suno", "--no-min-eos-p-warped", "--top-k", 3)
+    assert found == GenerationOptions.suno().replace(min_eos_p_warped=False, top_k=3)
+    assert options_of(run, fake, "--sampling", "transformers") == GenerationOptions()
+
+
 def test_greedy_leaves_nothing_to_chance(run: Run, fake: type[FakeBark]) -> None:
     assert options_of(run, fake, "--greedy") == GenerationOptions.greedy()
+    assert options_of(run, fake, "--sampling", "greedy") == GenerationOptions.greedy()
     found = options_of(run, fake, "--greedy", "--semantic-max-new-tokens", 12)
     assert found == GenerationOptions.greedy().replace(semantic_max_new_tokens=12)
 
@@ -301,7 +309,7 @@ def test_every_other_option_reaches_the_runtime(run: Run, fake: type[FakeBark]) 
 
 def test_no_option_is_accepted_and_untested() -> None:
     known = {
-        *("text", "bundle", "file", "output", "voice", "seed", "greedy", "provider"),
+        *("text", "bundle", "file", "output", "voice", "seed", "sampling", "provider"),
         *("precision", "threads", "low_memory", "temperature", "top_k", "top_p", "do_sample"),
         *("timestamps", "cast", *READING),
         *KINDS,

@@ -30,7 +30,7 @@ def _refused(words: list[str], **options: Any) -> None:
         assert_one_line(caught.value, *words)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("do_sample")])
+@pytest.mark.parametrize("name", [n for n in NAMES if n.endswith(("do_sample", "warped"))])
 @pytest.mark.parametrize("value", [0, 1, "True", 0.5, []])
 def test_do_sample_is_a_bool(name: str, value: object):
     _refused([name, repr(value), "expected True or False"], **{name: value})
@@ -181,6 +181,17 @@ def test_a_replaced_setting_leaves_the_others_and_the_original():
     assert options == GenerationOptions(semantic_top_k=3, coarse_top_k=4)
 
 
+def test_suno_s_defaults_are_those_of_its_own_code():
+    resolved = GenerationOptions.suno().resolve(SETTINGS, SHAPES.semantic)
+    everywhere = Sampling(do_sample=True, temperature=0.7, top_k=0, top_p=1.0)
+    fine = Sampling(do_sample=True, temperature=0.5, top_k=0, top_p=1.0)
+    expected = ResolvedOptions(everywhere, 768, 0.2, everywhere, fine, min_eos_p_warped=True)
+    assert resolved == expected
+    # Suno's code samples at fine_temperature 1.0, where transformers takes the most probable code.
+    wild = GenerationOptions.suno().replace(fine_temperature=1.0)
+    assert wild.resolve(SETTINGS, SHAPES.semantic).fine.do_sample
+
+
 def test_greedy_samples_nowhere():
     resolved = GenerationOptions.greedy().resolve(SETTINGS, SHAPES.semantic)
     stages = (resolved.semantic, resolved.coarse, resolved.fine)
@@ -197,6 +208,7 @@ def test_a_fine_temperature_of_1_is_not_sampled_as_in_transformers():
 
 def test_settings_have_the_names_of_transformers():
     known = {*vars(GenerationConfig()), *vars(BarkSemanticGenerationConfig())}
-    for name in NAMES:
+    sunos_own = {"min_eos_p_warped"}
+    for name in set(NAMES) - sunos_own:
         stage, _, bare = name.partition("_")
         assert (name if stage not in ("semantic", "coarse", "fine") else bare) in known

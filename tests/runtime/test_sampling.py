@@ -228,6 +228,34 @@ def test_the_end_is_judged_before_the_temperature():
         assert len(end.value.value) == 0
 
 
+@settings(max_examples=200, deadline=None)
+@given(
+    logits=arrays(np.float32, 21, elements=st.floats(-9, 9, width=32)),
+    temperature=st.sampled_from([0.1, 0.7, 1.0, 2.5]),
+    min_eos_p=st.sampled_from([0.01, 0.2, 0.9]),
+)
+def test_the_end_is_judged_as_in_suno_s_code_where_that_is_asked_for(
+    logits, temperature, min_eos_p
+):
+    # probs = F.softmax(relevant_logits / temp); item_next == EOS or probs[-1] >= min_eos_p
+    probability = float(torch.softmax(torch.from_numpy(logits) / temperature, -1)[-1])
+    assume(abs(probability - min_eos_p) > 1e-6)
+    sampling = _sampling(temperature=temperature)
+    options = ResolvedOptions(sampling, 1, min_eos_p, GREEDY, GREEDY, min_eos_p_warped=True)
+    lengths = set()
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        row = generate_semantic(Feed(np.zeros(1, np.int64), 0), SEMANTIC, options, rng)
+        next(row)
+        with pytest.raises(StopIteration) as end:
+            row.send(logits)
+        drawn = draw(logits, sampling, np.random.default_rng(seed))
+        ends = probability >= min_eos_p or drawn == 20
+        assert end.value.value.tolist() == ([] if ends else [drawn])
+        lengths.add(len(end.value.value))
+    assert lengths == {0} or probability < min_eos_p
+
+
 @pytest.mark.parametrize("step", range(4))
 def test_the_codebooks_that_alternate_are_the_first_logits_and_the_rest(step: int):
     logits = np.random.default_rng(step).normal(0, 4, 2_096).astype(np.float32)

@@ -208,6 +208,8 @@ def test_settings_reach_the_engine(served: Running, bark: ScriptedBark) -> None:
     assert bark.jobs[0].seed == 5
     served.say(sampling="greedy", semantic_do_sample=True)
     assert bark.jobs[1].options == GenerationOptions.greedy().replace(semantic_do_sample=True)
+    served.say(sampling="suno", min_eos_p_warped=False)
+    assert bark.jobs[2].options == GenerationOptions.suno().replace(min_eos_p_warped=False)
 
 
 def test_a_seed_is_drawn_and_told_where_none_was_given(served: Running, bark: ScriptedBark) -> None:
