@@ -60,6 +60,7 @@ bench: $(VENV)/.stamp ## all benchmarks, full-size shapes with random weights
 	$(PIP) --constraint constraints.txt --editable '.[cpu,export,dev,bench]'
 	$(BIN)/python benchmarks/decode.py
 	$(BIN)/python benchmarks/batch.py
+	$(BIN)/python benchmarks/precision.py
 	$(BIN)/python benchmarks/compare.py
 	$(BIN)/python benchmarks/serve.py
 
