@@ -14,8 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
-from engines import CHECKS, ENGINES, Measured, open_engine, prepare
+from engines import CHECKS, ENGINES, open_engine, prepare
 from machine import describe_machine, peak_megabytes
+from meter import Measured
 from models import size_option
 
 from bark_onnx.graphs.contract import STAGES

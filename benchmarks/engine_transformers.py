@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from engines import TEXT, Measured, Meter, Say
+from meter import TEXT, Measured, Meter, Say
 from models import bundle_folder, checkpoint_folder
 from transformers import BarkModel
 
