@@ -2,13 +2,13 @@
 
 import base64
 import json
-import secrets
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
 import numpy as np
 
+from bark_onnx.runtime.reading import draw_seed
 from bark_onnx.runtime.serve.encoding import (
     MEDIA_TYPES,
     STATES_LENGTH,
@@ -21,8 +21,6 @@ from bark_onnx.runtime.serve.schema import SpeechRequest
 from bark_onnx.runtime.serve.service import Service
 from bark_onnx.runtime.serve.speaking import Order, say
 from bark_onnx.runtime.text import split_text
-
-_SEED_BITS = 32
 
 
 class Delivery:
@@ -129,7 +127,7 @@ def _order(request: SpeechRequest, service: Service) -> Order:
     return Order(
         pieces=tuple(pieces),
         voice=service.voices.resolve(request.voice_name),
-        seed=secrets.randbits(_SEED_BITS) if request.seed is None else request.seed,
+        seed=draw_seed() if request.seed is None else request.seed,
         options=request.generation_options(),
     )
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bark_onnx.graphs.errors import OptionsError
+from bark_onnx.runtime.reading import SILENCE_SECONDS
 
 MAX_UPLOADS = 100  # voices in the uploads folder
 
@@ -27,7 +28,7 @@ class ServerSettings:
     request_seconds: float = 1800.0  # from a request's arrival to its last byte
     shutdown_seconds: float = 60.0  # what runs may take this long after a signal to end
     pieces_at_once: int = 4  # pieces of one text in the queue or running together
-    silence_seconds: float = 0.25  # between two pieces of one text
+    silence_seconds: float = SILENCE_SECONDS  # between two pieces of one text
     logs_texts: bool = False  # whether the texts of requests are logged
     warms_up: bool = True  # whether something is said before the server is ready
 
