@@ -14,7 +14,7 @@ from machine import describe_machine, peak_megabytes
 from models import bundle_folder, size_option
 
 from bark_onnx.runtime.bundle import Bundle
-from bark_onnx.runtime.rows import Decoder, Feed
+from bark_onnx.runtime.decoders.rows import Decoder, Feed
 from bark_onnx.runtime.stages import Stages
 
 _ROWS = (1, 2, 4, 8, 16, 32)

@@ -25,7 +25,7 @@ from bark_onnx.graphs.onnxruntime import import_onnxruntime
 from bark_onnx.graphs.settings import Sampling
 from bark_onnx.graphs.shapes import CausalShape, FineShape
 from bark_onnx.runtime.bundle import Bundle
-from bark_onnx.runtime.rows import Decoder, Feed
+from bark_onnx.runtime.decoders.rows import Decoder, Feed
 from bark_onnx.runtime.sampling import draw
 from bark_onnx.runtime.stages import Stages
 

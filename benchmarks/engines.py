@@ -14,7 +14,7 @@ from models import bundle_folder, checkpoint_folder, openvino_folder
 
 from bark_onnx.graphs.contract import STAGES, Stage
 from bark_onnx.runtime import Bark, GenerationOptions
-from bark_onnx.runtime.rows import Feed
+from bark_onnx.runtime.decoders.rows import Feed
 from bark_onnx.runtime.sampling import Logits
 from bark_onnx.runtime.stages import Stages
 

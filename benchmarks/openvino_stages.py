@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bark_onnx.graphs.contract import HISTORY_IDS, INPUT_IDS, POSITION_IDS, Stage
 from bark_onnx.graphs.shapes import ModelShapes
 from bark_onnx.graphs.voices import Tokens
-from bark_onnx.runtime.rows import Feed
+from bark_onnx.runtime.decoders.rows import Feed
 from bark_onnx.runtime.sampling import Logits
 
 _BEAM_INDEX = np.zeros(1, np.int32)

@@ -29,7 +29,7 @@ from bark_onnx.graphs.contract import CODEBOOK_INDEX, CODES, FRAME_INDICES, Caus
 from bark_onnx.graphs.manifest import PrecisionError
 from bark_onnx.graphs.voices import Tokens
 from bark_onnx.runtime.bundle import Bundle
-from bark_onnx.runtime.rows import Feed
+from bark_onnx.runtime.decoders.rows import Feed
 from bark_onnx.runtime.stages import Stages
 
 _SIZES = RandomBark(num_layers=4, num_heads=4, hidden_size=256, codec={"num_filters": 4})

@@ -17,10 +17,10 @@ from bark_onnx.graphs.errors import (
     VoiceError,
 )
 from bark_onnx.graphs.voices import Voice
-from bark_onnx.runtime.audio import Speech
+from bark_onnx.runtime.audio.speech import Speech
+from bark_onnx.runtime.audio.writer import SpeechWriter
 from bark_onnx.runtime.options import GenerationOptions
 from bark_onnx.runtime.pipeline import Bark
-from bark_onnx.runtime.writer import SpeechWriter
 
 __all__ = [
     "AudioError",

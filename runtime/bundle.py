@@ -19,7 +19,7 @@ from bark_onnx.graphs.manifest import (
 )
 from bark_onnx.graphs.precisions import float_dtype
 from bark_onnx.graphs.voices import Voice, is_voice_name
-from bark_onnx.runtime.tokenizer import TextTokenizer
+from bark_onnx.runtime.text.tokenizer import TextTokenizer
 
 _NEAREST = 3
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from bark_onnx.graphs.settings import GenerationSettings, Sampling
 from bark_onnx.graphs.voices import Tokens, Voice
-from bark_onnx.runtime.rows import Feed, Row
+from bark_onnx.runtime.decoders.rows import Feed, Row
 from bark_onnx.runtime.sampling import draw
 
 

@@ -8,20 +8,20 @@ from typing import Any, Self
 
 from bark_onnx.graphs.errors import OptionsError
 from bark_onnx.graphs.voices import Voice
-from bark_onnx.runtime.audio import Speech
+from bark_onnx.runtime.audio.speech import Speech
 from bark_onnx.runtime.bundle import Bundle, VoiceLike
-from bark_onnx.runtime.dialogue import split_turns
-from bark_onnx.runtime.engine import Engine
-from bark_onnx.runtime.jobs import Job, gather
+from bark_onnx.runtime.engine.engine import Engine
+from bark_onnx.runtime.engine.jobs import Job, gather
+from bark_onnx.runtime.engine.status import EngineStatus, Observer
 from bark_onnx.runtime.options import GenerationOptions, ResolvedOptions, is_count
 from bark_onnx.runtime.progress import OnProgress, Progress
 from bark_onnx.runtime.reading import Continuity, Reader, Reading, draw_seed, plan_lines
 from bark_onnx.runtime.requests import RequestReader
 from bark_onnx.runtime.stages import Stages
-from bark_onnx.runtime.status import EngineStatus, Observer
 from bark_onnx.runtime.synthesis import Request, synthesize
 from bark_onnx.runtime.takes import Cleaning
-from bark_onnx.runtime.text import MAX_SECONDS, split_text
+from bark_onnx.runtime.text.dialogue import split_turns
+from bark_onnx.runtime.text.pieces import MAX_SECONDS, split_text
 
 
 class Bark:

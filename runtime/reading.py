@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from bark_onnx.graphs.errors import OptionsError
 from bark_onnx.graphs.voices import Voice
-from bark_onnx.runtime.audio import Speech
-from bark_onnx.runtime.dialogue import Turn
+from bark_onnx.runtime.audio.speech import Speech
 from bark_onnx.runtime.options import GenerationOptions, is_count
 from bark_onnx.runtime.takes import Cleaning, clean, find_faults, limit_babble
-from bark_onnx.runtime.text import Piece
+from bark_onnx.runtime.text.dialogue import Turn
+from bark_onnx.runtime.text.pieces import Piece
 
 Continuity = Literal["voice", "previous"]
 CONTINUITIES: tuple[Continuity, ...] = get_args(Continuity)

@@ -8,7 +8,7 @@ from bark_onnx.graphs.errors import OptionsError, TextError
 from bark_onnx.runtime.bundle import Bundle, VoiceLike
 from bark_onnx.runtime.reading import check_seed, draw_seed
 from bark_onnx.runtime.synthesis import Request
-from bark_onnx.runtime.tokenizer import TextTokenizer
+from bark_onnx.runtime.text.tokenizer import TextTokenizer
 
 
 class RequestReader:

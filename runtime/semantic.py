@@ -8,8 +8,8 @@ import numpy as np
 from bark_onnx.graphs.settings import SemanticSettings
 from bark_onnx.graphs.shapes import CausalShape
 from bark_onnx.graphs.voices import Tokens, Voice
+from bark_onnx.runtime.decoders.rows import Feed, Row
 from bark_onnx.runtime.options import ResolvedOptions
-from bark_onnx.runtime.rows import Feed, Row
 from bark_onnx.runtime.sampling import Logits, distribution, draw, probability
 
 

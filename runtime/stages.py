@@ -11,11 +11,11 @@ from bark_onnx.graphs.errors import BundleError, ProviderError
 from bark_onnx.graphs.manifest import Manifest
 from bark_onnx.graphs.precisions import ADVICE, FASTEST_FIRST
 from bark_onnx.runtime.bundle import Bundle
-from bark_onnx.runtime.decoder import CausalGraphs
-from bark_onnx.runtime.decoder_device import DeviceDecoder
-from bark_onnx.runtime.decoder_growing import GrowingDecoder
-from bark_onnx.runtime.decoder_in_place import InPlaceDecoder
-from bark_onnx.runtime.rows import Decoder
+from bark_onnx.runtime.decoders.causal import CausalGraphs
+from bark_onnx.runtime.decoders.device import DeviceDecoder
+from bark_onnx.runtime.decoders.growing import GrowingDecoder
+from bark_onnx.runtime.decoders.in_place import InPlaceDecoder
+from bark_onnx.runtime.decoders.rows import Decoder
 from bark_onnx.runtime.sessions import Device, check_device_options, open_session, start_cuda
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from bark_onnx.graphs.contract import Stage
 from bark_onnx.graphs.manifest import Manifest
 from bark_onnx.graphs.voices import Tokens, Voice
-from bark_onnx.runtime.audio import Speech
+from bark_onnx.runtime.audio.speech import Speech
 from bark_onnx.runtime.coarse import coarse_length, generate_coarse
 from bark_onnx.runtime.codec import generate_samples
 from bark_onnx.runtime.fine import fine_passes, generate_fine

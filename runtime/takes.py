@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bark_onnx.graphs.errors import OptionsError
-from bark_onnx.runtime.audio import Speech
+from bark_onnx.runtime.audio.speech import Speech
 from bark_onnx.runtime.options import GenerationOptions, is_count
-from bark_onnx.runtime.text import Piece
+from bark_onnx.runtime.text.pieces import Piece
 
 _BABBLE_EOS_P = 0.2  # Suno's own min_eos_p
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import click
 
 from bark_onnx.runtime.reading import CONTINUITIES
-from bark_onnx.runtime.sentences import LANGUAGES
-from bark_onnx.runtime.text import MAX_SECONDS
+from bark_onnx.runtime.text.pieces import MAX_SECONDS
+from bark_onnx.runtime.text.sentences import LANGUAGES
 
 _OPTIONS = (
     click.option(

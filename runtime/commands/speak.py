@@ -10,7 +10,9 @@ from typing import Any
 import click
 
 from bark_onnx.graphs.errors import OptionsError, TextError
-from bark_onnx.runtime.audio import Speech, check_audio_path
+from bark_onnx.runtime.audio.speech import Speech, check_audio_path
+from bark_onnx.runtime.audio.timestamps import Timestamp, check_timestamps_path, write_timestamps
+from bark_onnx.runtime.audio.writer import SpeechWriter
 from bark_onnx.runtime.commands.progress import ProgressBars, progress_bars
 from bark_onnx.runtime.commands.reading import READING, reading_options
 from bark_onnx.runtime.commands.settings import bundle_option, generation_options
@@ -18,8 +20,6 @@ from bark_onnx.runtime.options import SAMPLINGS
 from bark_onnx.runtime.pipeline import Bark
 from bark_onnx.runtime.reading import draw_seed
 from bark_onnx.runtime.sessions import PROVIDERS
-from bark_onnx.runtime.timestamps import Timestamp, check_timestamps_path, write_timestamps
-from bark_onnx.runtime.writer import SpeechWriter
 
 _STANDARD_INPUT = "-"
 _TOGETHER = 8  # what a `Bark` decodes at a time unless told otherwise

@@ -20,7 +20,7 @@ from bark_onnx.runtime.serve.errors import ApiError
 from bark_onnx.runtime.serve.schema import SpeechRequest
 from bark_onnx.runtime.serve.service import Service
 from bark_onnx.runtime.serve.speaking import Order, say
-from bark_onnx.runtime.text import split_text
+from bark_onnx.runtime.text.pieces import split_text
 
 
 class Delivery:

@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from bark_onnx.runtime.status import EngineStatus
+from bark_onnx.runtime.engine.status import EngineStatus
 
 _SECONDS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 600)
 _FACTORS = (0.05, 0.1, 0.2, 0.5, 1, 2, 4, 8, 16, 32)

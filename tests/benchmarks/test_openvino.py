@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bark_onnx.runtime import Bark, GenerationOptions
-from bark_onnx.runtime.rows import Feed
+from bark_onnx.runtime.decoders.rows import Feed
 from bark_onnx.runtime.stages import Stages
 
 pytest.importorskip("openvino", reason="openvino is missing: install the extra [bench]")

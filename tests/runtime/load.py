@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from bark_onnx.runtime import Bark, GenerationOptions, Speech
-from bark_onnx.runtime.jobs import Job
+from bark_onnx.runtime.engine.jobs import Job
 
 PATIENCE = 60.0  # seconds until a test that hangs fails
 SAMPLED = GenerationOptions()

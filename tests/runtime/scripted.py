@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from bark_onnx.graphs.contract import STAGES, Stage
+from bark_onnx.runtime.decoders.rows import Feed, Row
 from bark_onnx.runtime.fine import FinePass
-from bark_onnx.runtime.rows import Feed, Row
 from bark_onnx.runtime.synthesis import StageWork
 
 Result = tuple[int, list[float]]

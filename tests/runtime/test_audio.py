@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from bark_onnx.runtime import AudioError, Speech, VoiceError
-from bark_onnx.runtime.audio import check_audio_path
+from bark_onnx.runtime.audio.speech import check_audio_path
 from tests.messages import assert_one_line
 
 RATE = 24_000

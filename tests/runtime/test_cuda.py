@@ -9,10 +9,10 @@ import pytest
 from bark_onnx.graphs.contract import CausalStage
 from bark_onnx.runtime import Bark, GenerationOptions
 from bark_onnx.runtime.bundle import Bundle
-from bark_onnx.runtime.decoder import CausalGraphs
-from bark_onnx.runtime.decoder_device import DeviceDecoder
-from bark_onnx.runtime.decoder_in_place import InPlaceDecoder
-from bark_onnx.runtime.rows import Feed
+from bark_onnx.runtime.decoders.causal import CausalGraphs
+from bark_onnx.runtime.decoders.device import DeviceDecoder
+from bark_onnx.runtime.decoders.in_place import InPlaceDecoder
+from bark_onnx.runtime.decoders.rows import Feed
 from bark_onnx.runtime.sessions import Device, open_session
 
 RNG = np.random.default_rng(0)

@@ -10,11 +10,11 @@ import pytest
 
 from bark_onnx.graphs.contract import CausalStage
 from bark_onnx.runtime.bundle import Bundle
-from bark_onnx.runtime.decoder import CausalGraphs
-from bark_onnx.runtime.decoder_device import DeviceDecoder
-from bark_onnx.runtime.decoder_growing import GrowingDecoder
-from bark_onnx.runtime.decoder_in_place import InPlaceDecoder
-from bark_onnx.runtime.rows import Decoder, Feed
+from bark_onnx.runtime.decoders.causal import CausalGraphs
+from bark_onnx.runtime.decoders.device import DeviceDecoder
+from bark_onnx.runtime.decoders.growing import GrowingDecoder
+from bark_onnx.runtime.decoders.in_place import InPlaceDecoder
+from bark_onnx.runtime.decoders.rows import Decoder, Feed
 from bark_onnx.runtime.sessions import Device, open_session
 
 RNG = np.random.default_rng(0)

@@ -3,7 +3,7 @@
 import pytest
 
 from bark_onnx.runtime import TextError
-from bark_onnx.runtime.dialogue import Turn, split_turns
+from bark_onnx.runtime.text.dialogue import Turn, split_turns
 from tests.messages import assert_one_line
 
 

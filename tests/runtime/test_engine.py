@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from bark_onnx.graphs.contract import STAGES, Stage
 from bark_onnx.graphs.errors import BundleError, ClosedError, EngineError, QueueFullError
-from bark_onnx.runtime.engine import Engine
-from bark_onnx.runtime.jobs import Job, gather
+from bark_onnx.runtime.engine.engine import Engine
+from bark_onnx.runtime.engine.jobs import Job, gather
 from tests.messages import assert_one_line
 from tests.runtime.scripted import Script, ScriptedStages, Utterance
 

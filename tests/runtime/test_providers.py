@@ -14,7 +14,7 @@ from bark_onnx.graphs.onnxruntime import import_onnxruntime
 from bark_onnx.runtime import Bark, GenerationOptions
 from bark_onnx.runtime import sessions as sessions_module
 from bark_onnx.runtime import stages as stages_module
-from bark_onnx.runtime.decoder_device import DeviceDecoder
+from bark_onnx.runtime.decoders.device import DeviceDecoder
 from bark_onnx.runtime.sessions import check_placement, start_cuda
 from tests.conftest import export
 from tests.messages import assert_one_line

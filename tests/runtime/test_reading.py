@@ -13,7 +13,7 @@ import pytest
 from bark_onnx.runtime import Bark, GenerationOptions, OptionsError, Speech, TextError, VoiceError
 from bark_onnx.runtime.reading import Line, Reader, Reading, piece_seed
 from bark_onnx.runtime.takes import Cleaning
-from bark_onnx.runtime.text import Piece
+from bark_onnx.runtime.text.pieces import Piece
 from tests.messages import assert_one_line
 
 RATE = 24_000

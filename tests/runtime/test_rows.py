@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bark_onnx.runtime.batches import Seat
-from bark_onnx.runtime.rows import Feed, Row, RowBatch
+from bark_onnx.runtime.decoders.batches import Seat
+from bark_onnx.runtime.decoders.rows import Feed, Row, RowBatch
 from tests.runtime.scripted import Result, Script, ScriptedDecoder, logits_after
 
 

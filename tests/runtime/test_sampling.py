@@ -18,8 +18,8 @@ from transformers.generation.logits_process import (
 )
 
 from bark_onnx.runtime.coarse import generate_coarse
+from bark_onnx.runtime.decoders.rows import Feed
 from bark_onnx.runtime.options import ResolvedOptions
-from bark_onnx.runtime.rows import Feed
 from bark_onnx.runtime.sampling import Sampling, distribution, draw, draw_rows, probability
 from bark_onnx.runtime.semantic import generate_semantic
 from tests.graphs.sizes import SETTINGS

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bark_onnx.runtime.sentences import LANGUAGES, detect_language, sentence_ends
+from bark_onnx.runtime.text.sentences import LANGUAGES, detect_language, sentence_ends
 from tests.sentences import SENTENCES, written
 
 

@@ -12,7 +12,7 @@ from bark_onnx.runtime.takes import (
     longest_seconds,
     trim_silence,
 )
-from bark_onnx.runtime.text import Piece
+from bark_onnx.runtime.text.pieces import Piece
 from tests.messages import assert_one_line
 
 RATE = 24_000

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bark_onnx.runtime import Bark, OptionsError, TextError
-from bark_onnx.runtime.sentences import LANGUAGES
-from bark_onnx.runtime.text import MAX_TOKENS, TOKENS_PER_SECOND, Piece, split_text
+from bark_onnx.runtime.text.pieces import MAX_TOKENS, TOKENS_PER_SECOND, Piece, split_text
+from bark_onnx.runtime.text.sentences import LANGUAGES
 from tests.messages import assert_one_line
 from tests.sentences import SENTENCES, between, written
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from transformers import BertTokenizerFast
 
 from bark_onnx.graphs.errors import BundleError, TextError
-from bark_onnx.runtime.tokenizer import TextTokenizer
+from bark_onnx.runtime.text.tokenizer import TextTokenizer
 from tests.conftest import SHARED
 from tests.messages import assert_one_line
 

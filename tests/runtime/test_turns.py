@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bark_onnx.graphs.contract import STAGES
-from bark_onnx.runtime.turns import StageByStage, TakeTurns
+from bark_onnx.runtime.engine.turns import StageByStage, TakeTurns
 
 busy_stages = st.lists(st.sampled_from(STAGES), min_size=1, unique=True)
 

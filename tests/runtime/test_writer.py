@@ -12,8 +12,8 @@ import pytest
 import soundfile
 
 from bark_onnx.runtime import AudioError, Speech, SpeechWriter
-from bark_onnx.runtime.ogg import fix_serial
-from bark_onnx.runtime.timestamps import Timestamp, check_timestamps_path, write_timestamps
+from bark_onnx.runtime.audio.ogg import fix_serial
+from bark_onnx.runtime.audio.timestamps import Timestamp, check_timestamps_path, write_timestamps
 from tests.messages import assert_one_line
 
 RATE = 24_000

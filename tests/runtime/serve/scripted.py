@@ -9,7 +9,7 @@ import numpy as np
 
 from bark_onnx.graphs.errors import BarkError, QueueFullError
 from bark_onnx.runtime import GenerationOptions, Speech, Voice
-from bark_onnx.runtime.status import EngineStatus, StageStatus
+from bark_onnx.runtime.engine.status import EngineStatus, StageStatus
 
 RATE_HZ = 24_000
 SECONDS = 0.2  # of every piece

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from bark_onnx.graphs.contract import LOGITS, past_name, present_name
 from bark_onnx.graphs.onnxruntime import import_onnxruntime
 from bark_onnx.graphs.voices import Tokens
-from bark_onnx.runtime.decoder import CausalGraphs
-from bark_onnx.runtime.rows import Feed
+from bark_onnx.runtime.decoders.causal import CausalGraphs
+from bark_onnx.runtime.decoders.rows import Feed
 from bark_onnx.runtime.sampling import Logits
 
 

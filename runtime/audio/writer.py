@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bark_onnx.graphs.errors import AudioError
-from bark_onnx.runtime.audio import FORMATS, NEVER_EMPTY, Speech, check_audio_path
-from bark_onnx.runtime.ogg import fix_serial
+from bark_onnx.runtime.audio.ogg import fix_serial
+from bark_onnx.runtime.audio.speech import FORMATS, NEVER_EMPTY, Speech, check_audio_path
 
 
 class SpeechWriter:

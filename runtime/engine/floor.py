@@ -10,12 +10,12 @@ from time import monotonic
 
 from bark_onnx.graphs.contract import STAGES, Stage
 from bark_onnx.graphs.errors import BarkError, EngineError
-from bark_onnx.runtime.audio import Speech
-from bark_onnx.runtime.desks import Desk, Task
-from bark_onnx.runtime.jobs import Job
+from bark_onnx.runtime.audio.speech import Speech
+from bark_onnx.runtime.engine.desks import Desk, Task
+from bark_onnx.runtime.engine.jobs import Job
+from bark_onnx.runtime.engine.status import EngineStatus, StageStatus
+from bark_onnx.runtime.engine.turns import StageByStage, TakeTurns, Turns
 from bark_onnx.runtime.stages import Stages
-from bark_onnx.runtime.status import EngineStatus, StageStatus
-from bark_onnx.runtime.turns import StageByStage, TakeTurns, Turns
 
 _log = logging.getLogger(__name__)
 

@@ -8,11 +8,11 @@ from time import monotonic
 from typing import Any
 
 from bark_onnx.graphs.contract import Stage
-from bark_onnx.runtime.batches import Batch, OneByOne, Seat
 from bark_onnx.runtime.codec import run_codec
+from bark_onnx.runtime.decoders.batches import Batch, OneByOne, Seat
+from bark_onnx.runtime.decoders.rows import RowBatch
+from bark_onnx.runtime.engine.jobs import Job
 from bark_onnx.runtime.fine import run_fine_pass
-from bark_onnx.runtime.jobs import Job
-from bark_onnx.runtime.rows import RowBatch
 from bark_onnx.runtime.stages import Stages
 from bark_onnx.runtime.synthesis import StageWork, Synthesis
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from bark_onnx.graphs.contract import Stage
-from bark_onnx.runtime.audio import Speech
+from bark_onnx.runtime.audio.speech import Speech
 
 # Ctrl-C reaches a thread that waits for a lock late or, on Windows, not at all: look up this often.
 _LOOK_UP_SECONDS = 0.2

@@ -13,11 +13,11 @@ from time import monotonic
 
 from bark_onnx.graphs.contract import Stage
 from bark_onnx.graphs.errors import BarkError, ClosedError, EngineError, QueueFullError
-from bark_onnx.runtime.desks import Party, Task
-from bark_onnx.runtime.floor import Floor, reason_line, same_again
-from bark_onnx.runtime.jobs import Job, JobTimings
+from bark_onnx.runtime.engine.desks import Party, Task
+from bark_onnx.runtime.engine.floor import Floor, reason_line, same_again
+from bark_onnx.runtime.engine.jobs import Job, JobTimings
+from bark_onnx.runtime.engine.status import EngineStatus, Observer
 from bark_onnx.runtime.stages import Stages
-from bark_onnx.runtime.status import EngineStatus, Observer
 from bark_onnx.runtime.synthesis import Synthesis
 
 _EXIT_SECONDS = 60.0  # how long the interpreter's exit waits for the unit of work that runs

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 
 from bark_onnx.graphs.errors import AudioError
-from bark_onnx.runtime.audio import Speech, check_path
+from bark_onnx.runtime.audio.speech import Speech, check_path
 
 
 @dataclass(frozen=True)

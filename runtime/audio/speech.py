@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bark_onnx.graphs.errors import AudioError
 from bark_onnx.graphs.voices import Tokens, Voice
-from bark_onnx.runtime.ogg import fix_serial
+from bark_onnx.runtime.audio.ogg import fix_serial
 
 NEVER_EMPTY = {".flac", ".mp3"}  # without samples, libsndfile writes files that nothing opens
 FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}

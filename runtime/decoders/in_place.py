@@ -21,8 +21,8 @@ from bark_onnx.graphs.contract import (
     present_name,
 )
 from bark_onnx.graphs.voices import Tokens
-from bark_onnx.runtime.decoder import CausalGraphs
-from bark_onnx.runtime.rows import Feed
+from bark_onnx.runtime.decoders.causal import CausalGraphs
+from bark_onnx.runtime.decoders.rows import Feed
 from bark_onnx.runtime.sampling import Logits
 
 # Tokens of a prompt that run at once. GroupQueryAttention computes all scores of a run and throws

@@ -1,7 +1,7 @@
 """What every decoder of a causal transformer shares: its sessions, and what a run is fed.
 
-The decoders themselves: `decoder_in_place.py` and `decoder_device.py` for fused graphs, on the CPU
-and on a GPU, and `decoder_growing.py` for standard ones.
+The decoders themselves: `in_place.py` and `device.py` for fused graphs, on the CPU
+and on a GPU, and `growing.py` for standard ones.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from bark_onnx.graphs.contract import (
     GraphContract,
 )
 from bark_onnx.graphs.shapes import CausalShape
-from bark_onnx.runtime.rows import Feed
+from bark_onnx.runtime.decoders.rows import Feed
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from bark_onnx.graphs.errors import OptionsError
-from bark_onnx.runtime.breaks import Atom, Break, CountTokens, cut_text
-from bark_onnx.runtime.sentences import check_language, detect_language
+from bark_onnx.runtime.text.breaks import Atom, Break, CountTokens, cut_text
+from bark_onnx.runtime.text.sentences import check_language, detect_language
 
 MAX_TOKENS = 256  # what a prompt of Suno's models holds
 MAX_SECONDS = 13.0  # Bark's own examples of longer pieces lose their end

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bark_onnx.graphs.voices import Tokens
-from bark_onnx.runtime.batches import Seat, Step
+from bark_onnx.runtime.decoders.batches import Seat, Step
 from bark_onnx.runtime.sampling import Logits
 
 Result = TypeVar("Result")

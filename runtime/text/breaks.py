@@ -13,7 +13,7 @@ from enum import IntEnum
 
 import regex
 
-from bark_onnx.runtime.sentences import sentence_ends
+from bark_onnx.runtime.text.sentences import sentence_ends
 
 CountTokens = Callable[[str], int]
 

@@ -22,8 +22,8 @@ from bark_onnx.graphs.contract import (
 )
 from bark_onnx.graphs.onnxruntime import import_onnxruntime
 from bark_onnx.graphs.voices import Tokens
-from bark_onnx.runtime.decoder import CausalGraphs
-from bark_onnx.runtime.rows import Feed
+from bark_onnx.runtime.decoders.causal import CausalGraphs
+from bark_onnx.runtime.decoders.rows import Feed
 from bark_onnx.runtime.sampling import Logits
 
 _GRAPH_ID = "gpu_graph_id"  # run option: which recorded CUDA graph to replay

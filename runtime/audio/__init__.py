@@ -1,0 +1,1 @@
+"""Audio on its way out: utterances, files that grow as they are spoken, and subtitles."""
