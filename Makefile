@@ -51,6 +51,7 @@ test-cuda: ## the parity tests and the benchmarks on a GPU, in .venv-cuda, with 
 	.venv-cuda/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[gpu,export,dev]'
 	HF_HUB_OFFLINE=1 .venv-cuda/bin/python -m pytest --provider cuda tests/runtime/test_cuda.py tests/runtime/test_parity.py
 	.venv-cuda/bin/python benchmarks/batch.py --provider cuda --precision fp16
+	.venv-cuda/bin/python benchmarks/compare.py --provider cuda
 
 test-browser: $(VENV)/.stamp ## the server's page in Chromium, which it installs on Debian if missing
 	command -v chromium chromedriver >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends chromium chromium-driver; }

@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
-from engines import CHECKS, ENGINES, open_engine, prepare
-from machine import describe_machine, peak_megabytes
-from meter import Measured
+from engines import CHECKS, ENGINES, Device, open_engine, prepare
+from machine import describe_machine, device_megabytes, peak_megabytes
+from meter import Measured, Say
 from models import size_option
 
 from bark_onnx.graphs.contract import STAGES
@@ -40,6 +40,7 @@ class Run:
     prompt_tokens_per_second: dict[str, float]
     decode_tokens_per_second: dict[str, float]
     peak_mb: float  # of the process so far, loading included
+    device_mb: float | None  # of the GPU, everything that runs there included; None: none is used
 
 
 @click.command()
@@ -47,11 +48,11 @@ class Run:
 @click.option(
     "--engine",
     "engines",
-    type=click.Choice((*ENGINES, *CHECKS)),
+    type=click.Choice(list(dict.fromkeys((*ENGINES["cpu"], *ENGINES["cuda"], *CHECKS)))),
     multiple=True,
-    default=ENGINES,
-    show_default=True,
+    help="Default: all that the provider runs.",
 )
+@click.option("--provider", type=click.Choice(list(ENGINES)), default="cpu", show_default=True)
 @click.option("--seconds", type=float, multiple=True, default=(2.0, 7.0, 13.0), show_default=True)
 @click.option("--voice/--no-voice", default=None, help="Default: both.")
 @click.option("--repeats", type=int, default=3, show_default=True)
@@ -61,6 +62,7 @@ class Run:
 def main(
     size: str,
     engines: tuple[str, ...],
+    provider: Device,
     seconds: tuple[float, ...],
     voice: bool | None,
     repeats: int,
@@ -72,14 +74,20 @@ def main(
     voices = (False, True) if voice is None else (voice,)
     if worker:
         (engine,) = engines
-        for run in _measure(engine, size, seconds, voices, repeats, threads):
+        say = open_engine(engine, size, threads, provider)
+        for run in _measure(engine, say, seconds, voices, repeats, provider):
             click.echo(json.dumps(asdict(run)))
         return
+    engines = engines or ENGINES[provider]
+    known = (*ENGINES[provider], *CHECKS) if provider == "cpu" else ENGINES[provider]
+    if foreign := [engine for engine in engines if engine not in known]:
+        raise click.UsageError(f"{foreign[0]} does not run on {provider}; expected {known}")
     for engine in engines:
         prepare(engine, size)
     runs: list[Run] = []
     for engine in engines:
         arguments = ["--size", size, "--repeats", str(repeats), "--threads", str(threads)]
+        arguments += ["--provider", provider]
         arguments += [f"--seconds={length}" for length in seconds]
         if voice is not None:
             arguments.append("--voice" if voice else "--no-voice")
@@ -87,6 +95,7 @@ def main(
             _print(run, next((other for other in runs if _same(other, run)), run))
             runs.append(run)
     result = {"machine": describe_machine(), "size": size, "threads": threads, "repeats": repeats}
+    result["provider"] = provider
     text = json.dumps({**result, "runs": [asdict(run) for run in runs]})
     if output is not None:
         output.write_text(text + "\n")
@@ -125,21 +134,23 @@ def _print(run: Run, first: Run) -> None:
 
 def _measure(
     engine: str,
-    size: str,
+    say: Say,
     seconds: tuple[float, ...],
     voices: tuple[bool, ...],
     repeats: int,
-    threads: int,
+    provider: Device,
 ) -> Iterable[Run]:
-    say = open_engine(engine, size, threads)
     say(20, False)  # warm up
     for voice in voices:
         for length in seconds:
             tokens = round(length * _SEMANTIC_RATE_HZ)
-            yield _summarise(engine, length, voice, [say(tokens, voice) for _ in range(repeats)])
+            measured = [say(tokens, voice) for _ in range(repeats)]
+            yield _summarise(engine, length, voice, measured, provider)
 
 
-def _summarise(engine: str, length: float, voice: bool, measured: list[Measured]) -> Run:
+def _summarise(
+    engine: str, length: float, voice: bool, measured: list[Measured], provider: Device
+) -> Run:
     medians = {
         stage: statistics.median(each.seconds[stage] for each in measured) for stage in STAGES
     }
@@ -166,6 +177,7 @@ def _summarise(engine: str, length: float, voice: bool, measured: list[Measured]
             stage: counts.step_tokens[stage] / decode[stage] for stage in _CAUSAL
         },
         peak_mb=peak_megabytes(),
+        device_mb=device_megabytes() if provider == "cuda" else None,
     )
 
 

@@ -11,17 +11,17 @@ from transformers import BarkModel
 
 from bark_onnx.runtime.bundle import Bundle
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _VOICE = ("semantic_prompt", "coarse_prompt", "fine_prompt")
 
 
-def open_transformers(precision: str, size: str, threads: int) -> Say:
+def open_transformers(precision: str, size: str, threads: int, device: str) -> Say:
     """Load a checkpoint; what is said is what our pipeline is given."""
     torch.set_num_threads(threads)
     dtype = _DTYPES[precision]
-    model = BarkModel.from_pretrained(checkpoint_folder(size), dtype=dtype).eval()
+    model = BarkModel.from_pretrained(checkpoint_folder(size), dtype=dtype).eval().to(device)
     bundle = Bundle(bundle_folder(size), verify=False)
-    text, history = _inputs(bundle)
+    text, history = _inputs(bundle, device)
     meter = Meter()
     seconds: dict[str, float] = {}
     _time(model.semantic, "generate", "semantic", seconds)
@@ -43,13 +43,13 @@ def open_transformers(precision: str, size: str, threads: int) -> Say:
             fine_temperature=None,
             semantic_max_new_tokens=tokens,
         )
-        assert np.isfinite(samples.float().numpy()).all()
+        assert np.isfinite(samples.float().cpu().numpy()).all()
         return meter.measured(dict(seconds), {"semantic": tokens, "coarse": drawn["coarse"]})
 
     return say
 
 
-def _inputs(bundle: Bundle) -> tuple[dict[str, Any], dict[str, Any]]:
+def _inputs(bundle: Bundle, device: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The text as the processor would pass it, and a voice."""
     ids = torch.from_numpy(bundle.tokenizer().encode(TEXT))
     length = bundle.manifest.generation.semantic.max_input_semantic_length
@@ -57,20 +57,27 @@ def _inputs(bundle: Bundle) -> tuple[dict[str, Any], dict[str, Any]]:
     input_ids[0, : len(ids)] = ids
     mask = (torch.arange(length) < len(ids)).long()[None]
     voice = bundle.voice(bundle.voice_names()[0])
-    history = {key: torch.tensor(getattr(voice, key)) for key in _VOICE}
-    return {"input_ids": input_ids, "attention_mask": mask}, history
+    history = {key: torch.tensor(getattr(voice, key), device=device) for key in _VOICE}
+    return {"input_ids": input_ids.to(device), "attention_mask": mask.to(device)}, history
 
 
 def _time(owner: Any, attribute: str, stage: str, seconds: dict[str, float]) -> None:
     function = getattr(owner, attribute)
 
     def timed(*args: Any, **kwargs: Any) -> Any:
-        started = time.perf_counter()
+        started = _now()
         result = function(*args, **kwargs)
-        seconds[stage] = time.perf_counter() - started
+        seconds[stage] = _now() - started
         return result
 
     setattr(owner, attribute, timed)
+
+
+def _now() -> float:
+    """The time at which everything that was asked of a GPU is done."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def _counted(generate: Any, drawn: dict[str, int]) -> Any:
@@ -87,12 +94,12 @@ def _meter_prompts(model: Any, stage: str, meter: Meter) -> None:
 
     def before(*_: Any) -> None:
         nonlocal started
-        started = time.perf_counter()
+        started = _now()
 
     def after(_: Any, __: Any, output: Any) -> None:
         tokens = output.logits.shape[1]
         if tokens > 1:
-            meter.prompts[stage].add(tokens, time.perf_counter() - started)
+            meter.prompts[stage].add(tokens, _now() - started)
 
     model.register_forward_pre_hook(before)
     model.register_forward_hook(after)

@@ -6,7 +6,7 @@ An engine is opened in a process that opens no other, so that its memory can be 
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from unittest.mock import patch
 
 from meter import TEXT, Measured, Meter, Say
@@ -18,15 +18,19 @@ from bark_onnx.runtime.decoders.rows import Feed
 from bark_onnx.runtime.sampling import Logits
 from bark_onnx.runtime.stages import Stages
 
-ENGINES = (
-    "transformers fp32",
-    "transformers bf16",
-    "openvino bf16",
-    "openvino int8",
-    "fp32",
-    "int8",
-    "int4",
-)
+ENGINES = {
+    "cpu": (
+        "transformers fp32",
+        "transformers bf16",
+        "openvino bf16",
+        "openvino int8",
+        "fp32",
+        "int8",
+        "int4",
+    ),
+    "cuda": ("transformers fp32", "transformers fp16", "fp16"),
+}
+Device = Literal["cpu", "cuda"]
 CHECKS = ("openvino f32",)  # says token for token what fp32 says: no figure of interest
 
 
@@ -39,16 +43,17 @@ def prepare(engine: str, size: str) -> None:
     checkpoint_folder(size)
 
 
-def open_engine(engine: str, size: str, threads: int) -> Say:
+def open_engine(engine: str, size: str, threads: int, provider: Device) -> Say:
     """Load an engine that is prepared."""
     maker, _, precision = engine.rpartition(" ")
     if maker == "transformers":
         from engine_transformers import open_transformers
 
-        return open_transformers(precision, size, threads)
+        return open_transformers(precision, size, threads, provider)
     if maker == "openvino":
         return _open_openvino(precision, size, threads)
-    return _open_bark(bundle_folder(size, (precision,)), precision, threads, Stages._open)
+    folder = bundle_folder(size, (precision,))
+    return _open_bark(folder, precision, threads, provider, Stages._open)
 
 
 def _open_openvino(precision: str, size: str, threads: int) -> Say:
@@ -61,11 +66,15 @@ def _open_openvino(precision: str, size: str, threads: int) -> Say:
         shapes = stages.manifest.shapes
         return open_stage(folder, stage, shapes, precision=precision, threads=threads)
 
-    return _open_bark(bundle_folder(size), "fp32", threads, opened)
+    return _open_bark(bundle_folder(size), "fp32", threads, "cpu", opened)
 
 
 def _open_bark(
-    folder: Path, precision: str, threads: int, open_stage: Callable[[Stages, Stage], Any]
+    folder: Path,
+    precision: str,
+    threads: int,
+    provider: Device,
+    open_stage: Callable[[Stages, Stage], Any],
 ) -> Say:
     """A `Bark` whose stages are opened by `open_stage`."""
     meter = Meter()
@@ -76,7 +85,12 @@ def _open_bark(
 
     with patch.object(Stages, "_open", opened):
         bark = Bark.load(
-            folder, provider="cpu", precision=precision, threads=threads, max_rows=1, verify=False
+            folder,
+            provider=provider,
+            precision=precision,
+            threads=threads,
+            max_rows=1,
+            verify=False,
         )
     options = GenerationOptions.greedy()
 

@@ -1,0 +1,62 @@
+"""Every benchmark, on a tiny model: a table, and one JSON object as its last line."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+ONCE = ("--seconds", "1", "--no-voice", "--repeats", "1")
+
+
+def run(script: str, *arguments: str) -> tuple[list[str], str]:
+    """Lines of stdout, and stderr."""
+    command = [sys.executable, str(BENCHMARKS / script), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 or "Usage:" in done.stderr, done.stderr
+    return done.stdout.splitlines(), done.stderr
+
+
+def result(script: str, *arguments: str) -> tuple[list[str], dict[str, Any]]:
+    """The table, and the JSON object after it."""
+    *table, last = run(script, "--size", "tiny", *arguments)[0]
+    found = json.loads(last)
+    assert found["machine"]["cores"] >= 1
+    assert found["machine"]["versions"]["onnxruntime"]
+    return table, found
+
+
+def test_decode_puts_steps_beside_the_memory_and_passes_beside_plain_products():
+    table, found = result("decode.py")
+    assert sum("of a plain read" in line for line in table) >= 4
+    assert sum("of plain products" in line for line in table) >= 4
+    assert found["peak_mb"] > 10
+
+
+def test_batch_counts_tokens_over_rows():
+    table, found = result("batch.py", "--precision", "fp32", "--steps", "2")
+    assert [point["rows"] for point in found["points"]] == [1, 2, 4, 8, 16, 32]
+    assert all(point["tokens_per_second"] > 0 for point in found["points"])
+    assert len(table) == 6
+
+
+def test_compare_says_the_same_utterance_with_every_engine(tmp_path: Path):
+    engines = ("transformers fp32", "fp32", "int8")
+    named = [word for engine in engines for word in ("--engine", engine)]
+    output = tmp_path / "result.json"
+    table, found = result("compare.py", *named, *ONCE, "--output", str(output))
+    assert json.loads(output.read_text()) == found
+    assert tuple(measured["engine"] for measured in found["runs"]) == engines
+    assert len(table) == len(engines)
+    for measured in found["runs"]:
+        assert measured["total_seconds"] == pytest.approx(sum(measured["seconds"].values()))
+        assert measured["peak_mb"] > 10
+        assert measured["device_mb"] is None
+
+
+def test_compare_refuses_an_engine_that_the_provider_does_not_run():
+    _, errors = run("compare.py", "--provider", "cuda", "--engine", "int8")
+    assert "int8 does not run on cuda; expected" in errors
