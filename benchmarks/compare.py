@@ -9,8 +9,9 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import click
@@ -27,11 +28,12 @@ _SEMANTIC_RATE_HZ = 49.9
 
 @dataclass(frozen=True)
 class Run:
-    """One engine on one utterance: medians over the repeats."""
+    """One engine on one utterance: medians over its repeats."""
 
     engine: str
     audio_seconds: float
     voice: bool
+    repeats: int
     seconds: dict[str, float]  # by stage
     total_seconds: float
     real_time_factor: float
@@ -56,6 +58,13 @@ class Run:
 @click.option("--seconds", type=float, multiple=True, default=(2.0, 7.0, 13.0), show_default=True)
 @click.option("--voice/--no-voice", default=None, help="Default: both.")
 @click.option("--repeats", type=int, default=3, show_default=True)
+@click.option(
+    "--enough",
+    type=click.FloatRange(min=0, min_open=True),
+    default=40.0,
+    show_default=True,
+    help="Repeat an utterance no more once it has taken so many seconds.",
+)
 @click.option("--threads", type=int, default=2, show_default=True)
 @click.option("--output", type=click.Path(path_type=Path), help="Also write the JSON here.")
 @click.option("--worker", hidden=True, is_flag=True)
@@ -66,6 +75,7 @@ def main(
     seconds: tuple[float, ...],
     voice: bool | None,
     repeats: int,
+    enough: float,
     threads: int,
     output: Path | None,
     worker: bool,
@@ -75,7 +85,7 @@ def main(
     if worker:
         (engine,) = engines
         say = open_engine(engine, size, threads, provider)
-        for run in _measure(engine, say, seconds, voices, repeats, provider):
+        for run in _measure(engine, say, seconds, voices, (repeats, enough), provider):
             click.echo(json.dumps(asdict(run)))
         return
     engines = engines or ENGINES[provider]
@@ -87,7 +97,7 @@ def main(
     runs: list[Run] = []
     for engine in engines:
         arguments = ["--size", size, "--repeats", str(repeats), "--threads", str(threads)]
-        arguments += ["--provider", provider]
+        arguments += ["--provider", provider, "--enough", str(enough)]
         arguments += [f"--seconds={length}" for length in seconds]
         if voice is not None:
             arguments.append("--voice" if voice else "--no-voice")
@@ -137,15 +147,26 @@ def _measure(
     say: Say,
     seconds: tuple[float, ...],
     voices: tuple[bool, ...],
-    repeats: int,
+    limits: tuple[int, float],
     provider: Device,
 ) -> Iterable[Run]:
     say(20, False)  # warm up
     for voice in voices:
         for length in seconds:
             tokens = round(length * _SEMANTIC_RATE_HZ)
-            measured = [say(tokens, voice) for _ in range(repeats)]
+            measured = _repeat(partial(say, tokens, voice), *limits)
             yield _summarise(engine, length, voice, measured, provider)
+
+
+def _repeat(say: Callable[[], Measured], repeats: int, enough: float) -> list[Measured]:
+    measured: list[Measured] = []
+    while len(measured) < repeats and sum(_total(each) for each in measured) < enough:
+        measured.append(say())
+    return measured
+
+
+def _total(measured: Measured) -> float:
+    return sum(measured.seconds.values())
 
 
 def _summarise(
@@ -165,6 +186,7 @@ def _summarise(
         engine=engine,
         audio_seconds=length,
         voice=voice,
+        repeats=len(measured),
         seconds=medians,
         total_seconds=total,
         real_time_factor=total / length,
