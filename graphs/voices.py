@@ -20,6 +20,7 @@ from bark_onnx.graphs.voice_origin import ORIGIN_KEY, VoiceOrigin
 Tokens = NDArray[np.int64]
 
 _RANKS = {"semantic_prompt": 1, "coarse_prompt": 2, "fine_prompt": 2}
+_KEYS = (*_RANKS, ORIGIN_KEY)
 _NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -76,11 +77,12 @@ class Voice:
         path = Path(path)
         try:
             with path.open("rb") as file:
-                return cls.read(file, name=str(path) if name is None else name)
+                arrays = read_npz(file, _KEYS, name=str(path))
         except FileNotFoundError as error:
             raise VoiceError(f"{path}: no such file; expected a voice as .npz") from error
         except (OSError, ValueError) as error:
             raise VoiceError(f"{path}: not a voice: {error}") from error
+        return cls.from_arrays(arrays, name=str(path) if name is None else name)
 
     @classmethod
     def read(cls, file: BinaryIO, *, name: str) -> "Voice":
@@ -89,8 +91,7 @@ class Voice:
         Raises:
             VoiceError: it cannot be read or is no voice.
         """
-        arrays = read_npz(file, (*_RANKS, ORIGIN_KEY), name=name)
-        return cls.from_arrays(arrays, name=name)
+        return cls.from_arrays(read_npz(file, _KEYS, name=name), name=name)
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Any], *, name: str = "") -> "Voice":
