@@ -126,8 +126,13 @@ async def retrieve_model(model_id: str, request: Request) -> Model:
 )
 async def list_voices(request: Request) -> VoiceList:
     """Other names for voices, uploaded voices, the bundle's voices."""
-    names = _service(request).voices.names()
-    return VoiceList(voices=[VoiceEntry(id=name, name=shown) for name, shown in names.items()])
+    book = _service(request).voices
+    return VoiceList(
+        voices=[
+            VoiceEntry(id=name, name=shown, language=book.language(name))
+            for name, shown in book.names().items()
+        ]
+    )
 
 
 @router.post(
