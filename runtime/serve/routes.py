@@ -148,8 +148,9 @@ async def upload_voice(
     file: Annotated[UploadFile, "The .npz file of a voice, as `to_voice().save()` writes it."],
 ) -> VoiceEntry:
     """Keep a voice for later requests. Off unless the server was started with --uploads."""
-    _service(request).voices.add(name, await file.read())
-    return VoiceEntry(id=name, name=name)
+    book = _service(request).voices
+    book.add(name, await file.read())
+    return VoiceEntry(id=name, name=name, language=book.language(name))
 
 
 @router.delete(

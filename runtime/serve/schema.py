@@ -170,7 +170,7 @@ class VoiceEntry(BaseModel):
 
     id: str = Field(description="What a request gives as voice.")
     name: str = Field(description="What a person may read.")
-    language: str | None = Field(None, description="Its code, where the name tells it.")
+    language: str | None = Field(description="Its code, where the name tells it.")
 
 
 class VoiceList(BaseModel):

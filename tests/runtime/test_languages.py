@@ -6,6 +6,7 @@ import pytest
 
 from bark_onnx.graphs.errors import VoiceError
 from bark_onnx.runtime import Bark
+from bark_onnx.runtime.bundle import Bundle
 from bark_onnx.runtime.text import sentences
 from bark_onnx.runtime.voices.languages import (
     LANGUAGES,
@@ -17,7 +18,7 @@ from bark_onnx.runtime.voices.languages import (
     speaker_of,
 )
 from tests.messages import assert_one_line
-from tests.presets import PRESET_NAMES
+from tests.presets import PRESET_NAMES, write_presets
 from tests.runtime.command import Run, failed, worked
 
 BY_CODE = {language.code: language for language in LANGUAGES}
@@ -103,19 +104,19 @@ def test_other_names_tell_no_language(name: str) -> None:
 # In a bundle
 
 
-def test_a_bundle_speaks_with_a_language_s_voice_and_says_which(demo: Bark) -> None:
-    speech = demo.speak("Hi", voice="English", semantic_max_new_tokens=2)
+def test_a_bundle_speaks_with_a_language_s_voice_and_says_which(demo_bundle: Path) -> None:
+    with Bark.load(demo_bundle) as demo:
+        speech = demo.speak("Hi", voice="English", semantic_max_new_tokens=2)
+        voice = demo.voice("en-0")
     assert speech.voice_name == "v2/en_speaker_0"
-    voice = demo.voice("en-0")
     assert voice is not None
     assert voice.name == "v2/en_speaker_0"
 
 
-def test_a_voice_that_is_called_like_a_language_wins(bundle: Path, demo: Bark) -> None:
-    own = demo.speak("Hi", semantic_max_new_tokens=5).to_voice()
-    own.save(bundle / "voices" / "english.npz")
-    with Bark.load(bundle) as bark:
-        found, other = bark.voice("english"), bark.voice("English")
+def test_a_voice_that_is_called_like_a_language_wins(bundle: Path) -> None:
+    write_presets(bundle / "voices", ["english"])
+    opened = Bundle(bundle)
+    found, other = opened.voice("english"), opened.voice("English")
     assert found is not None
     assert other is not None
     assert (found.name, other.name) == ("english", "v2/en_speaker_0")
