@@ -315,7 +315,7 @@ def test_no_option_is_accepted_and_untested() -> None:
     known = {
         *("text", "bundle", "file", "output", "voice", "seed", "sampling", "provider"),
         *("precision", "threads", "low_memory", "temperature", "top_k", "top_p", "do_sample"),
-        *("timestamps", "cast", *READING),
+        *("timestamps", "cast", "save_voice", *READING),
         *KINDS,
     }
     assert {option.name for option in cli.speak.params} == known
