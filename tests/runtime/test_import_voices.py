@@ -294,6 +294,18 @@ def test_a_link_out_of_the_source_is_refused(
     refused(run, bundle, presets, words=("linked", "link out of", str(presets)))
 
 
+def test_links_in_a_circle_are_no_voices(run: Run, bundle: Path, tmp_path: Path) -> None:
+    source = embeddings(tmp_path / "bark", NAMES, indexed=True)
+    path = source / "speaker_embeddings" / "announcer_fine_prompt.npy"
+    path.unlink()
+    path.symlink_to(path)
+    refused(run, bundle, source, words=('"announcer"', "outside"))
+    (tmp_path / "circle").mkdir()
+    loop = tmp_path / "circle" / "loop.npz"
+    loop.symlink_to(loop)
+    refused(run, bundle, loop.parent, words=("no voices",))
+
+
 def test_a_linked_array_is_refused(run: Run, bundle: Path, tmp_path: Path) -> None:
     source = embeddings(tmp_path / "bark", NAMES, indexed=True)
     path = source / "speaker_embeddings" / "announcer_fine_prompt.npy"

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bark_onnx.graphs.errors import VoiceError
 from bark_onnx.runtime import Bark
@@ -99,6 +101,17 @@ def test_the_name_of_a_preset_tells_language_and_number(name: str, code: str, nu
 @pytest.mark.parametrize("name", ["announcer", "speaker_3", "xx_speaker_3", "de_speaker_", "de"])
 def test_other_names_tell_no_language(name: str) -> None:
     assert language_of(name) is None
+
+
+@given(alias=st.text() | st.from_regex(r"\A(german|DE|中文)[-_ ]?[0-9]*\Z"), there=st.data())
+def test_whatever_is_asked_for_is_there_or_refused_in_one_line(alias: str, there) -> None:
+    names = there.draw(st.lists(st.sampled_from(PRESET_NAMES), max_size=5))
+    try:
+        found = resolve_alias(alias, names)
+    except VoiceError as error:
+        assert_one_line(error, f'"{alias}"', "there is no ")
+    else:
+        assert found is None or found in names
 
 
 # In a bundle

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import BarkProcessor
 
 from bark_onnx.graphs.errors import VoiceError
@@ -55,6 +57,11 @@ def kept(tmp_path: Path, *speeches: Speech) -> Voice:
 
 
 ORIGIN = VoiceOrigin("Grüße, 世界 ♪", 2**64 - 1, "bark-onnx 0.1.0", "suno/bark-small", "me.npz")
+
+
+@given(st.builds(VoiceOrigin, text=..., seed=..., software=..., checkpoint=..., voice=...))
+def test_every_origin_comes_back(origin: VoiceOrigin) -> None:
+    assert VoiceOrigin.from_array(origin.to_array(), "me") == origin
 
 
 def test_an_origin_comes_back_from_the_file(tmp_path: Path) -> None:
@@ -182,6 +189,29 @@ def test_a_kept_voice_speaks_and_tells_its_origin(
         "  spoken with v2/en_speaker_0",
     ]
     assert checked[-1] == f"  software    {SOFTWARE}"
+
+
+def test_of_a_long_text_one_piece_is_kept(run: Run, demo_bundle: Path, tmp_path: Path) -> None:
+    text = "One sentence. And one more."
+    status, out, _ = run(
+        "speak", text, "-m", demo_bundle, "--greedy", *SHORT, "--max-seconds", 2, "--seed", 7,
+        "--save-voice", "me.npz",
+    )  # fmt: skip
+    assert status == 0
+    assert "4 pieces" in out
+    origin = Voice.load(tmp_path / "me.npz").origin
+    assert origin is not None
+    # All are as long: of those, the first.
+    assert (origin.text, origin.seed, origin.voice) == ("One sen", 7, "")
+
+
+def test_a_text_that_comes_out_silent_is_one_line(
+    run: Run, demo_bundle: Path, tmp_path: Path
+) -> None:
+    end_at_once = ("--greedy", "--min-eos-p", 1e-30)
+    result = run("speak", "Hi", "-m", demo_bundle, *end_at_once, "--save-voice", "me.npz")
+    failed(result, 1, "me.npz", "nothing was said", "another seed")
+    assert [path.name for path in tmp_path.iterdir()] == ["speech.wav"]
 
 
 @pytest.mark.parametrize(
