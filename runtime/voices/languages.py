@@ -50,10 +50,17 @@ LANGUAGES = (
 
 
 class Speaker(NamedTuple):
-    """One of Suno's presets, or with None as number any of its language."""
+    """One of Suno's presets."""
 
     language: Language
-    number: int | None
+    number: int
+
+
+class Wanted(NamedTuple):
+    """Whom an alias means."""
+
+    language: Language
+    number: int | None  # None: any
 
 
 def fold(text: str) -> str:
@@ -83,19 +90,20 @@ def language_of(name: str) -> Language | None:
     return speaker.language if speaker else None
 
 
-def parse_alias(alias: str) -> Speaker | None:
+def parse_alias(alias: str) -> Wanted | None:
     """Whom an alias means: a language's English or own name, or code; then perhaps a number."""
     found = _ALIAS.fullmatch(fold(alias))
     if found is None or found[1] not in _BY_NAME:
         return None
-    return Speaker(_BY_NAME[found[1]], int(found[2]) if found[2] else None)
+    return Wanted(_BY_NAME[found[1]], int(found[2]) if found[2] else None)
 
 
 def resolve_alias(alias: str, names: Collection[str]) -> str | None:
     """The voice that an alias stands for.
 
     "german-3" is v2/de_speaker_3. "german" is v2/de_speaker_6; where that is missing, the lowest
-    number there is, of the series without v2/ last.
+    number there is; where there is none in v2/, the same of those without a folder, and at last
+    the first by name of those in other folders.
 
     Args:
         alias: what a user wrote; the caller has seen that no voice is called so.
@@ -110,36 +118,34 @@ def resolve_alias(alias: str, names: Collection[str]) -> str | None:
     wanted = parse_alias(alias)
     if wanted is None or not names:
         return None
-    language = wanted.language
-    if wanted.number is not None:
-        name = f"{_SERIES[0]}{language.code}_speaker_{wanted.number}"
-        if name in names:
-            return name
-        there = sorted(name for name in names if language_of(name) is language)
-        if there:
-            raise VoiceError(
-                f'Voice "{alias}": there is no {name}; {language.name} voices: {", ".join(there)}'
-            )
+    language, shown = wanted.language, alias.strip()
+    there = sorted(name for name in names if language_of(name) is language)
+    if not there:
+        raise VoiceError(
+            f'Voice "{shown}": there is no {language.name} voice; {_languages_there(names)}. '
+            "List them with: bark-onnx voices"
+        )
+    if wanted.number is None:
+        return _default(language, there)
+    name = f"{_SERIES[0]}{language.code}_speaker_{wanted.number}"
+    if name not in there:
+        raise VoiceError(
+            f'Voice "{shown}": there is no {name}; {language.name} voices: {", ".join(there)}'
+        )
+    return name
+
+
+def _default(language: Language, there: list[str]) -> str:
+    """Of the voices of a language, the one that speaks where no number is given."""
     for series in _SERIES:
-        numbers = _numbers(series, language, names)
-        if numbers:
-            number = DEFAULT_SPEAKER if DEFAULT_SPEAKER in numbers else min(numbers)
-            return f"{series}{language.code}_speaker_{number}"
-    raise VoiceError(
-        f'Voice "{alias}": there is no {language.name} voice; {_languages_there(names)}. '
-        "List them with: bark-onnx voices"
-    )
-
-
-def _numbers(series: str, language: Language, names: Collection[str]) -> set[int]:
-    """Numbers of a language's speakers in a series."""
-    speakers = (speaker_of(name) for name in names)
-    numbers = {who.number for who in speakers if who is not None and who.language is language}
-    return {
-        number
-        for number in numbers
-        if number is not None and f"{series}{language.code}_speaker_{number}" in names
-    }
+        names = {
+            speaker.number: name
+            for name in there
+            if name.startswith(f"{series}{language.code}_") and (speaker := speaker_of(name))
+        }
+        if names:
+            return names[DEFAULT_SPEAKER if DEFAULT_SPEAKER in names else min(names)]
+    return there[0]
 
 
 def _languages_there(names: Collection[str]) -> str:

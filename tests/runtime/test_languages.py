@@ -13,6 +13,7 @@ from bark_onnx.runtime.text import sentences
 from bark_onnx.runtime.voices.languages import (
     LANGUAGES,
     Speaker,
+    Wanted,
     fold,
     language_of,
     parse_alias,
@@ -54,7 +55,7 @@ def test_a_language_by_any_of_its_names_is_its_sixth_speaker(language) -> None:
     ("alias", "code"), [("espanol", "es"), ("FRANCAIS", "fr"), ("turkce", "tr"), ("हिंदी", "hi")]
 )
 def test_accents_and_case_do_not_matter(alias: str, code: str) -> None:
-    assert parse_alias(alias) == Speaker(BY_CODE[code], None)
+    assert parse_alias(alias) == Wanted(BY_CODE[code], None)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +72,7 @@ def test_without_the_sixth_the_lowest_number_of_the_better_series_speaks() -> No
     assert resolve_alias("german", [*there, "v2/de_speaker_6"]) == "v2/de_speaker_6"
     assert resolve_alias("german", there[:2]) == "de_speaker_6"
     assert resolve_alias("german", there[:1]) == "de_speaker_0"
+    assert resolve_alias("german", ["z/de_speaker_6", "mine/de_speaker_9"]) == "mine/de_speaker_9"
 
 
 def test_a_number_is_that_of_the_v2_presets_and_no_other() -> None:
@@ -83,6 +85,9 @@ def test_a_language_that_is_not_there_is_one_line_with_those_that_are() -> None:
     refused("german", there, "no German voice", "English (en), French (fr)", "bark-onnx voices")
     refused("de-3", there, "no German voice", "English (en), French (fr)")
     refused("german", ["me"], "no German voice", "tell no language")
+    with pytest.raises(VoiceError) as caught:
+        resolve_alias("\ngerman\n", ["me"])
+    assert_one_line(caught.value, '"german"')
 
 
 def test_a_bundle_without_voices_is_not_said_to_lack_a_language() -> None:
@@ -109,7 +114,7 @@ def test_whatever_is_asked_for_is_there_or_refused_in_one_line(alias: str, there
     try:
         found = resolve_alias(alias, names)
     except VoiceError as error:
-        assert_one_line(error, f'"{alias}"', "there is no ")
+        assert_one_line(error, f'"{alias.strip()}"', "there is no ")
     else:
         assert found is None or found in names
 
