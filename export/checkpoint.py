@@ -23,7 +23,7 @@ from transformers.models.bark.modeling_bark import (
 )
 
 from bark_onnx.export.encodec import check_codec
-from bark_onnx.export.files import malformed_is_an_error, read_json
+from bark_onnx.export.files import malformed_is_an_error
 from bark_onnx.export.generation import GENERATION_NAME, read_generation
 from bark_onnx.export.shapes import read_shapes, stage_configs
 from bark_onnx.export.tokenizer import read_tokenizer
@@ -31,11 +31,11 @@ from bark_onnx.export.weights import Weights, fill, is_mask, names_with_prefix, 
 from bark_onnx.graphs.contract import STAGES, Stage
 from bark_onnx.graphs.errors import CheckpointError
 from bark_onnx.graphs.hub import download, is_repository_id
+from bark_onnx.graphs.json_files import read_json
 from bark_onnx.graphs.settings import GenerationSettings
 from bark_onnx.graphs.shapes import ModelShapes
 
 CONFIG_NAME = "config.json"
-VOICE_INDEX_NAME = "speaker_embeddings_path.json"
 
 _PREFIXES: dict[Stage, str] = {
     "semantic": "semantic.",

@@ -22,10 +22,11 @@ from transformers import (
     EncodecConfig,
 )
 
-from bark_onnx.export.checkpoint import CONFIG_NAME, VOICE_INDEX_NAME, uninitialised
+from bark_onnx.export.checkpoint import CONFIG_NAME, uninitialised
 from bark_onnx.export.generation import GENERATION_NAME, SUNO_GENERATION
 from bark_onnx.export.randomise import randomise
 from bark_onnx.graphs.errors import ExportError
+from bark_onnx.graphs.presets import VOICE_INDEX_NAME
 
 DEMO = "demo"
 

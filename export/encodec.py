@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 from transformers import BarkConfig, EncodecConfig
 
-from bark_onnx.export.files import malformed_is_an_error, read_json
+from bark_onnx.export.files import malformed_is_an_error
 from bark_onnx.export.weights import (
     Weights,
     check_tensors,
@@ -25,6 +25,7 @@ from bark_onnx.export.weights import (
 )
 from bark_onnx.graphs.errors import CheckpointError
 from bark_onnx.graphs.hub import download, is_repository_id
+from bark_onnx.graphs.json_files import read_json
 
 EXPECTED_CODEC = (
     "facebook/encodec_24khz, a Hugging Face folder of EnCodec 24 kHz or of Bark, "

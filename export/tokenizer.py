@@ -9,9 +9,9 @@ from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from bark_onnx.export.files import read_json
 from bark_onnx.graphs.errors import CheckpointError
 from bark_onnx.graphs.hub import download, is_repository_id
+from bark_onnx.graphs.json_files import read_json
 from bark_onnx.graphs.settings import GenerationSettings
 
 MULTILINGUAL = "google-bert/bert-base-multilingual-cased"

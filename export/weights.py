@@ -15,8 +15,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from bark_onnx.export.files import read_json
 from bark_onnx.graphs.errors import CheckpointError
+from bark_onnx.graphs.json_files import read_json
 
 _WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 

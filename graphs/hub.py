@@ -51,3 +51,26 @@ def download(
     except (HFValidationError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise error_class(f"{repository}: cannot be downloaded ({reason}); {remedy}") from error
+
+
+def lies_within(path: Path, folder: Path) -> bool:
+    """Whether a path, its links followed, lies in a folder; or where the hub's cache keeps files.
+
+    A repository in the cache is a folder of links to files beside it.
+    """
+    try:
+        resolved, root = path.resolve(), folder.resolve()
+    except (OSError, RuntimeError, ValueError):  # links in a circle, or no path at all
+        return False
+    cache = cached_repository(folder)
+    return resolved.is_relative_to(root) or (
+        cache is not None and resolved.is_relative_to(cache / "blobs")
+    )
+
+
+def cached_repository(folder: Path) -> Path | None:
+    """The folder of a repository in the hub's cache, where `folder` lies in one."""
+    for parent in folder.resolve().parents:
+        if parent.name == "snapshots" and (parent.parent / "blobs").is_dir():
+            return parent.parent
+    return None

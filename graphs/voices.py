@@ -1,11 +1,9 @@
 """A voice: the tokens of something said before, which a new utterance continues.
 
-Suno's .npz files, read safely: no pickles, integers of any width, every shape and value checked.
+Suno's .npz files: integers of any width, every shape and value checked.
 """
 
 import re
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,21 +14,13 @@ from numpy.typing import NDArray
 
 from bark_onnx.graphs.errors import VoiceError
 from bark_onnx.graphs.settings import GenerationSettings
+from bark_onnx.graphs.voice_arrays import read_npz
+from bark_onnx.graphs.voice_origin import ORIGIN_KEY, VoiceOrigin
 
 Tokens = NDArray[np.int64]
 
 _RANKS = {"semantic_prompt": 1, "coarse_prompt": 2, "fine_prompt": 2}
-# What numpy and zipfile raise for a file that is damaged or something else.
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    EOFError,
-    TypeError,
-    MemoryError,
-    RuntimeError,  # NotImplementedError with it
-    zipfile.BadZipFile,
-    zlib.error,
-)
+_KEYS = (*_RANKS, ORIGIN_KEY)
 _NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -42,7 +32,8 @@ class Voice:
         semantic_prompt: semantic tokens, int64 (n,).
         coarse_prompt: codes of the first codebooks, int64 (2, frames).
         fine_prompt: codes of all codebooks, int64 (8, frames).
-        name: where the voice came from; empty where it has no name.
+        name: what the voice is called, or its file; empty where it has no name.
+        origin: how it came about, where that is known.
 
     Raises:
         VoiceError: an array has a wrong type, shape or value.
@@ -52,6 +43,7 @@ class Voice:
     coarse_prompt: Tokens
     fine_prompt: Tokens
     name: str = ""
+    origin: VoiceOrigin | None = None
 
     def __post_init__(self) -> None:
         for key, rank in _RANKS.items():
@@ -72,8 +64,12 @@ class Voice:
         return f'Voice "{self.name}"' if self.name else "Voice"
 
     @classmethod
-    def load(cls, path: str | Path) -> "Voice":
+    def load(cls, path: str | Path, *, name: str | None = None) -> "Voice":
         """Read an .npz file with the keys semantic_prompt, coarse_prompt and fine_prompt.
+
+        Args:
+            path: of the file.
+            name: of the voice; None takes the path.
 
         Raises:
             VoiceError: the file cannot be read or is no voice.
@@ -81,11 +77,12 @@ class Voice:
         path = Path(path)
         try:
             with path.open("rb") as file:
-                return cls.read(file, name=str(path))
+                arrays = read_npz(file, _KEYS, name=str(path))
         except FileNotFoundError as error:
             raise VoiceError(f"{path}: no such file; expected a voice as .npz") from error
         except (OSError, ValueError) as error:
             raise VoiceError(f"{path}: not a voice: {error}") from error
+        return cls.from_arrays(arrays, name=str(path) if name is None else name)
 
     @classmethod
     def read(cls, file: BinaryIO, *, name: str) -> "Voice":
@@ -94,19 +91,11 @@ class Voice:
         Raises:
             VoiceError: it cannot be read or is no voice.
         """
-        try:
-            found = np.load(file, allow_pickle=False)
-            if not isinstance(found, np.lib.npyio.NpzFile):
-                raise VoiceError(f"{name} is a single array; expected an .npz file")
-            arrays = {key: found[key] for key in _RANKS if key in found.files}
-        except _UNREADABLE as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise VoiceError(f"{name}: not a voice: {_plain(reason)}") from error
-        return cls.from_arrays(arrays, name=name)
+        return cls.from_arrays(read_npz(file, _KEYS, name=name), name=name)
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Any], *, name: str = "") -> "Voice":
-        """A voice from a mapping of the three arrays.
+        """A voice from a mapping of the three arrays, and of its origin where it has one.
 
         Raises:
             VoiceError: a key is missing, or an array has a wrong type, shape or value.
@@ -114,23 +103,32 @@ class Voice:
         where = f'Voice "{name}"' if name else "Voice"
         if missing := [key for key in _RANKS if key not in arrays]:
             raise VoiceError(f"{where}: {missing[0]} is missing; expected {', '.join(_RANKS)}")
-        return cls(**{key: arrays[key] for key in _RANKS}, name=name)
+        origin = None
+        if ORIGIN_KEY in arrays:
+            origin = VoiceOrigin.from_array(arrays[ORIGIN_KEY], where)
+        return cls(**{key: arrays[key] for key in _RANKS}, name=name, origin=origin)
 
     def save(self, path: str | Path) -> None:
-        """Write the voice as Suno does, with int64 arrays.
+        """Write the voice as Suno does, with int64 arrays, and its origin beside them.
+
+        The file appears whole or not at all.
 
         Raises:
             VoiceError: the file cannot be written.
         """
         path = Path(path)
         partial = path.with_name(f".{path.name}.partial")
+        arrays = {key: getattr(self, key) for key in _RANKS}
+        if self.origin is not None:
+            arrays[ORIGIN_KEY] = self.origin.to_array()
         try:
             with partial.open("wb") as file:
-                np.savez(file, **{key: getattr(self, key) for key in _RANKS})
+                np.savez(file, **arrays)
             partial.replace(path)
         except OSError as error:
-            partial.unlink(missing_ok=True)
             raise VoiceError(f"{path}: cannot be written ({error.strerror})") from error
+        finally:
+            partial.unlink(missing_ok=True)
 
     def check(self, settings: GenerationSettings) -> None:
         """Check that a checkpoint knows every token of this voice.
@@ -183,9 +181,3 @@ def _checked(where: str, key: str, array: Any, rank: int) -> Tokens:
     tokens: Tokens = array.astype(np.int64)
     tokens.setflags(write=False)
     return tokens
-
-
-def _plain(reason: str) -> str:
-    if "pickle" in reason.lower():
-        return "it holds pickled objects, which can run code; expected plain integer arrays"
-    return reason

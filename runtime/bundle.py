@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from bark_onnx.graphs.contract import Attention, GraphContract, Stage, graph_contract
 from bark_onnx.graphs.errors import BundleError, VoiceError
-from bark_onnx.graphs.hub import download, is_repository_id
+from bark_onnx.graphs.hub import download, is_repository_id, lies_within
 from bark_onnx.graphs.manifest import (
     TOKENIZER_NAME,
     VOICES_FOLDER,
@@ -20,6 +20,7 @@ from bark_onnx.graphs.manifest import (
 from bark_onnx.graphs.precisions import float_dtype
 from bark_onnx.graphs.voices import Voice, is_voice_name
 from bark_onnx.runtime.text.tokenizer import TextTokenizer
+from bark_onnx.runtime.voices.languages import resolve_alias
 
 _NEAREST = 3
 
@@ -81,12 +82,11 @@ class Bundle:
     def voice_names(self) -> list[str]:
         """Names of all voices in the bundle's folder, those that a user added included."""
         folder = self.folder / VOICES_FOLDER
-        root = folder.resolve()
         paths = (path for path in folder.rglob("*.npz") if path.is_file())
         names = (
             path.relative_to(folder).with_suffix("").as_posix()
             for path in paths
-            if self._belongs(path, root)
+            if lies_within(path, folder)
         )
         return sorted(name for name in names if is_voice_name(name))
 
@@ -116,35 +116,36 @@ class Bundle:
     def _load_voice(self, voice: str) -> Voice:
         if voice.endswith(".npz"):
             return Voice.load(voice)
-        if not is_voice_name(voice):
-            raise VoiceError(
-                f"Voice {voice!r}: expected a name such as v2/en_speaker_6, "
-                "or the path of an .npz file"
-            )
-        relative = f"{VOICES_FOLDER}/{voice}.npz"
-        folder = (self.folder / VOICES_FOLDER).resolve()
-        path = self.folder / relative
-        if not path.is_file() or not self._belongs(path, folder):
-            raise VoiceError(self._unknown_voice(voice))
+        name = self._voice_name(voice)
+        relative = f"{VOICES_FOLDER}/{name}.npz"
         if relative in self.manifest.files:
             self._check([relative])
-        loaded = Voice.load(path)
-        return Voice(loaded.semantic_prompt, loaded.coarse_prompt, loaded.fine_prompt, name=voice)
+        return Voice.load(self.folder / relative, name=name)
 
-    def _belongs(self, path: Path, folder: Path) -> bool:
-        """Whether a file lies in the voices folder, or where the hub's cache keeps files."""
-        resolved = path.resolve()
-        return resolved.is_relative_to(folder) or resolved.is_relative_to(
-            self.folder.resolve().parent.parent / "blobs"
+    def _voice_name(self, voice: str) -> str:
+        """The voice of that name; where there is none, the one that a language's name stands for.
+
+        Raises:
+            VoiceError: there is neither.
+        """
+        is_name = is_voice_name(voice)
+        if is_name and self._has_voice(voice):
+            return voice
+        names = self.voice_names()
+        known = resolve_alias(voice, names)
+        if known is not None:
+            return known
+        if is_name:
+            raise VoiceError(_unknown_voice(voice, names))
+        raise VoiceError(
+            f"Voice {voice!r}: expected a name such as v2/en_speaker_6, a language such as "
+            "german, or the path of an .npz file"
         )
 
-    def _unknown_voice(self, voice: str) -> str:
-        names = self.voice_names()
-        nearest = get_close_matches(voice, names, n=_NEAREST, cutoff=0.5)
-        if not names:
-            return f'Voice "{voice}" not found; the bundle has none, export with --voices all'
-        hint = f"nearest: {', '.join(nearest)}" if nearest else f"there are {len(names)}"
-        return f'Voice "{voice}" not found; {hint}. List them with: bark-onnx voices'
+    def _has_voice(self, name: str) -> bool:
+        folder = self.folder / VOICES_FOLDER
+        path = folder / f"{name}.npz"
+        return path.is_file() and lies_within(path, folder)
 
     def _check(self, names: list[str]) -> None:
         fresh = [name for name in dict.fromkeys(names) if name not in self._verified]
@@ -165,3 +166,11 @@ def _locate(source: str) -> Path:
     raise BundleError(
         f"{source}: no such folder; make a bundle with: bark-export suno/bark-small {source}"
     )
+
+
+def _unknown_voice(voice: str, names: list[str]) -> str:
+    nearest = get_close_matches(voice, names, n=_NEAREST, cutoff=0.5)
+    if not names:
+        return f'Voice "{voice}" not found; the bundle has none, export with --voices all'
+    hint = f"nearest: {', '.join(nearest)}" if nearest else f"there are {len(names)}"
+    return f'Voice "{voice}" not found; {hint}. List them with: bark-onnx voices'

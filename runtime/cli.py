@@ -9,6 +9,7 @@ from bark_onnx.graphs.contract import STAGES, GraphContract
 from bark_onnx.runtime.bundle import Bundle
 from bark_onnx.runtime.commands.settings import bundle_option
 from bark_onnx.runtime.commands.speak import speak
+from bark_onnx.runtime.commands.voices import voices
 from bark_onnx.runtime.serve.command import serve
 
 
@@ -19,14 +20,7 @@ def command() -> None:
 
 
 command.add_command(speak)
-
-
-@command.command()
-@bundle_option
-def voices(bundle: str) -> None:
-    """List the voices of a bundle, one a line."""
-    for name in Bundle(bundle).voice_names():
-        click.echo(name)
+command.add_command(voices)
 
 
 @command.command()

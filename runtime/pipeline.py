@@ -22,6 +22,7 @@ from bark_onnx.runtime.synthesis import Request, synthesize
 from bark_onnx.runtime.takes import Cleaning
 from bark_onnx.runtime.text.dialogue import split_turns
 from bark_onnx.runtime.text.pieces import MAX_SECONDS, split_text
+from bark_onnx.runtime.voices.listing import VoiceEntry, find_voices
 
 
 class Bark:
@@ -127,6 +128,14 @@ class Bark:
         """Names that `speak` takes as `voice`."""
         return self._bundle.voice_names()
 
+    def find_voices(self, words: str = "") -> list[VoiceEntry]:
+        """Name, language and length of the voices that all `words` fit; none of them: all.
+
+        Raises:
+            VoiceError: no voice fits.
+        """
+        return find_voices(self._bundle, words)
+
     def voice(self, voice: VoiceLike) -> Voice | None:
         """The voice that `speak` takes something for, loaded and checked.
 
@@ -166,8 +175,8 @@ class Bark:
 
         Args:
             text: up to 256 tokens, about 13 seconds.
-            voice: a name in the bundle, the path of an .npz file, a `Voice`, or a dict of its three
-                arrays; None lets the model choose.
+            voice: a name in the bundle, a language such as "german" or "de-3", the path of an .npz
+                file, a `Voice`, or a dict of its three arrays; None lets the model choose.
             seed: the same seed gives the same speech; None draws one.
             options: generation settings; None takes the checkpoint's.
             on_progress: called with the stage, what is done and what there will be at most.

@@ -82,4 +82,5 @@ def synthesize(
         text=request.text,
         voice_name=voice.name if voice else "",
         seed=request.seed,
+        checkpoint=manifest.source,
     )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bark_onnx.graphs.errors import AudioError
+from bark_onnx.graphs.voice_origin import VoiceOrigin, this_software
 from bark_onnx.graphs.voices import Tokens, Voice
 from bark_onnx.runtime.audio.ogg import fix_serial
 
@@ -31,6 +32,7 @@ class Speech:
         seed: gives the same speech again.
         start_seconds: where it begins in a longer text.
         speaker: who says it in a dialogue; empty elsewhere.
+        checkpoint: hub id or folder that the bundle was made from.
     """
 
     samples: NDArray[np.float32]
@@ -43,6 +45,7 @@ class Speech:
     seed: int
     start_seconds: float = 0.0
     speaker: str = ""
+    checkpoint: str = ""
 
     @property
     def seconds(self) -> float:
@@ -84,12 +87,22 @@ class Speech:
             partial.unlink(missing_ok=True)
 
     def to_voice(self, name: str = "") -> Voice:
-        """This utterance as a voice that another can continue.
+        """This utterance as a voice that another can continue, and how it came about.
 
         Raises:
             VoiceError: nothing was said.
         """
-        return Voice(self.semantic_tokens, self.coarse_tokens, self.fine_tokens, name)
+        is_file = self.voice_name.endswith(".npz")
+        origin = VoiceOrigin(
+            text=self.text,
+            seed=int(self.seed),
+            software=this_software(),
+            checkpoint=self.checkpoint,
+            # A file's folders are nobody's business: voices are given away.
+            voice=Path(self.voice_name).name if is_file else self.voice_name,
+        )
+        tokens = (self.semantic_tokens, self.coarse_tokens, self.fine_tokens)
+        return Voice(*tokens, name=name, origin=origin)
 
 
 def check_audio_path(path: Path) -> None:

@@ -22,15 +22,20 @@ _HELP = {
 Command = Callable[..., None]
 
 
-bundle_option = click.option(
-    "-m",
-    "--model",
-    "bundle",
-    required=True,
-    envvar="BARK_ONNX_MODEL",
-    metavar="BUNDLE",
-    help="A bundle's folder or hub id (or set BARK_ONNX_MODEL).",
-)
+def _bundle_option(*, required: bool) -> Callable[[Command], Command]:
+    return click.option(
+        "-m",
+        "--model",
+        "bundle",
+        required=required,
+        envvar="BARK_ONNX_MODEL",
+        metavar="BUNDLE",
+        help="A bundle's folder or hub id (or set BARK_ONNX_MODEL).",
+    )
+
+
+bundle_option = _bundle_option(required=True)
+optional_bundle_option = _bundle_option(required=False)
 
 
 def generation_options(function: Command) -> Command:

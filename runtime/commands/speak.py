@@ -13,6 +13,7 @@ from bark_onnx.graphs.errors import OptionsError, TextError
 from bark_onnx.runtime.audio.speech import Speech, check_audio_path
 from bark_onnx.runtime.audio.timestamps import Timestamp, check_timestamps_path, write_timestamps
 from bark_onnx.runtime.audio.writer import SpeechWriter
+from bark_onnx.runtime.commands.keeping import VoiceKeeper
 from bark_onnx.runtime.commands.progress import ProgressBars, progress_bars
 from bark_onnx.runtime.commands.reading import READING, reading_options
 from bark_onnx.runtime.commands.settings import bundle_option, generation_options
@@ -42,7 +43,14 @@ _TOGETHER = 8  # what a `Bark` decodes at a time unless told otherwise
     type=click.Path(path_type=Path),
     help="Write when each piece is said; the suffix names the format: json, srt or vtt.",
 )
-@click.option("-v", "--voice", help="A voice of the bundle, or an .npz file.")
+@click.option(
+    "-v", "--voice", help="A voice of the bundle, a language (german, de-3), or an .npz file."
+)
+@click.option(
+    "--save-voice",
+    type=click.Path(path_type=Path),
+    help="Keep what is said as a voice in this .npz file, for --voice.",
+)
 @click.option(
     "--cast",
     multiple=True,
@@ -72,6 +80,7 @@ def speak(
     output: Path,
     timestamps: Path | None,
     voice: str | None,
+    save_voice: Path | None,
     cast: tuple[str, ...],
     seed: int | None,
     sampling: str,
@@ -94,6 +103,7 @@ def speak(
     if timestamps is not None:
         check_timestamps_path(timestamps)
     voices = _parse_cast(cast)
+    keeper = VoiceKeeper(save_voice, has_cast=bool(voices))
     reading = {name: settings.pop(name) for name in READING}
     reading["together"] = _pieces_together(reading["together"], reading["continuity"])
     given = {name: value for name, value in settings.items() if value is not None}
@@ -109,7 +119,7 @@ def speak(
     )
     loaded = time.perf_counter()
     seed = draw_seed() if seed is None else seed
-    with progress_bars(len(words)) as bars:
+    with keeper, progress_bars(len(words)) as bars:
         speeches = bark.stream(
             words,
             voice=voice,
@@ -119,7 +129,7 @@ def speak(
             on_progress=bars.update,
             **reading,
         )
-        said = _write(speeches, output, bark.sample_rate_hz, timestamps, bars)
+        said = _write(keeper.listen(speeches), output, bark.sample_rate_hz, timestamps, bars)
     spoken = time.perf_counter() - loaded
     factor = f"{spoken / said.seconds:.2f}" if said.seconds else "undefined"
     pieces = f", {said.pieces} pieces" if said.pieces > 1 else ""

@@ -126,8 +126,13 @@ async def retrieve_model(model_id: str, request: Request) -> Model:
 )
 async def list_voices(request: Request) -> VoiceList:
     """Other names for voices, uploaded voices, the bundle's voices."""
-    names = _service(request).voices.names()
-    return VoiceList(voices=[VoiceEntry(id=name, name=shown) for name, shown in names.items()])
+    book = _service(request).voices
+    return VoiceList(
+        voices=[
+            VoiceEntry(id=name, name=shown, language=book.language(name))
+            for name, shown in book.names().items()
+        ]
+    )
 
 
 @router.post(
@@ -143,8 +148,9 @@ async def upload_voice(
     file: Annotated[UploadFile, "The .npz file of a voice, as `to_voice().save()` writes it."],
 ) -> VoiceEntry:
     """Keep a voice for later requests. Off unless the server was started with --uploads."""
-    _service(request).voices.add(name, await file.read())
-    return VoiceEntry(id=name, name=name)
+    book = _service(request).voices
+    book.add(name, await file.read())
+    return VoiceEntry(id=name, name=name, language=book.language(name))
 
 
 @router.delete(

@@ -89,7 +89,9 @@ class SpeechRequest(BarkSettings):
         None, description="An id of /v1/models, which are all the same model; null: that one."
     )
     voice: str | VoiceReference | None = Field(
-        None, description="A name of /v1/audio/voices; null: the model chooses a voice."
+        None,
+        description="A name of /v1/audio/voices, or a language such as german or de-3; "
+        "null: the model chooses a voice.",
     )
     response_format: AudioFormat = Field(
         "mp3", description="pcm: signed 16-bit little-endian, mono, 24000 Hz, no header."
@@ -168,6 +170,7 @@ class VoiceEntry(BaseModel):
 
     id: str = Field(description="What a request gives as voice.")
     name: str = Field(description="What a person may read.")
+    language: str | None = Field(description="Its code, where the name tells it.")
 
 
 class VoiceList(BaseModel):

@@ -6,7 +6,6 @@ A voice is asked for by name, never by path, and uploads lie in one folder.
 import io
 import json
 import re
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from bark_onnx.graphs.voices import Voice
 from bark_onnx.runtime.bundle import VoiceLike
 from bark_onnx.runtime.serve.errors import ApiError
 from bark_onnx.runtime.serve.settings import MAX_UPLOADS
+from bark_onnx.runtime.voices.languages import parse_alias, resolve_alias, speaker_of
 
 # OpenAI's voices, and Suno's that take their place.
 OPENAI_VOICES = {
@@ -32,7 +32,6 @@ OPENAI_VOICES = {
 }
 UPLOAD_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 
-_MOST_UNPACKED_BYTES = 4 << 20  # of an upload; a voice of a minute has 0.3 MB
 _SHOWN = 60  # characters of a name in a message
 
 
@@ -48,7 +47,7 @@ class VoiceBook:
 
     Raises:
         OptionsError: an alias stands for a voice that does not exist, or hides one.
-        VoiceError: the folder cannot be made.
+        VoiceError: an alias stands for a language without a voice, or the folder cannot be made.
     """
 
     def __init__(
@@ -80,8 +79,16 @@ class VoiceBook:
         own = [*self._upload_names(), *self._bundle_names]
         return shown | {name: name for name in own}
 
+    def language(self, name: str) -> str | None:
+        """Code of the language that a name of `names` tells, or the voice that it stands for."""
+        target = self._aliases.get(name)
+        speaker = speaker_of(target or name) or (parse_alias(target) if target else None)
+        return speaker.language.code if speaker else None
+
     def resolve(self, name: str | None) -> VoiceLike:
         """The voice that a request asks for, as the library takes it.
+
+        Besides those of `names`, languages do: "german", "de-3".
 
         Raises:
             ApiError: there is none of that name.
@@ -93,12 +100,18 @@ class VoiceBook:
         if target in self._upload_names():
             with self._path(target).open("rb") as file:
                 return Voice.read(file, name=target)
-        raise ApiError(
-            400,
-            f"Voice {_quoted(target)} not found; /v1/audio/voices lists those there are",
-            param="voice",
-            code="voice_not_found",
-        )
+        return self._of_language(target)
+
+    def _of_language(self, name: str) -> str:
+        try:
+            known = resolve_alias(name, self._bundle_names)
+        except VoiceError as error:
+            raise _not_found(str(error)) from error
+        if known is None:
+            raise _not_found(
+                f"Voice {_quoted(name)} not found; /v1/audio/voices lists those there are"
+            )
+        return known
 
     def add(self, name: str, data: bytes) -> None:
         """Keep an uploaded .npz file, rewritten, under a new name.
@@ -121,7 +134,6 @@ class VoiceBook:
             )
         if len(self._upload_names()) >= MAX_UPLOADS:
             raise ApiError(409, f"There are {MAX_UPLOADS} uploaded voices; delete one first")
-        _check_archive(data)
         voice = Voice.read(io.BytesIO(data), name=name)
         self._check(voice)
         voice.save(folder / f"{name}.npz")
@@ -166,7 +178,9 @@ class VoiceBook:
         for alias, target in self._aliases.items():
             if alias in self._bundle_names:
                 raise OptionsError(f"Alias {alias!r} hides a voice of the bundle; rename it")
-            if target is not None and target not in known:
+            if target is None or target in known:
+                continue
+            if resolve_alias(target, self._bundle_names) is None:
                 raise OptionsError(
                     f"Alias {alias!r} stands for voice {target!r}, which the bundle does not have; "
                     "list them with: bark-onnx voices"
@@ -202,28 +216,15 @@ def _openai_aliases(names: list[str]) -> dict[str, str | None]:
     }
 
 
-def _check_archive(data: bytes) -> None:
-    """Refuse what would unpack to something huge before anything is unpacked.
-
-    Raises:
-        VoiceError: it is no archive, or a huge one.
-    """
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, ValueError, OSError, RuntimeError) as error:
-        raise VoiceError("The file is no .npz archive; expected a voice of Bark's") from error
-    if unpacked > _MOST_UNPACKED_BYTES:
-        raise VoiceError(
-            f"The file unpacks to {unpacked} bytes; expected at most {_MOST_UNPACKED_BYTES}"
-        )
-
-
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise VoiceError(f"{folder}: cannot be made ({error.strerror})") from error
+
+
+def _not_found(message: str) -> ApiError:
+    return ApiError(400, message, param="voice", code="voice_not_found")
 
 
 def _quoted(name: str) -> str:

@@ -43,6 +43,12 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     return run_here
 
 
+@pytest.fixture
+def bundle(demo_bundle: Path, tmp_path: Path) -> Path:
+    """A bundle that a test may change."""
+    return Path(shutil.copytree(demo_bundle, tmp_path / "bundle"))
+
+
 class Asked:
     """A `Reference` that answers the same question once."""
 

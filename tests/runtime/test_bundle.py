@@ -30,12 +30,6 @@ VOICE = "voices/v2/en_speaker_0.npz"
 FILES = [GRAPH, DATA, "tokenizer.json", VOICE]
 
 
-@pytest.fixture
-def bundle(demo_bundle: Path, tmp_path: Path) -> Path:
-    """A bundle that a test may change."""
-    return Path(shutil.copytree(demo_bundle, tmp_path / "bundle"))
-
-
 def refuse(
     bundle: Path, *words: str, error: type[BarkError] = BundleError, **settings: Any
 ) -> None:

@@ -88,7 +88,11 @@ def test_the_module_is_the_command(demo_bundle: Path) -> None:
         capture_output=True,
         text=True,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "v2/en_speaker_0\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0,
+        "v2/en_speaker_0  English (en)  4.0 s\n",
+        "",
+    )
 
 
 # Help
@@ -311,7 +315,7 @@ def test_no_option_is_accepted_and_untested() -> None:
     known = {
         *("text", "bundle", "file", "output", "voice", "seed", "sampling", "provider"),
         *("precision", "threads", "low_memory", "temperature", "top_k", "top_p", "do_sample"),
-        *("timestamps", "cast", *READING),
+        *("timestamps", "cast", "save_voice", *READING),
         *KINDS,
     }
     assert {option.name for option in cli.speak.params} == known
@@ -479,14 +483,7 @@ def test_a_terminal_sees_one_bar_per_stage_and_no_other_stream_does(
     assert "semantic" not in out
 
 
-# voices and info
-
-
-def test_voices_are_listed_one_a_line(run: Run, demo_bundle: Path, tmp_path: Path) -> None:
-    bundle = shutil.copytree(demo_bundle, tmp_path / "bundle")
-    shutil.copy(bundle / "voices" / "v2" / "en_speaker_0.npz", bundle / "voices" / "me.npz")
-    assert worked(run("voices", "-m", bundle)) == "me\nv2/en_speaker_0\n"
-    shutil.rmtree(bundle / "voices")
+# info
 
 
 @pytest.mark.parametrize("form", ["fused", "standard"])

@@ -77,10 +77,11 @@ def files_under(folder: Path) -> set[str]:
 
 def test_all_voices_are_listed_but_those_that_would_be_read_as_a_path(served: Running) -> None:
     entries = served.http.get(VOICES).json()["voices"]
-    assert all(set(entry) == {"id", "name"} for entry in entries)
+    assert all(set(entry) == {"id", "name", "language"} for entry in entries)
     ids = [entry["id"] for entry in entries]
     assert ids == [*OPENAI_VOICES, "v2/en_speaker_0", "v2/en_speaker_6"]
-    assert entries[0] == {"id": "alloy", "name": "alloy (v2/en_speaker_6)"}
+    assert entries[0] == {"id": "alloy", "name": "alloy (v2/en_speaker_6)", "language": "en"}
+    assert entries[-1] == {"id": "v2/en_speaker_6", "name": "v2/en_speaker_6", "language": "en"}
 
 
 def test_openais_names_stand_for_the_bundles_voices_where_sunos_are_missing() -> None:
@@ -100,6 +101,45 @@ def test_a_request_names_its_voice(bark: ScriptedBark, voice: Any) -> None:
         assert served.say(voice="any").status_code == 200
         assert bark.jobs[-1].voice is None
         refused(served.say(voice="alloy"), 400, "'alloy' not found")
+
+
+@pytest.mark.parametrize(
+    ("voice", "spoken"),
+    [("english", "v2/en_speaker_6"), ("EN", "v2/en_speaker_6"), ("en-0", "v2/en_speaker_0")],
+)
+def test_a_request_may_name_a_language(
+    served: Running, bark: ScriptedBark, voice: str, spoken: str
+) -> None:
+    assert served.say(voice=voice).status_code == 200
+    assert bark.jobs[-1].voice == spoken
+
+
+@pytest.mark.parametrize(
+    ("voice", "words"),
+    [("german", "no German voice"), ("en-3", "no v2/en_speaker_3"), ("klingon", "not found")],
+)
+def test_a_language_without_a_voice_is_one_line(served: Running, voice: str, words: str) -> None:
+    error = refused(served.say(voice=voice), 400, words)
+    assert (error["code"], error["param"]) == ("voice_not_found", "voice")
+
+
+def test_an_alias_may_stand_for_a_language(bark: ScriptedBark) -> None:
+    with running(lambda: bark, aliases={"narrator": "english"}) as served:
+        assert served.say(voice="narrator").status_code == 200
+        assert bark.jobs[-1].voice == "v2/en_speaker_6"
+        entry = served.http.get(VOICES).json()["voices"][0]
+    assert entry == {"id": "narrator", "name": "narrator (english)", "language": "en"}
+    with pytest.raises(VoiceError) as caught:
+        book(["v2/en_speaker_0"], aliases={"narrator": "german"})
+    assert_one_line(caught.value, '"german"', "no German voice")
+
+
+def test_an_upload_that_is_called_like_a_language_wins(
+    taking: Running, bark: ScriptedBark, uploads: Path
+) -> None:
+    assert upload(taking, archive(), name="english").status_code == 201
+    assert taking.say(voice="english").status_code == 200
+    assert isinstance(bark.jobs[-1].voice, Voice)
 
 
 def test_an_alias_table_comes_from_a_file(tmp_path: Path) -> None:
@@ -149,9 +189,10 @@ def test_an_uploaded_voice_speaks_until_it_is_deleted(
     taking: Running, bark: ScriptedBark, uploads: Path
 ) -> None:
     response = upload(taking, archive())
-    assert (response.status_code, response.json()) == (201, {"id": "me", "name": "me"})
+    me = {"id": "me", "name": "me", "language": None}
+    assert (response.status_code, response.json()) == (201, me)
     assert files_under(uploads) == {"me.npz"}
-    assert {"id": "me", "name": "me"} in taking.http.get(VOICES).json()["voices"]
+    assert me in taking.http.get(VOICES).json()["voices"]
     assert taking.say(voice="me").status_code == 200
     assert isinstance(bark.jobs[0].voice, Voice)
     np.testing.assert_array_equal(bark.jobs[0].voice.semantic_prompt, np.arange(20))

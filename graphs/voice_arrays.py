@@ -1,0 +1,98 @@
+"""The arrays in a voice's files, read without trust: no pickles, nothing huge, one clear line.
+
+Knows nothing of what the arrays mean.
+"""
+
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from bark_onnx.graphs.errors import VoiceError
+
+# Three quarters of an hour of tokens as int64: joined voices may be long, though Bark hears only
+# the last seconds.
+MOST_BYTES = 16 << 20
+
+# What numpy and zipfile raise for a file that is damaged or something else.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    TypeError,
+    MemoryError,
+    RuntimeError,  # NotImplementedError with it
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def read_npz(file: BinaryIO, keys: Iterable[str], *, name: str) -> dict[str, Any]:
+    """Those of the arrays `keys` that an open .npz file has.
+
+    Raises:
+        VoiceError: it cannot be read, is no .npz file, or is huge.
+    """
+    with _unreadable_is_an_error(f"{name}: not a voice"):
+        _check_size(_unpacked_bytes(file), name)
+        found = np.load(file, allow_pickle=False)
+        if not isinstance(found, np.lib.npyio.NpzFile):
+            raise VoiceError(f"{name} is a single array; expected an .npz file")
+        return {key: found[key] for key in keys if key in found.files}
+
+
+def read_npy(path: Path, *, name: str) -> Any:
+    """The array in an .npy file.
+
+    Raises:
+        VoiceError: it cannot be read, is no .npy file, or is huge.
+    """
+    with _unreadable_is_an_error(f"{name} is not readable"), path.open("rb") as file:
+        _check_size(_bytes(file), name)
+        found = np.load(file, allow_pickle=False)
+        if not isinstance(found, np.ndarray):
+            raise VoiceError(f"{name} holds several arrays; expected an .npy file")
+        return found
+
+
+@contextmanager
+def _unreadable_is_an_error(prefix: str) -> Iterator[None]:
+    try:
+        yield
+    except _UNREADABLE as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise VoiceError(f"{prefix}: {_plain(reason)}") from error
+
+
+def _unpacked_bytes(file: BinaryIO) -> int:
+    """What an archive unpacks to, or the size of what is none."""
+    size = _bytes(file)
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            size = max(size, sum(entry.file_size for entry in archive.infolist()))
+    file.seek(0)
+    return size
+
+
+def _bytes(file: BinaryIO) -> int:
+    size = file.seek(0, 2)
+    file.seek(0)
+    return size
+
+
+def _check_size(size: int, name: str) -> None:
+    if size > MOST_BYTES:
+        raise VoiceError(
+            f"{name}: {size} bytes of arrays, expected at most {MOST_BYTES}; Bark hears only the "
+            "last seconds of a voice, cut the rest off"
+        )
+
+
+def _plain(reason: str) -> str:
+    if "pickle" in reason.lower():
+        return "it holds pickled objects, which can run code; expected plain integer arrays"
+    return reason

@@ -1,0 +1,161 @@
+"""New voices for a bundle: all that were named, or none."""
+
+import dataclasses
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from bark_onnx.graphs.errors import BundleError, VoiceError
+from bark_onnx.graphs.hub import cached_repository, lies_within
+from bark_onnx.graphs.manifest import MANIFEST_NAME, VOICES_FOLDER, Manifest
+from bark_onnx.graphs.presets import Voices, find_presets
+from bark_onnx.graphs.voices import Voice, is_voice_name
+from bark_onnx.runtime.bundle import Bundle
+
+_SHOWN = 3  # names in a message
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What `import_voices` did, by name."""
+
+    added: tuple[str, ...]
+    replaced: tuple[str, ...]
+
+
+def import_voices(bundle: Path | str, sources: Iterable[Path], *, force: bool = False) -> Imported:
+    """Put voices into a bundle's folder. Everything is checked before anything is changed.
+
+    A voice that the exporter wrote is a record in the manifest, which says what its file must be.
+    One that replaces it is the user's: the record goes, as voices that users add have none.
+
+    Args:
+        bundle: its folder.
+        sources: .npz files, named by their stem; or folders as `find_presets` takes them.
+        force: replace voices of the same name.
+
+    Raises:
+        BundleError: it is no bundle, lies in the hub's cache, or cannot be written.
+        VoiceError: a source is not there, is no voice or one of another checkpoint, has no name
+            that a voice can have, or one that is taken.
+    """
+    opened = Bundle(bundle)
+    if cached_repository(opened.folder) is not None:
+        raise BundleError(
+            f"{bundle} lies in the hub's cache, which stays as it was downloaded; get a folder of "
+            f"your own with: hf download {bundle} --local-dir FOLDER"
+        )
+    found = _find(sources)
+    folder = opened.folder / VOICES_FOLDER
+    taken = _check_targets(folder, found, force=force)
+    try:
+        with _staging(opened.folder) as staging:
+            for name, read in found.items():
+                _stage(name, read(), opened.manifest, staging / VOICES_FOLDER)
+            _place(opened, list(found), taken, staging)
+    except OSError as error:
+        raise BundleError(
+            f"{folder}: cannot be written ({error.strerror or error}); nothing was changed"
+        ) from error
+    added = tuple(name for name in sorted(found) if name not in taken)
+    return Imported(added, tuple(sorted(taken)))
+
+
+def _find(sources: Iterable[Path]) -> Voices:
+    found: Voices = {}
+    for source in sources:
+        if source.suffix == ".npz" and not source.is_dir():
+            voices: Voices = {source.stem: partial(Voice.load, source)}
+        else:
+            voices = find_presets(source)
+        for name, read in voices.items():
+            if not is_voice_name(name) or name.endswith(".npz"):
+                raise VoiceError(
+                    f'{source}: "{name}" cannot name a voice; expected letters, digits, "_", "-" '
+                    'and ".", with at most one folder before it'
+                )
+            if name in found:
+                raise VoiceError(f'{source}: another source has a voice "{name}", too; give one')
+            found[name] = read
+    return found
+
+
+def _check_targets(folder: Path, names: Iterable[str], *, force: bool) -> set[str]:
+    """Those of the names that are taken.
+
+    Raises:
+        VoiceError: some are, without `force`, or a file would lie elsewhere.
+    """
+    paths = {name: folder / f"{name}.npz" for name in names}
+    for name, path in paths.items():
+        if not lies_within(path.parent, folder):
+            raise VoiceError(f'Voice "{name}": {path.parent} is a link out of {folder}; remove it')
+    taken = sorted(name for name, path in paths.items() if path.exists() or path.is_symlink())
+    if taken and not force:
+        more = f" and {len(taken) - _SHOWN} more" if len(taken) > _SHOWN else ""
+        raise VoiceError(
+            f"{folder} has {', '.join(taken[:_SHOWN])}{more} already; give --force to replace"
+        )
+    return set(taken)
+
+
+@contextmanager
+def _staging(folder: Path) -> Iterator[Path]:
+    """A folder inside the bundle, so that files can be moved from it in one step."""
+    staging = Path(tempfile.mkdtemp(prefix=".voices.partial-", dir=folder))
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _stage(name: str, voice: Voice, manifest: Manifest, folder: Path) -> None:
+    voice.check(manifest.generation)
+    path = folder / f"{name}.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    voice.save(path)
+
+
+def _place(bundle: Bundle, names: list[str], taken: set[str], staging: Path) -> None:
+    """Move staged files to their places, and take all of it back where one cannot be moved.
+
+    At every moment each file of the bundle is whole, and is what the manifest says of it.
+    """
+    folder, manifest = bundle.folder / VOICES_FOLDER, bundle.manifest
+    with ExitStack() as undo:
+        # 1. The records first: a voice without one may have any contents.
+        gone = {f"{VOICES_FOLDER}/{name}.npz" for name in taken}
+        files = {name: record for name, record in manifest.files.items() if name not in gone}
+        if files != manifest.files:
+            undo.callback(_write_manifest, bundle.folder, manifest)
+            _write_manifest(bundle.folder, dataclasses.replace(manifest, files=files))
+        # 2. Then the voices.
+        for name in names:
+            target = folder / f"{name}.npz"
+            for parent in (folder, target.parent):
+                if not parent.exists():
+                    parent.mkdir()
+                    undo.callback(parent.rmdir)
+            if name in taken:
+                former = staging / "former" / f"{name}.npz"
+                former.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(target, former, follow_symlinks=False)
+                undo.callback(former.replace, target)
+            else:
+                undo.callback(target.unlink, missing_ok=True)
+            (staging / VOICES_FOLDER / f"{name}.npz").replace(target)
+        undo.pop_all()
+
+
+def _write_manifest(folder: Path, manifest: Manifest) -> None:
+    path = folder / MANIFEST_NAME
+    partial_path = path.with_name(f".{path.name}.partial")
+    try:
+        partial_path.write_text(manifest.to_json(), encoding="utf-8")
+        partial_path.replace(path)
+    finally:
+        partial_path.unlink(missing_ok=True)
