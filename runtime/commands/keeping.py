@@ -1,6 +1,7 @@
 """bark-onnx speak --save-voice: keep what was said as a voice."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -8,10 +9,10 @@ from typing import Self
 import click
 
 from bark_onnx.graphs.errors import OptionsError, VoiceError
-from bark_onnx.runtime.audio.speech import Speech, check_path
+from bark_onnx.runtime.audio.speech import Speech, check_file_path
 from bark_onnx.runtime.voices.checking import Hearing
 
-_SUFFIXES = (".npz",)
+_SUFFIX = ".npz"
 
 
 class VoiceKeeper:
@@ -24,13 +25,15 @@ class VoiceKeeper:
     Args:
         path: of the .npz file; None keeps nothing.
         has_cast: there are several speakers.
+        has_lines: there are several texts.
 
     Raises:
         OptionsError: nobody can tell whose voice is meant.
+        VoiceError: the suffix is not .npz.
         AudioError: the file cannot be made there.
     """
 
-    def __init__(self, path: Path | None, *, has_cast: bool) -> None:
+    def __init__(self, path: Path | None, *, has_cast: bool, has_lines: bool) -> None:
         self._path = path
         self._hearing = Hearing()
         self._kept: Speech | None = None
@@ -41,16 +44,23 @@ class VoiceKeeper:
                 "--save-voice keeps one voice, and --cast has several; say the lines of one "
                 "speaker alone"
             )
-        check_path(path, _SUFFIXES)
+        if has_lines:
+            raise OptionsError(
+                "--save-voice keeps one voice, and --lines says many texts; say one of them alone"
+            )
+        if path.suffix.lower() != _SUFFIX:
+            raise VoiceError(f"{path}: suffix {path.suffix!r} is unknown, expected {_SUFFIX}")
+        check_file_path(path)
 
     def __enter__(self) -> Self:
         return self
 
-    def listen(self, speeches: Iterable[Speech]) -> Iterator[Speech]:
+    def listen(self, speeches: Generator[Speech]) -> Generator[Speech]:
         """The same speeches."""
-        for speech in speeches:
-            self._consider(speech)
-            yield speech
+        with closing(speeches):
+            for speech in speeches:
+                self._consider(speech)
+                yield speech
 
     def __exit__(
         self,

@@ -2,47 +2,37 @@
 
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bark_onnx.graphs.errors import OptionsError, TextError
-from bark_onnx.runtime.audio.speech import Speech, check_audio_path
-from bark_onnx.runtime.audio.timestamps import Timestamp, check_timestamps_path, write_timestamps
-from bark_onnx.runtime.audio.writer import SpeechWriter
+from bark_onnx.graphs.errors import OptionsError
+from bark_onnx.runtime.audio.speech import Speech
 from bark_onnx.runtime.commands.keeping import VoiceKeeper
-from bark_onnx.runtime.commands.progress import ProgressBars, progress_bars
-from bark_onnx.runtime.commands.reading import READING, reading_options
+from bark_onnx.runtime.commands.lines import LineSettings, say_lines, split_lines
+from bark_onnx.runtime.commands.names import LineFile, line_files
+from bark_onnx.runtime.commands.outputs import OUTPUT, STANDARD_OUTPUT, Output, output_options
+from bark_onnx.runtime.commands.progress import progress_bars
+from bark_onnx.runtime.commands.reading import READING, reading_options, settle_together
+from bark_onnx.runtime.commands.report import Report
+from bark_onnx.runtime.commands.saying import name_of, say
 from bark_onnx.runtime.commands.settings import bundle_option, generation_options
+from bark_onnx.runtime.commands.text import parse_cast, read_text
 from bark_onnx.runtime.options import SAMPLINGS
 from bark_onnx.runtime.pipeline import Bark
-from bark_onnx.runtime.reading import draw_seed
+from bark_onnx.runtime.reading import check_seed, draw_seed
 from bark_onnx.runtime.sessions import PROVIDERS
-
-_STANDARD_INPUT = "-"
-_TOGETHER = 8  # what a `Bark` decodes at a time unless told otherwise
 
 
 @click.command()
 @click.argument("text", required=False)
 @bundle_option
-@click.option("-i", "--input", "file", type=click.Path(path_type=Path), help="Read the text here.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    default="speech.wav",
-    show_default=True,
-    help="Sound file; the suffix names the format: wav, flac, ogg or mp3.",
-)
-@click.option(
-    "--timestamps",
-    type=click.Path(path_type=Path),
-    help="Write when each piece is said; the suffix names the format: json, srt or vtt.",
-)
+@click.option("-i", "--input", "file", help='Read the text here; "-": standard input.')
+@output_options
 @click.option(
     "-v", "--voice", help="A voice of the bundle, a language (german, de-3), or an .npz file."
 )
@@ -76,9 +66,7 @@ _TOGETHER = 8  # what a `Bark` decodes at a time unless told otherwise
 def speak(
     text: str | None,
     bundle: str,
-    file: Path | None,
-    output: Path,
-    timestamps: Path | None,
+    file: str | None,
     voice: str | None,
     save_voice: Path | None,
     cast: tuple[str, ...],
@@ -97,17 +85,24 @@ def speak(
       bark-onnx speak "Hello, my dog is cute" -m bark-small-onnx -o hello.wav
       echo "Bonjour !" | bark-onnx speak - -m bark-small-onnx --voice v2/fr_speaker_5
       bark-onnx speak -i article.txt -m bark-small-onnx --timestamps speech.srt
+      bark-onnx speak -i article.txt -m bark-small-onnx -o - --format mp3 | ssh desk mpv -
+      bark-onnx speak -i lines.txt -m bark-small-onnx --lines -o prompts/
     """
-    words = _read_text(text, file)
-    check_audio_path(output)
-    if timestamps is not None:
-        check_timestamps_path(timestamps)
-    voices = _parse_cast(cast)
-    keeper = VoiceKeeper(save_voice, has_cast=bool(voices))
-    reading = {name: settings.pop(name) for name in READING}
-    reading["together"] = _pieces_together(reading["together"], reading["continuity"])
+    output = Output(**_take(settings, OUTPUT))
+    reading = _take(settings, READING)
+    words = read_text(text, file)
+    voices = parse_cast(cast)
+    if output.lines and voices:
+        raise OptionsError("--lines and --cast exclude each other; expected one of them")
+    keeper = VoiceKeeper(save_voice, has_cast=bool(voices), has_lines=output.lines)
+    lines = split_lines(words) if output.lines else {}
+    files = line_files(output, list(lines)) if lines else []
     given = {name: value for name, value in settings.items() if value is not None}
     options = SAMPLINGS[sampling]().replace(**given)
+    together = settle_together(reading, is_lines=output.lines)
+    del reading["together"]
+    if seed is not None:
+        check_seed(seed)
     started = time.perf_counter()
     bark = Bark.load(
         bundle,
@@ -117,104 +112,65 @@ def speak(
         low_memory=low_memory,
         wait=False,
     )
-    loaded = time.perf_counter()
-    seed = draw_seed() if seed is None else seed
-    with keeper, progress_bars(len(words)) as bars:
-        speeches = bark.stream(
-            words,
-            voice=voice,
-            cast=voices,
-            seed=seed,
-            options=options,
-            on_progress=bars.update,
-            **reading,
-        )
-        said = _write(keeper.listen(speeches), output, bark.sample_rate_hz, timestamps, bars)
-    spoken = time.perf_counter() - loaded
-    factor = f"{spoken / said.seconds:.2f}" if said.seconds else "undefined"
-    pieces = f", {said.pieces} pieces" if said.pieces > 1 else ""
-    click.echo(
-        f"{output}: {said.seconds:.2f} s of audio in {spoken:.2f} s, real-time factor {factor}, "
-        f"seed {seed}{pieces} (loading took {loaded - started:.2f} s)"
+    described = bark.describe()
+    report = Report(
+        output=output.output,
+        sample_rate_hz=output.sample_rate_hz or bark.sample_rate_hz,
+        seed=draw_seed() if seed is None else seed,
+        voice=voice,
+        loading_seconds=time.perf_counter() - started,
+        precision=described["precision"],
+        provider=described["provider"],
     )
+    stream = partial(bark.stream, voice=voice, cast=voices, options=options, **reading)
+    if output.lines:
+        _speak_lines(bark, lines, files, output, report, stream, together)
+    else:
+        _speak_whole(words, output, report, partial(stream, together=together), keeper)
 
 
-@dataclass
-class _Said:
-    """What has been written so far."""
-
-    seconds: float = 0.0
-    timestamps: list[Timestamp] = field(default_factory=list)
-
-    @property
-    def pieces(self) -> int:
-        return len(self.timestamps)
-
-
-def _write(
-    speeches: Iterator[Speech],
-    output: Path,
-    rate_hz: int,
-    timestamps: Path | None,
-    bars: ProgressBars,
-) -> _Said:
-    """Write speeches as they come; an interrupt leaves what came."""
-    said = _Said()
-    try:
-        with SpeechWriter(output, rate_hz) as file:
-            for speech in speeches:
-                file.write(speech)
-                said.seconds = file.seconds
-                said.timestamps.append(Timestamp.of(speech))
-                bars.add(len(speech.text))
-    except KeyboardInterrupt as stop:
-        if not said.pieces:
-            raise
-        raise click.Abort(
-            f"interrupted; {output} holds what was said before, {said.seconds:.2f} s"
-        ) from stop
-    finally:
-        if timestamps is not None and said.pieces:
-            write_timestamps(timestamps, said.timestamps)
-    return said
+def _speak_whole(
+    words: str,
+    output: Output,
+    report: Report,
+    stream: Callable[..., Generator[Speech]],
+    keeper: VoiceKeeper,
+) -> None:
+    with keeper, progress_bars(len(words)) as bars:
+        speeches = stream(words, seed=report.seed, on_progress=bars.update)
+        spoken = say(keeper.listen(speeches), output, report.sample_rate_hz, bars)
+    report = replace(
+        report,
+        output=STANDARD_OUTPUT if output.to_stdout else name_of(output),
+        seconds=spoken.seconds,
+        pieces=tuple(spoken.pieces),
+        speaking_seconds=spoken.ended - spoken.started,
+    )
+    report.show(as_json=output.as_json, to_stderr=output.to_stdout)
+    if spoken.failure is not None:
+        raise spoken.failure
 
 
-def _pieces_together(together: int | None, continuity: str) -> int:
-    if together is not None:
-        return together
-    return _TOGETHER if continuity == "voice" else 1
+def _speak_lines(
+    bark: Bark,
+    lines: dict[int, str],
+    files: list[LineFile],
+    output: Output,
+    report: Report,
+    stream: Callable[..., Generator[Speech]],
+    together: int,
+) -> None:
+    settings = LineSettings(
+        stream=lambda text, seed: stream(text, seed=seed),
+        seed=report.seed,
+        together=together,
+        audio_format=output.audio_format,
+        template=report,
+    )
+    show = partial(Report.show, as_json=output.as_json, to_stderr=False)
+    if say_lines(bark, lines, files, settings, show):
+        sys.exit(1)
 
 
-def _parse_cast(cast: tuple[str, ...]) -> dict[str, str]:
-    voices: dict[str, str] = {}
-    for entry in cast:
-        name, _, voice = entry.partition("=")
-        name = name.strip()
-        if not name or not voice:
-            raise OptionsError(f"--cast is {entry!r}, expected NAME=VOICE")
-        if name in voices:
-            raise OptionsError(f"--cast has two voices for {name!r}; expected one")
-        voices[name] = voice
-    return voices
-
-
-def _read_text(text: str | None, file: Path | None) -> str:
-    if text is None and file is None:
-        raise TextError('Nothing to say; give a text, "-" for standard input, or --input FILE')
-    if text is not None and file is not None:
-        raise TextError("Found both a text and --input; expected one of them")
-    try:
-        if file is not None:
-            return file.read_bytes().decode("utf-8")
-        if text == _STANDARD_INPUT:
-            return sys.stdin.buffer.read().decode("utf-8")
-    except UnicodeDecodeError as error:
-        where = file or "standard input"
-        raise TextError(
-            f"{where} is not UTF-8 (byte {error.start} is {error.object[error.start]:#04x}); "
-            "convert it first, as with iconv -t utf-8"
-        ) from error
-    except OSError as error:
-        raise TextError(f"{file}: cannot be read ({error.strerror})") from error
-    assert text is not None
-    return text
+def _take(settings: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: settings.pop(name) for name in names}

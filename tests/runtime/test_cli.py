@@ -21,6 +21,7 @@ import bark_onnx.runtime.commands.speak as speak_command
 from bark_onnx.graphs.contract import STAGES
 from bark_onnx.runtime import GenerationOptions, Speech
 from bark_onnx.runtime.bundle import Bundle
+from bark_onnx.runtime.commands.outputs import OUTPUT
 from bark_onnx.runtime.commands.reading import READING
 from tests.runtime.command import ENTRY_POINT, Run, failed, outside, worked
 
@@ -37,6 +38,9 @@ class FakeBark:
         return cls()
 
     sample_rate_hz = 24_000
+
+    def describe(self) -> dict[str, Any]:
+        return {"precision": "fp32", "provider": "cpu"}
 
     def stream(self, text: str, **settings: Any) -> Iterator[Speech]:
         self.spoken.append((text, settings))
@@ -315,7 +319,7 @@ def test_no_option_is_accepted_and_untested() -> None:
     known = {
         *("text", "bundle", "file", "output", "voice", "seed", "sampling", "provider"),
         *("precision", "threads", "low_memory", "temperature", "top_k", "top_p", "do_sample"),
-        *("timestamps", "cast", "save_voice", *READING),
+        *("cast", "save_voice", *READING, *OUTPUT),
         *KINDS,
     }
     assert {option.name for option in cli.speak.params} == known
@@ -376,7 +380,7 @@ SHORT = ("--semantic-max-new-tokens", 15)
 @pytest.mark.parametrize(
     ("output", "words"),
     [
-        ("a.m4a", ("'.m4a'", "unknown", ".wav, .flac, .ogg, .mp3")),
+        ("a.m4a", ("'.m4a'", "unknown", ".wav, .flac, .ogg, .mp3, .opus")),
         ("a", ("suffix", "unknown")),
         ("nowhere/a.wav", ("nowhere", "no such folder")),
         ("folder.wav", ("folder.wav is a folder",)),

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -43,13 +43,18 @@ def speech(seconds: float, text: str = "Hi", **changes: Any) -> Speech:
     return Speech(**{**usual, **changes})
 
 
-def listen(tmp_path: Path, speeches: Iterator[Speech]) -> list[Speech]:
-    with VoiceKeeper(tmp_path / "me.npz", has_cast=False) as keeper:
+def listen(tmp_path: Path, speeches: Generator[Speech]) -> list[Speech]:
+    with VoiceKeeper(tmp_path / "me.npz", has_cast=False, has_lines=False) as keeper:
         return list(keeper.listen(speeches))
 
 
+def said(*speeches: Speech) -> Generator[Speech]:
+    """Speeches one by one."""
+    yield from speeches
+
+
 def kept(tmp_path: Path, *speeches: Speech) -> Voice:
-    assert listen(tmp_path, iter(speeches)) == list(speeches)
+    assert listen(tmp_path, said(*speeches)) == list(speeches)
     return Voice.load(tmp_path / "me.npz")
 
 
@@ -141,7 +146,7 @@ def test_among_short_pieces_the_longest_is_kept(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_keeps_what_was_said(tmp_path: Path) -> None:
-    def interrupted() -> Iterator[Speech]:
+    def interrupted() -> Generator[Speech]:
         yield speech(3, "a")
         raise KeyboardInterrupt
 
@@ -217,11 +222,12 @@ def test_a_text_that_comes_out_silent_is_one_line(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--save-voice", "me.wav"), ("me.wav", "expected one of .npz")),
-        (("--save-voice", "me"), ("me", "expected one of .npz")),
+        (("--save-voice", "me.wav"), ("me.wav", "expected .npz")),
+        (("--save-voice", "me"), ("me", "expected .npz")),
         (("--save-voice", "nowhere/me.npz"), ("nowhere", "no such folder")),
         (("--save-voice", "folder.npz"), ("folder.npz is a folder", "name of a file")),
         (("--save-voice", "me.npz", "--cast", "A=english"), ("--save-voice", "--cast", "alone")),
+        (("--save-voice", "me.npz", "--lines"), ("--save-voice", "--lines", "alone")),
     ],
 )
 def test_what_cannot_be_kept_is_refused_before_the_work(
