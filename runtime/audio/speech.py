@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from bark_onnx.graphs.errors import AudioError
 from bark_onnx.graphs.voices import Tokens, Voice
 from bark_onnx.runtime.audio.ogg import fix_serial
+from bark_onnx.runtime.audio.recipe import Recipe
+from bark_onnx.runtime.audio.tags import add_tags, set_tags
 
 NEVER_EMPTY = {".flac", ".mp3"}  # without samples, libsndfile writes files that nothing opens
 FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
@@ -31,6 +33,7 @@ class Speech:
         seed: gives the same speech again.
         start_seconds: where it begins in a longer text.
         speaker: who says it in a dialogue; empty elsewhere.
+        recipe: how it was made, which its file tells; None where that is not known.
     """
 
     samples: NDArray[np.float32]
@@ -43,6 +46,7 @@ class Speech:
     seed: int
     start_seconds: float = 0.0
     speaker: str = ""
+    recipe: Recipe | None = None
 
     @property
     def seconds(self) -> float:
@@ -57,8 +61,12 @@ class Speech:
     def __repr__(self) -> str:
         return f"Speech({self.text!r}, {self.seconds:.2f} s, seed={self.seed})"
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, *, metadata: bool = True) -> None:
         """Write the samples, in the format that the suffix names: wav, flac, ogg or mp3.
+
+        Args:
+            path: of the file.
+            metadata: the file tells how it was made: `recipe`, text included.
 
         Raises:
             AudioError: the suffix is unknown or the file cannot be written.
@@ -69,12 +77,19 @@ class Speech:
             raise AudioError(f"{path}: nothing was said, which only .wav and .ogg can hold")
         import soundfile
 
+        suffix = path.suffix.lower()
+        tags = self.recipe.to_tags(suffix) if metadata and self.recipe else None
         partial = path.with_name(f".{path.name}.partial")
         try:
-            soundfile.write(
-                partial, self.samples, self.sample_rate_hz, format=FORMATS[path.suffix.lower()]
-            )
-            if path.suffix.lower() == ".ogg":
+            with soundfile.SoundFile(
+                partial, "w", self.sample_rate_hz, channels=1, format=FORMATS[suffix]
+            ) as file:
+                if tags:
+                    set_tags(file, suffix, tags)
+                file.write(self.samples)
+            if tags:
+                add_tags(partial, suffix, tags)
+            if suffix == ".ogg":
                 fix_serial(partial)
             partial.replace(path)
         except (OSError, soundfile.SoundFileError) as error:

@@ -1,5 +1,6 @@
 """A sound file that grows piece by piece."""
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from bark_onnx.graphs.errors import AudioError
 from bark_onnx.runtime.audio.ogg import fix_serial
 from bark_onnx.runtime.audio.speech import FORMATS, NEVER_EMPTY, Speech, check_audio_path
+from bark_onnx.runtime.audio.tags import Tags, add_tags, set_tags
 
 
 class SpeechWriter:
@@ -23,18 +25,22 @@ class SpeechWriter:
     Args:
         path: its suffix names the format: wav, flac, ogg or mp3.
         sample_rate_hz: of all speeches.
+        metadata: the file tells how it was made: the `recipe` of the first speech, which those of
+            one `Bark.stream` share.
 
     Raises:
         AudioError: the suffix is unknown or the file cannot be written.
     """
 
-    def __init__(self, path: str | Path, sample_rate_hz: int) -> None:
+    def __init__(self, path: str | Path, sample_rate_hz: int, *, metadata: bool = True) -> None:
         self.path = Path(path)
         check_audio_path(self.path)
         self.sample_rate_hz = sample_rate_hz
         self._partial = self.path.with_name(f".{self.path.name}.partial")
         self._written_samples = 0
         self._file: Any = None
+        self._metadata = metadata
+        self._tags: Tags | None = None
 
     @property
     def seconds(self) -> float:
@@ -57,6 +63,10 @@ class SpeechWriter:
         Raises:
             AudioError: the file cannot be written.
         """
+        if self._metadata and not self._tags and not self._written_samples and speech.recipe:
+            whole = dataclasses.replace(speech.recipe, piece=None)
+            self._tags = whole.to_tags(self.path.suffix.lower())
+            set_tags(self._file, self.path.suffix.lower(), self._tags)
         start = round(speech.start_seconds * self.sample_rate_hz)
         self._append(np.zeros(max(0, start - self._written_samples), np.float32))
         self._append(speech.samples)
@@ -72,6 +82,8 @@ class SpeechWriter:
             with self._errors():
                 self._file.close()
                 if self._written_samples or (kind is None and suffix not in NEVER_EMPTY):
+                    if self._tags:
+                        add_tags(self._partial, suffix, self._tags)
                     if suffix == ".ogg":
                         fix_serial(self._partial)
                     self._partial.replace(self.path)
