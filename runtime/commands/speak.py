@@ -1,47 +1,30 @@
 """bark-onnx speak: a text of any length to a sound file."""
 
-import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import click
 
-from bark_onnx.graphs.errors import OptionsError, TextError
-from bark_onnx.runtime.audio.speech import Speech, check_audio_path
-from bark_onnx.runtime.audio.timestamps import Timestamp, check_timestamps_path, write_timestamps
-from bark_onnx.runtime.audio.writer import SpeechWriter
-from bark_onnx.runtime.commands.progress import ProgressBars, progress_bars
+from bark_onnx.runtime.commands.outputs import OUTPUT, Output, output_options
+from bark_onnx.runtime.commands.progress import progress_bars
 from bark_onnx.runtime.commands.reading import READING, reading_options
+from bark_onnx.runtime.commands.report import Report
+from bark_onnx.runtime.commands.saying import say
 from bark_onnx.runtime.commands.settings import bundle_option, generation_options
+from bark_onnx.runtime.commands.text import parse_cast, read_text
 from bark_onnx.runtime.options import SAMPLINGS
 from bark_onnx.runtime.pipeline import Bark
 from bark_onnx.runtime.reading import draw_seed
 from bark_onnx.runtime.sessions import PROVIDERS
 
-_STANDARD_INPUT = "-"
 _TOGETHER = 8  # what a `Bark` decodes at a time unless told otherwise
 
 
 @click.command()
 @click.argument("text", required=False)
 @bundle_option
-@click.option("-i", "--input", "file", type=click.Path(path_type=Path), help="Read the text here.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    default="speech.wav",
-    show_default=True,
-    help="Sound file; the suffix names the format: wav, flac, ogg or mp3.",
-)
-@click.option(
-    "--timestamps",
-    type=click.Path(path_type=Path),
-    help="Write when each piece is said; the suffix names the format: json, srt or vtt.",
-)
+@click.option("-i", "--input", "file", help='Read the text here; "-": standard input.')
+@output_options
 @click.option("-v", "--voice", help="A voice of the bundle, or an .npz file.")
 @click.option(
     "--cast",
@@ -68,9 +51,7 @@ _TOGETHER = 8  # what a `Bark` decodes at a time unless told otherwise
 def speak(
     text: str | None,
     bundle: str,
-    file: Path | None,
-    output: Path,
-    timestamps: Path | None,
+    file: str | None,
     voice: str | None,
     cast: tuple[str, ...],
     seed: int | None,
@@ -89,13 +70,11 @@ def speak(
       echo "Bonjour !" | bark-onnx speak - -m bark-small-onnx --voice v2/fr_speaker_5
       bark-onnx speak -i article.txt -m bark-small-onnx --timestamps speech.srt
     """
-    words = _read_text(text, file)
-    check_audio_path(output)
-    if timestamps is not None:
-        check_timestamps_path(timestamps)
-    voices = _parse_cast(cast)
-    reading = {name: settings.pop(name) for name in READING}
+    output = Output(**_take(settings, OUTPUT))
+    reading = _take(settings, READING)
     reading["together"] = _pieces_together(reading["together"], reading["continuity"])
+    words = read_text(text, file)
+    voices = parse_cast(cast)
     given = {name: value for name, value in settings.items() if value is not None}
     options = SAMPLINGS[sampling]().replace(**given)
     started = time.perf_counter()
@@ -119,92 +98,23 @@ def speak(
             on_progress=bars.update,
             **reading,
         )
-        said = _write(speeches, output, bark.sample_rate_hz, timestamps, bars)
-    spoken = time.perf_counter() - loaded
-    factor = f"{spoken / said.seconds:.2f}" if said.seconds else "undefined"
-    pieces = f", {said.pieces} pieces" if said.pieces > 1 else ""
-    click.echo(
-        f"{output}: {said.seconds:.2f} s of audio in {spoken:.2f} s, real-time factor {factor}, "
-        f"seed {seed}{pieces} (loading took {loaded - started:.2f} s)"
+        said = say(speeches, output, bark.sample_rate_hz, bars)
+    report = Report(
+        output=str(output.output),
+        seconds=said.seconds,
+        seed=seed,
+        pieces=said.pieces,
+        loading_seconds=loaded - started,
+        speaking_seconds=time.perf_counter() - loaded,
     )
+    click.echo(report.line())
 
 
-@dataclass
-class _Said:
-    """What has been written so far."""
-
-    seconds: float = 0.0
-    timestamps: list[Timestamp] = field(default_factory=list)
-
-    @property
-    def pieces(self) -> int:
-        return len(self.timestamps)
-
-
-def _write(
-    speeches: Iterator[Speech],
-    output: Path,
-    rate_hz: int,
-    timestamps: Path | None,
-    bars: ProgressBars,
-) -> _Said:
-    """Write speeches as they come; an interrupt leaves what came."""
-    said = _Said()
-    try:
-        with SpeechWriter(output, rate_hz) as file:
-            for speech in speeches:
-                file.write(speech)
-                said.seconds = file.seconds
-                said.timestamps.append(Timestamp.of(speech))
-                bars.add(len(speech.text))
-    except KeyboardInterrupt as stop:
-        if not said.pieces:
-            raise
-        raise click.Abort(
-            f"interrupted; {output} holds what was said before, {said.seconds:.2f} s"
-        ) from stop
-    finally:
-        if timestamps is not None and said.pieces:
-            write_timestamps(timestamps, said.timestamps)
-    return said
+def _take(settings: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: settings.pop(name) for name in names}
 
 
 def _pieces_together(together: int | None, continuity: str) -> int:
     if together is not None:
         return together
     return _TOGETHER if continuity == "voice" else 1
-
-
-def _parse_cast(cast: tuple[str, ...]) -> dict[str, str]:
-    voices: dict[str, str] = {}
-    for entry in cast:
-        name, _, voice = entry.partition("=")
-        name = name.strip()
-        if not name or not voice:
-            raise OptionsError(f"--cast is {entry!r}, expected NAME=VOICE")
-        if name in voices:
-            raise OptionsError(f"--cast has two voices for {name!r}; expected one")
-        voices[name] = voice
-    return voices
-
-
-def _read_text(text: str | None, file: Path | None) -> str:
-    if text is None and file is None:
-        raise TextError('Nothing to say; give a text, "-" for standard input, or --input FILE')
-    if text is not None and file is not None:
-        raise TextError("Found both a text and --input; expected one of them")
-    try:
-        if file is not None:
-            return file.read_bytes().decode("utf-8")
-        if text == _STANDARD_INPUT:
-            return sys.stdin.buffer.read().decode("utf-8")
-    except UnicodeDecodeError as error:
-        where = file or "standard input"
-        raise TextError(
-            f"{where} is not UTF-8 (byte {error.start} is {error.object[error.start]:#04x}); "
-            "convert it first, as with iconv -t utf-8"
-        ) from error
-    except OSError as error:
-        raise TextError(f"{file}: cannot be read ({error.strerror})") from error
-    assert text is not None
-    return text
