@@ -12,7 +12,7 @@ BarkError
 ├── EngineError        speaking failed after it had begun
 │   ├── QueueFullError more requests came than may wait
 │   └── ClosedError    the engine was closed
-├── AudioError         a sound file, or what goes with it, cannot be written
+├── AudioError         a sound file, or what goes with it, cannot be written or read
 └── ServerError        a server cannot start, or does not answer a request
 
 A message is one line: what, found, expected, remedy.
@@ -68,7 +68,7 @@ class ClosedError(EngineError):
 
 
 class AudioError(BarkError):
-    """A sound file, or what goes with it, cannot be written."""
+    """A sound file, or what goes with it, cannot be written or read."""
 
 
 class ServerError(BarkError):

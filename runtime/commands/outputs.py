@@ -23,8 +23,13 @@ _OPTIONS = (
         type=click.Path(path_type=Path),
         help="Write when each piece is said; the suffix names the format: json, srt or vtt.",
     ),
+    click.option(
+        "--no-metadata",
+        is_flag=True,
+        help="Leave out of the sound file how it was made: text, voice, seed and settings.",
+    ),
 )
-OUTPUT = ("output", "timestamps")
+OUTPUT = ("output", "timestamps", "no_metadata")
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class Output:
 
     output: Path  # of the sound
     timestamps: Path | None  # when each piece is said
+    no_metadata: bool = False  # the file does not tell how it was made
 
     def __post_init__(self) -> None:
         check_audio_path(self.output)

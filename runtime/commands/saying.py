@@ -29,7 +29,7 @@ def say(speeches: Iterator[Speech], output: Output, rate_hz: int, bars: Progress
     """Write speeches as they come; an interrupt leaves what came."""
     said = Said()
     try:
-        with SpeechWriter(output.output, rate_hz) as file:
+        with SpeechWriter(output.output, rate_hz, metadata=not output.no_metadata) as file:
             for speech in speeches:
                 file.write(speech)
                 said.seconds = file.seconds
