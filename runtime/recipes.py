@@ -87,7 +87,7 @@ class RecipeWriter:
         reading: dict[str, Setting] = {}
         if tokens > int(MAX_SECONDS * TOKENS_PER_SECOND):
             most = self._bundle.manifest.generation.semantic.max_input_semantic_length
-            reading["max_seconds"] = math.ceil(most / TOKENS_PER_SECOND)
+            reading["max_seconds"] = float(math.ceil(most / TOKENS_PER_SECOND))
         return self.write(text, seed, voice, options, reading=reading)
 
     def voice_used(self, asked: VoiceLike, voice: Voice | None) -> VoiceUsed | None:

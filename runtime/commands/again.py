@@ -104,7 +104,11 @@ def _with_preset(generation: Mapping[str, Any]) -> dict[str, Any]:
 
 def _flags(values: Mapping[str, Any]) -> Iterator[str]:
     """Options of `speak` by the names of its parameters."""
-    options = {option.name: option for option in speak.params if isinstance(option, click.Option)}
+    options = {
+        option.name: option
+        for option in speak.params
+        if isinstance(option, click.Option) and (option.is_bool_flag or not option.is_flag)
+    }
     for name, value in values.items():
         if name not in options:
             raise AudioError(f"setting {name!r} is unknown to this version; update bark-onnx")

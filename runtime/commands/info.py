@@ -129,6 +129,7 @@ def _print_json(recipe: Recipe, path: Path, bundle: str | None) -> None:
 
 def _print_recipe(recipe: Recipe, path: Path, bundle: str | None) -> None:
     used = recipe.bundle
+    command = shell_command(recipe, path, bundle=bundle)
     rows: list[tuple[str, str]] = [
         ("file", str(path)),
         ("software", f"{recipe.software}, onnxruntime {used.onnxruntime}"),
@@ -144,7 +145,7 @@ def _print_recipe(recipe: Recipe, path: Path, bundle: str | None) -> None:
     ]
     for name, value in rows:
         click.echo(f"{name:12}{value}")
-    click.echo(f"\nTo make it again:\n{shell_command(recipe, path, bundle=bundle)}")
+    click.echo(f"\nTo make it again:\n{command}")
 
 
 def _shorten(text: str | None) -> str:

@@ -311,7 +311,7 @@ def test_no_option_is_accepted_and_untested() -> None:
     known = {
         *("text", "bundle", "file", "output", "voice", "seed", "sampling", "provider"),
         *("precision", "threads", "low_memory", "temperature", "top_k", "top_p", "do_sample"),
-        *("timestamps", "cast", *READING),
+        *("timestamps", "no_metadata", "cast", *READING),
         *KINDS,
     }
     assert {option.name for option in cli.speak.params} == known
@@ -431,13 +431,14 @@ def test_a_seed_that_was_drawn_is_printed_and_replays(
 
 def test_greedy_needs_no_seed(run: Run, demo_bundle: Path, tmp_path: Path) -> None:
     for name in ("a.wav", "b.wav"):
-        worked(run("speak", "Hello", "-m", demo_bundle, "-o", name, "--greedy", *SHORT))
+        common = ("-m", demo_bundle, "--no-metadata", *SHORT)
+        worked(run("speak", "Hello", *common, "-o", name, "--greedy"))
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
 
 
 def test_a_voice_may_be_a_file(run: Run, demo_bundle: Path, tmp_path: Path) -> None:
     shutil.copy(demo_bundle / "voices" / "v2" / "en_speaker_0.npz", tmp_path / "me.npz")
-    common = ("-m", demo_bundle, "--greedy", *SHORT)
+    common = ("-m", demo_bundle, "--greedy", "--no-metadata", *SHORT)
     worked(run("speak", "Hello", *common, "-o", "a.wav", "--voice", "me.npz"))
     worked(run("speak", "Hello", *common, "-o", "b.wav", "--voice", "v2/en_speaker_0"))
     worked(run("speak", "Hello", *common, "-o", "c.wav"))
