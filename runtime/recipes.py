@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -36,9 +37,10 @@ class RecipeWriter:
         self._software = f"{_PROJECT} {version(_PROJECT)}"
         self._used = BundleUsed(
             path=bundle.source,
-            source=bundle.manifest.source,
+            source=_without_folders(bundle.manifest.source),
             precision=precision,
             fingerprint=bundle.manifest.fingerprint(precision),
+            sample_rate_hz=bundle.manifest.shapes.codec.sample_rate_hz,
             provider=provider,
             onnxruntime=import_onnxruntime().__version__,
         )
@@ -120,6 +122,11 @@ def with_recipe(speeches: Iterable[Speech], recipe: Recipe, pieces: int) -> Iter
     for number, speech in enumerate(speeches, 1):
         piece = number if pieces > 1 else None
         yield dataclasses.replace(speech, recipe=dataclasses.replace(recipe, piece=piece))
+
+
+def _without_folders(source: str) -> str:
+    """The name of a checkpoint without the folders of the machine that exported it."""
+    return re.sub(r"(?<![^\s(,])/(?:[^\s/]+/)*(?=[^\s/])", "", source)
 
 
 def _sha256(path: Path) -> str:

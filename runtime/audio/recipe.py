@@ -28,6 +28,7 @@ class BundleUsed:
     source: str  # the checkpoint, as the manifest names it
     precision: str
     fingerprint: str  # of the weights, the tokenizer and the checkpoint's generation settings
+    sample_rate_hz: int  # of what it says
     provider: str  # what it ran on: "cpu" or "cuda"
     onnxruntime: str  # version
 
@@ -53,6 +54,7 @@ class Recipe:
     generation: dict[str, Setting] = field(default_factory=dict)  # `GenerationOptions` that are set
     # Keywords of `Bark.stream` that are not at their defaults.
     reading: dict[str, Setting] = field(default_factory=dict)
+    sample_rate_hz: int | None = None  # of the file, where it was converted
     piece: int | None = None  # of the whole, from 1, where the sound is only that
     text_sha256: str | None = None  # of the text in UTF-8, hexadecimal, where that is left out
     format: int = FORMAT
@@ -62,11 +64,13 @@ class Recipe:
         digest = hashlib.sha256((self.text or "").encode()).hexdigest()
         return replace(self, text=None, text_sha256=digest)
 
-    def to_tags(self, suffix: str) -> Tags:
-        """What a file with such a suffix says of itself; a text too long for it is left out."""
-        comment = self.to_json()
-        if len(comment.encode()) > MOST_BYTES.get(suffix, MOST_BYTES_ELSEWHERE):
-            comment = self.without_text().to_json()
+    def to_tags(self, audio_format: str, sample_rate_hz: int) -> Tags:
+        """What a file says of itself; a text that is too long for its format is left out."""
+        is_converted = sample_rate_hz != self.bundle.sample_rate_hz
+        told = replace(self, sample_rate_hz=sample_rate_hz if is_converted else None)
+        comment = told.to_json()
+        if len(comment.encode()) > MOST_BYTES.get(audio_format, MOST_BYTES_ELSEWHERE):
+            comment = told.without_text().to_json()
         voices = dict.fromkeys(
             voice.name for voice in (self.voice, *self.cast.values()) if voice and voice.name
         )
@@ -104,7 +108,7 @@ def _check_names(recipe: Recipe) -> None:
     voices = [recipe.voice, *recipe.cast.values()]
     values = [*recipe.generation.values(), *recipe.reading.values()]
     names = [
-        *(recipe.software, *asdict(recipe.bundle).values()),
+        *(recipe.software, *map(str, asdict(recipe.bundle).values())),
         *(name for voice in voices if voice for name in (voice.name, voice.sha256)),
         *(*recipe.cast, *recipe.generation, *recipe.reading, recipe.text_sha256 or ""),
         *(value for value in values if isinstance(value, str)),

@@ -1,7 +1,7 @@
 """What was said: samples, the tokens behind them, and how to keep them."""
 
+import dataclasses
 import os
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from bark_onnx.graphs.errors import AudioError
 from bark_onnx.graphs.voices import Tokens, Voice
+from bark_onnx.runtime.audio.formats import check_format, choose_format
 from bark_onnx.runtime.audio.ogg import fix_serial
 from bark_onnx.runtime.audio.recipe import Recipe
+from bark_onnx.runtime.audio.resampling import resample
 from bark_onnx.runtime.audio.tags import add_tags, set_tags
-
-NEVER_EMPTY = {".flac", ".mp3"}  # without samples, libsndfile writes files that nothing opens
-FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,34 +61,41 @@ class Speech:
         return f"Speech({self.text!r}, {self.seconds:.2f} s, seed={self.seed})"
 
     def save(self, path: str | Path, *, metadata: bool = True) -> None:
-        """Write the samples, in the format that the suffix names: wav, flac, ogg or mp3.
+        """Write the samples, in the format that the suffix names: wav, flac, ogg, mp3 or opus.
 
         Args:
             path: of the file.
             metadata: the file tells how it was made: `recipe`, text included.
 
         Raises:
-            AudioError: the suffix is unknown or the file cannot be written.
+            AudioError: the suffix is unknown, the format does not know the sample rate, or the
+                file cannot be written.
         """
         path = Path(path)
         check_audio_path(path)
-        if not len(self.samples) and path.suffix.lower() in NEVER_EMPTY:
-            raise AudioError(f"{path}: nothing was said, which only .wav and .ogg can hold")
+        audio_format = choose_format(path)
+        check_format(audio_format, self.sample_rate_hz)
+        if not len(self.samples) and not audio_format.can_be_empty:
+            raise nothing_said(path)
         import soundfile
 
-        suffix = path.suffix.lower()
-        tags = self.recipe.to_tags(suffix) if metadata and self.recipe else None
+        tags = None
+        if metadata and self.recipe is not None:
+            tags = self.recipe.to_tags(audio_format.name, self.sample_rate_hz)
         partial = path.with_name(f".{path.name}.partial")
         try:
             with soundfile.SoundFile(
-                partial, "w", self.sample_rate_hz, channels=1, format=FORMATS[suffix]
+                partial,
+                "w",
+                self.sample_rate_hz,
+                channels=1,
+                subtype=audio_format.encoding,
+                format=audio_format.container,
             ) as file:
-                if tags:
-                    set_tags(file, suffix, tags)
+                set_tags(file, audio_format.name, tags)
                 file.write(self.samples)
-            if tags:
-                add_tags(partial, suffix, tags)
-            if suffix == ".ogg":
+            add_tags(partial, audio_format.name, tags)
+            if audio_format.container == "OGG":
                 fix_serial(partial)
             partial.replace(path)
         except (OSError, soundfile.SoundFileError) as error:
@@ -97,6 +103,15 @@ class Speech:
             raise AudioError(f"{path}: cannot be written ({reason})") from error
         finally:
             partial.unlink(missing_ok=True)
+
+    def resample(self, sample_rate_hz: int) -> "Speech":
+        """The same speech at another sample rate, from 8000 to 192000 Hz; its tokens stay.
+
+        Raises:
+            AudioError: the rate is out of range.
+        """
+        samples = resample(self.samples, self.sample_rate_hz, sample_rate_hz)
+        return dataclasses.replace(self, samples=samples, sample_rate_hz=sample_rate_hz)
 
     def to_voice(self, name: str = "") -> Voice:
         """This utterance as a voice that another can continue.
@@ -107,25 +122,27 @@ class Speech:
         return Voice(self.semantic_tokens, self.coarse_tokens, self.fine_tokens, name)
 
 
-def check_audio_path(path: Path) -> None:
+def check_audio_path(path: Path, audio_format: str | None = None) -> None:
     """Check, before any work is done, that speech can be saved there.
 
-    Raises:
-        AudioError: the suffix is unknown, or the folder does not exist or takes no files.
-    """
-    check_path(path, FORMATS)
-
-
-def check_path(path: Path, suffixes: Collection[str]) -> None:
-    """Check that a file with one of `suffixes` can be made there.
+    Args:
+        path: of the sound file.
+        audio_format: its format; None takes the one that the suffix names.
 
     Raises:
-        AudioError: the suffix is another, or the folder does not exist or takes no files.
+        AudioError: the suffix is unknown or of another format, or the folder does not exist or
+            takes no files.
     """
-    if path.suffix.lower() not in suffixes:
-        raise AudioError(
-            f"{path}: suffix {path.suffix!r} is unknown, expected one of {', '.join(suffixes)}"
-        )
+    choose_format(path, audio_format)
+    check_file_path(path)
+
+
+def check_file_path(path: Path) -> None:
+    """Check that a file can be made there.
+
+    Raises:
+        AudioError: the folder does not exist or takes no files, or the path is a folder.
+    """
     try:
         is_folder = path.is_dir()
     except OSError as error:
@@ -136,3 +153,8 @@ def check_path(path: Path, suffixes: Collection[str]) -> None:
         raise AudioError(f"{path.parent}: no such folder; make it or choose another")
     if not os.access(path.parent, os.W_OK):
         raise AudioError(f"{path.parent}: may not be written to; choose another folder")
+
+
+def nothing_said(path: Path) -> AudioError:
+    """The error for a format that cannot hold silence of no length."""
+    return AudioError(f"{path}: nothing was said, which only wav, ogg and raw can hold")

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from bark_onnx.graphs.errors import AudioError
 
 # What a file can hold of a comment. libsndfile puts all of an opus file's strings on one page.
-MOST_BYTES = {".opus": 60_000}
+MOST_BYTES = {"opus": 60_000}
 MOST_BYTES_ELSEWHERE = 8_000_000
 
 _CHUNK = struct.Struct("<4sI")
@@ -23,7 +23,7 @@ _INFO_NAMES = {"title": b"INAM", "artist": b"IART", "software": b"ISFT", "commen
 _ID3_NAMES = {"title": b"TIT2", "artist": b"TPE1", "software": b"TSSE", "comment": b"COMM"}
 _UTF_8 = b"\3"  # as ID3 says it
 _LANGUAGE = b"und"
-_WRITTEN_AFTER = {".wav", ".mp3"}
+_NOT_BY_LIBSNDFILE = {"wav", "mp3", "raw"}
 
 
 @dataclass(frozen=True)
@@ -36,22 +36,24 @@ class Tags:
     comment: str
 
 
-def set_tags(sound: Any, suffix: str, tags: Tags) -> None:
-    """Set the tags of an open `soundfile.SoundFile`, before its first sample."""
-    if suffix not in _WRITTEN_AFTER:
+def set_tags(sound: Any, audio_format: str, tags: Tags | None) -> None:
+    """Set the tags of an open `soundfile.SoundFile`, if any, before its first sample."""
+    if tags and audio_format not in _NOT_BY_LIBSNDFILE:
         for name, value in _items(tags):
             setattr(sound, name, value)
 
 
-def add_tags(path: Path, suffix: str, tags: Tags) -> None:
-    """Add the tags that `set_tags` could not set, to a file that is otherwise done.
+def add_tags(path: Path, audio_format: str, tags: Tags | None) -> None:
+    """Add the tags that `set_tags` could not set, if any, to a file that is otherwise done.
+
+    Samples without a header (raw) have no place for any.
 
     Raises:
         OSError: the file cannot be written.
     """
-    if suffix == ".wav":
+    if tags and audio_format == "wav":
         _add_info(path, tags)
-    elif suffix == ".mp3":
+    elif tags and audio_format == "mp3":
         _add_id3(path, tags)
 
 

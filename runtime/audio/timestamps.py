@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from bark_onnx.graphs.errors import AudioError
-from bark_onnx.runtime.audio.speech import Speech, check_path
+from bark_onnx.runtime.audio.speech import Speech, check_file_path
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,15 @@ class Timestamp:
         """When a speech is said in the whole."""
         return cls(speech.text, speech.start_seconds, speech.end_seconds, speech.speaker)
 
+    def fields(self) -> dict[str, Any]:
+        """As JSON has it: text, start and end in seconds, and the speaker where there is one."""
+        return {
+            "text": self.text,
+            "start": round(self.start_seconds, 6),
+            "end": round(self.end_seconds, 6),
+            **({"speaker": self.speaker} if self.speaker else {}),
+        }
+
 
 def check_timestamps_path(path: Path) -> None:
     """Check, before any work is done, that timestamps can be written there.
@@ -31,7 +41,11 @@ def check_timestamps_path(path: Path) -> None:
     Raises:
         AudioError: the suffix is unknown, or the folder does not exist or takes no files.
     """
-    check_path(path, _WRITERS)
+    if path.suffix.lower() not in _WRITERS:
+        raise AudioError(
+            f"{path}: suffix {path.suffix!r} is unknown, expected one of {', '.join(_WRITERS)}"
+        )
+    check_file_path(path)
 
 
 def write_timestamps(path: Path, timestamps: Sequence[Timestamp]) -> None:
@@ -52,15 +66,7 @@ def write_timestamps(path: Path, timestamps: Sequence[Timestamp]) -> None:
 
 
 def _json(timestamps: Sequence[Timestamp]) -> str:
-    pieces = [
-        {
-            "text": stamp.text,
-            "start": round(stamp.start_seconds, 6),
-            "end": round(stamp.end_seconds, 6),
-            **({"speaker": stamp.speaker} if stamp.speaker else {}),
-        }
-        for stamp in timestamps
-    ]
+    pieces = [stamp.fields() for stamp in timestamps]
     return json.dumps({"pieces": pieces}, ensure_ascii=False, indent=2) + "\n"
 
 

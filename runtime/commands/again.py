@@ -40,6 +40,7 @@ def shell_command(recipe: Recipe, file: Path, *, bundle: str | None = None) -> s
         *(part for name, voice in recipe.cast.items() for part in _cast(name, voice)),
         *("--seed", str(recipe.seed)),
         *_flags(_with_preset(recipe.generation) | recipe.reading),
+        *(("--sample-rate", str(recipe.sample_rate_hz)) if recipe.sample_rate_hz else ()),
         *("--precision", recipe.bundle.precision, "--provider", recipe.bundle.provider),
     ]
     return _with_text(recipe.text, file, options)

@@ -11,8 +11,8 @@ from click.core import ParameterSource
 from bark_onnx.graphs.contract import STAGES, GraphContract
 from bark_onnx.graphs.errors import AudioError, OptionsError
 from bark_onnx.graphs.records import RecordError
+from bark_onnx.runtime.audio.formats import SUFFIXES
 from bark_onnx.runtime.audio.recipe import Recipe, VoiceUsed
-from bark_onnx.runtime.audio.speech import FORMATS
 from bark_onnx.runtime.audio.tags import read_tags
 from bark_onnx.runtime.bundle import Bundle
 from bark_onnx.runtime.commands.again import remarks, shell_command
@@ -107,7 +107,7 @@ def read_recipe(path: Path) -> Recipe:
 
 def _is_sound(path: str) -> bool:
     return Path(path).is_file() or (
-        Path(path).suffix.lower() in FORMATS and not Path(path).exists()
+        Path(path).suffix.lower() in SUFFIXES and not Path(path).exists()
     )
 
 
@@ -141,6 +141,7 @@ def _print_recipe(recipe: Recipe, path: Path, bundle: str | None) -> None:
         ("seed", str(recipe.seed)),
         *(("generation", f"{name} {value}") for name, value in recipe.generation.items()),
         *(("reading", f"{name} {value}") for name, value in recipe.reading.items()),
+        *([("converted", f"to {recipe.sample_rate_hz} Hz")] if recipe.sample_rate_hz else []),
         *(("remark", remark) for remark in remarks(recipe, bundle=bundle)),
     ]
     for name, value in rows:

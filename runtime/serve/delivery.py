@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from bark_onnx.runtime.audio.resampling import Samples
 from bark_onnx.runtime.reading import draw_seed
 from bark_onnx.runtime.serve.encoding import (
     MEDIA_TYPES,
     STATES_LENGTH,
-    Samples,
     Tempo,
     open_encoder,
 )

@@ -4,14 +4,14 @@ Compressed formats are FFmpeg's work, through PyAV; pcm and wav are the samples 
 """
 
 import io
-import struct
 from fractions import Fraction
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
-Samples = NDArray[np.float32]
+from bark_onnx.runtime.audio.pcm import Encoder, PcmEncoder
+from bark_onnx.runtime.audio.resampling import Samples
+
 AudioFormat = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
 FORMATS: tuple[AudioFormat, ...] = get_args(AudioFormat)
 MEDIA_TYPES = {name: f"audio/{name}" for name in FORMATS} | {"mp3": "audio/mpeg"}
@@ -23,19 +23,8 @@ _CONTAINERS = {
     "aac": ("adts", "aac"),
     "flac": ("flac", "flac"),
 }
-_UNKNOWN_SIZE = 0xFFFFFFFF  # what players take for "until the stream ends"
 _NEVER_EMPTY_HZ = 10  # 1 over the seconds of silence that stand for nothing said
 _SLOWEST_TEMPO = 0.5  # of one filter; two of them in a row are slower still
-
-
-class Encoder(Protocol):
-    """Takes samples, gives bytes."""
-
-    def add(self, samples: Samples) -> bytes:
-        """Bytes that are ready after these samples, float32 (n,) in [-1, 1]."""
-
-    def finish(self) -> bytes:
-        """The bytes that are left when no more samples come."""
 
 
 def open_encoder(name: AudioFormat, rate_hz: int, *, streams: bool) -> Encoder:
@@ -49,7 +38,7 @@ def open_encoder(name: AudioFormat, rate_hz: int, *, streams: bool) -> Encoder:
     """
     if name in _CONTAINERS:
         return _ContainerEncoder(*_CONTAINERS[name], rate_hz, streams=streams)
-    return _PcmEncoder(rate_hz, has_header=name == "wav", streams=streams)
+    return PcmEncoder(rate_hz, has_header=name == "wav", streams=streams)
 
 
 class Tempo:
@@ -87,32 +76,6 @@ class Tempo:
                 frames.append(self._graph.pull().to_ndarray()[0])  # type: ignore[union-attr]
             except (BlockingIOError, EOFError):
                 return np.concatenate(frames)
-
-
-class _PcmEncoder:
-    """Signed 16-bit little-endian samples, for wav behind a header."""
-
-    def __init__(self, rate_hz: int, *, has_header: bool, streams: bool) -> None:
-        self._rate_hz = rate_hz
-        self._has_header = has_header
-        self._streams = streams
-        self._held: list[bytes] = []
-        if streams and has_header:
-            self._held.append(_wav_header(_UNKNOWN_SIZE, rate_hz))
-
-    def add(self, samples: Samples) -> bytes:
-        self._held.append((np.clip(samples, -1, 1) * 32767).round().astype("<i2").tobytes())
-        return self._take() if self._streams else b""
-
-    def finish(self) -> bytes:
-        if self._has_header and not self._streams:
-            self._held.insert(0, _wav_header(sum(map(len, self._held)), self._rate_hz))
-        return self._take()
-
-    def _take(self) -> bytes:
-        taken = b"".join(self._held)
-        self._held.clear()
-        return taken
 
 
 class _ContainerEncoder:
@@ -193,13 +156,3 @@ def _tempo_graph(speed: float, rate_hz: int) -> Any:
         source, *(graph.add("atempo", f"{part:.6f}") for part in speeds), graph.add("abuffersink")
     ).configure()
     return graph
-
-
-def _wav_header(data_bytes: int, rate_hz: int) -> bytes:
-    """Header of mono 16-bit samples; an unknown size is 0xFFFFFFFF in both places."""
-    riff_bytes = min(data_bytes + 36, _UNKNOWN_SIZE)
-    return struct.pack(
-        "<4sI4s4sIHHIIHH4sI",
-        *(b"RIFF", riff_bytes, b"WAVE", b"fmt ", 16, 1, 1, rate_hz, 2 * rate_hz, 2, 16),
-        *(b"data", data_bytes),
-    )

@@ -54,6 +54,7 @@ def refuse(spoken: Speech, path: Path, *words: str) -> None:
         (".flac", "FLAC", 0, 1e-4),
         (".ogg", "OGG", 0, 0.05),
         (".mp3", "MP3", 2400, 0.05),  # its frames pad the end
+        (".opus", "OGG", 0, 0.05),
         (".WAV", "WAV", 0, 1e-4),
     ],
 )
@@ -70,7 +71,7 @@ def test_a_file_reads_back_as_what_was_said(
     middle = slice(2400, -4800)
     level = np.sqrt(np.mean(samples[middle] ** 2))
     assert level == pytest.approx(0.5 / np.sqrt(2), rel=0.02)
-    if suffix != ".mp3":  # which may shift the whole by its delay
+    if suffix not in (".mp3", ".opus"):  # which may shift the whole by a delay
         assert np.abs(samples - tone.samples).max() < error
     strongest = np.argmax(np.abs(np.fft.rfft(samples[:RATE])))
     assert strongest == pytest.approx(440, abs=1)
@@ -88,7 +89,7 @@ def test_a_name_may_be_text(tone: Speech, tmp_path: Path) -> None:
     assert (tmp_path / "hello.wav").is_file()
 
 
-@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3"])
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3", ".opus"])
 def test_nothing_said_is_a_readable_file_without_samples_or_an_error(
     silence: Speech, tmp_path: Path, suffix: str
 ) -> None:
@@ -98,7 +99,7 @@ def test_nothing_said_is_a_readable_file_without_samples_or_an_error(
     try:
         silence.save(path)
     except AudioError as error:
-        assert suffix in (".flac", ".mp3"), "this format can hold no samples"
+        assert suffix in (".flac", ".mp3", ".opus"), "this format can hold no samples"
         assert_one_line(error, path.name)
         assert list(tmp_path.iterdir()) == []
     else:
@@ -108,7 +109,7 @@ def test_nothing_said_is_a_readable_file_without_samples_or_an_error(
 
 @pytest.mark.parametrize("name", ["hello", "hello.m4a", "hello.wav.txt", ".wav"])
 def test_an_unknown_suffix_is_refused(tone: Speech, tmp_path: Path, name: str) -> None:
-    refuse(tone, tmp_path / name, name, "suffix", "unknown", ".wav, .flac, .ogg, .mp3")
+    refuse(tone, tmp_path / name, name, "suffix", "unknown", ".wav, .flac, .ogg, .mp3, .opus")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -372,7 +372,7 @@ SHORT = ("--semantic-max-new-tokens", 15)
 @pytest.mark.parametrize(
     ("output", "words"),
     [
-        ("a.m4a", ("'.m4a'", "unknown", ".wav, .flac, .ogg, .mp3")),
+        ("a.m4a", ("'.m4a'", "unknown", ".wav, .flac, .ogg, .mp3, .opus")),
         ("a", ("suffix", "unknown")),
         ("nowhere/a.wav", ("nowhere", "no such folder")),
         ("folder.wav", ("folder.wav is a folder",)),

@@ -17,7 +17,7 @@ from bark_onnx.runtime.audio.timestamps import Timestamp, check_timestamps_path,
 from tests.messages import assert_one_line
 
 RATE = 24_000
-FORMATS = ["wav", "flac", "ogg", "mp3"]
+FORMATS = ["wav", "flac", "ogg", "mp3", "opus"]
 
 
 def speech(seconds: float, start_seconds: float = 0.0, level: float = 0.5) -> Speech:
