@@ -13,6 +13,7 @@ BarkError
 │   ├── QueueFullError more requests came than may wait
 │   └── ClosedError    the engine was closed
 ├── AudioError         a sound file, or what goes with it, cannot be written or read
+│   └── PlayerError    sound cannot be played
 └── ServerError        a server cannot start, or does not answer a request
 
 A message is one line: what, found, expected, remedy.
@@ -69,6 +70,10 @@ class ClosedError(EngineError):
 
 class AudioError(BarkError):
     """A sound file, or what goes with it, cannot be written or read."""
+
+
+class PlayerError(AudioError):
+    """Sound cannot be played: there is no program for it, or it ended too soon."""
 
 
 class ServerError(BarkError):

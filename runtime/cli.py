@@ -15,7 +15,14 @@ from bark_onnx.runtime.serve.command import serve
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="bark-onnx")
 def command() -> None:
-    """Bark text-to-speech on ONNX Runtime, without PyTorch."""
+    """Bark text-to-speech on ONNX Runtime, without PyTorch.
+
+    \b
+    Examples:
+      bark-onnx speak "Hello, my dog is cute" -m bark-small-onnx --voice v2/en_speaker_6
+      bark-onnx info speech.wav
+      bark-onnx serve -m bark-small-onnx
+    """
 
 
 command.add_command(speak)
@@ -24,7 +31,12 @@ command.add_command(speak)
 @command.command()
 @bundle_option
 def voices(bundle: str) -> None:
-    """List the voices of a bundle, one a line."""
+    """List the voices of a bundle, one a line.
+
+    \b
+    Example:
+      bark-onnx voices -m bark-small-onnx
+    """
     for name in Bundle(bundle).voice_names():
         click.echo(name)
 

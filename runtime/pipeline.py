@@ -1,7 +1,7 @@
 """Text to speech: what a caller asks for, checked before anything is said."""
 
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from functools import partial
 from inspect import signature
 from pathlib import Path
@@ -285,8 +285,11 @@ class Bark:
         stop_babble: bool = False,
         peak: float | None = None,
         **overrides: Any,
-    ) -> Iterator[Speech]:
-        """Say a text of any length, piece by piece, each handed out as soon as it is done.
+    ) -> Generator[Speech]:
+        """Say a text of any length, piece by piece, each handed out as soon as it can follow.
+
+        `together` pieces are said at a time; while one is used, those behind it go on being said.
+        Closing the generator cancels them.
 
         Every speech has its text, and in `start_seconds` its place in the whole: `SpeechWriter`
         puts them together. A text of one piece sounds as if said by `speak`, and so does every
@@ -298,14 +301,15 @@ class Bark:
             cast: voices by the names that lines begin with; other text has `voice`.
             seed: the same seed gives the same speech, whatever runs together; None draws one.
             options: generation settings; None takes the checkpoint's.
-            on_progress: as for `speak`, anew for every piece.
+            on_progress: as for `speak`, anew for every piece: it hears of the next one only, in the
+                engine's thread.
             language: whose sentences to tell apart, such as "de"; None recognises it.
             max_seconds: of a piece, estimated from its tokens.
             continuity: "voice" says every piece with the voice; "previous" goes on from the end of
                 the speaker's last piece, so that the tone carries on and may drift.
             silence_seconds: between pieces; None is 0.25, or 0 with a cross-fade.
             crossfade_seconds: how long two pieces overlap instead.
-            together: pieces said at the same time: faster in all, but each waits for the others.
+            together: pieces said at the same time: faster in all, but each takes longer.
             takes: how often to try a piece at most, until it is not silent, clipped or too long.
             trim: cut silence off both ends of each piece.
             stop_babble: end a piece when its end is likely, or too long for its text.
@@ -321,12 +325,13 @@ class Bark:
         resolved = self._resolve(options)
         seed = draw_seed() if seed is None else seed
         reader = Reader(
-            partial(self.speak_batch, on_progress=on_progress),
+            self.submit,
             options.replace(semantic_max_new_tokens=resolved.semantic_max_new_tokens),
             Reading(continuity, silence_seconds, crossfade_seconds, together),
             Cleaning(takes, trim, stop_babble, peak),
             seed=seed,
             semantic_rate_hz=settings.semantic_rate_hz,
+            on_progress=on_progress,
         )
         split = partial(
             split_text,

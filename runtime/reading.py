@@ -7,19 +7,23 @@ import dataclasses
 import math
 import secrets
 import warnings
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bark_onnx.graphs.errors import OptionsError
+from bark_onnx.graphs.contract import Stage
+from bark_onnx.graphs.errors import BarkError, OptionsError, QueueFullError
 from bark_onnx.graphs.voices import Voice
+from bark_onnx.runtime.attempts import Attempt, Line, Pending
+from bark_onnx.runtime.audio.seam import Seam
 from bark_onnx.runtime.audio.speech import Speech
 from bark_onnx.runtime.options import GenerationOptions, is_count
-from bark_onnx.runtime.takes import Cleaning, clean, find_faults, limit_babble
+from bark_onnx.runtime.progress import OnProgress
+from bark_onnx.runtime.takes import Cleaning, clean, limit_babble
 from bark_onnx.runtime.text.dialogue import Turn
 from bark_onnx.runtime.text.pieces import Piece
 
@@ -72,18 +76,8 @@ class Reading:
         return 0.0 if self.crossfade_seconds else SILENCE_SECONDS
 
 
-@dataclass(frozen=True)
-class Line:
-    """A piece and who says it."""
-
-    index: int
-    piece: Piece
-    voice: Voice | None
-    speaker: str
-
-
-# As `Bark.speak_batch`.
-Say = Callable[..., list[Speech]]
+# As `Bark.submit`.
+Submit = Callable[..., Pending]
 
 
 def plan_lines(
@@ -125,137 +119,125 @@ def piece_seed(seed: int, index: int, take: int = 0) -> int:
 
 
 class Reader:
-    """Says lines, and hands each speech out as soon as it is done.
+    """Says lines, and hands each speech out as soon as it and those before it are done.
 
     Args:
-        say: says several texts together.
+        submit: has a text said in the background.
         options: generation settings, `semantic_max_new_tokens` among them.
         reading: how lines follow each other.
         cleaning: what to do for clean takes.
         seed: of the whole.
         semantic_rate_hz: semantic tokens per second of audio.
+        on_progress: hears of the line that is handed out next.
     """
 
     def __init__(
         self,
-        say: Say,
+        submit: Submit,
         options: GenerationOptions,
         reading: Reading,
         cleaning: Cleaning,
         *,
         seed: int,
         semantic_rate_hz: float,
+        on_progress: OnProgress | None = None,
     ) -> None:
         check_seed(seed)
-        self._say = say
+        self._submit = submit
         self._options = options
         self._reading = reading
         self._cleaning = cleaning
         self._seed = seed
         self._semantic_rate_hz = semantic_rate_hz
+        self._on_progress = on_progress
+        self._next_index = 0  # of the line that is handed out next
 
-    def read(self, lines: Sequence[Line]) -> Iterator[Speech]:
+    def read(self, lines: Sequence[Line]) -> Generator[Speech]:
         """Speeches of all lines, in their order, each placed in the whole.
 
-        Memory holds no more than `together` of them.
+        `together` of them are said at a time, from the first one that was not handed out. Memory
+        holds one more. Closing the generator cancels what is being said.
         """
         reading = self._reading
         previous: dict[str, Voice] = {}  # by speaker
-        seam = _Seam(reading.gap_seconds, reading.crossfade_seconds)
-        for start in range(0, len(lines), reading.together):
-            group = lines[start : start + reading.together]
-            if reading.continuity == "previous":
-                group = [
-                    dataclasses.replace(line, voice=previous.get(line.speaker, line.voice))
-                    for line in group
-                ]
-            for line, speech in zip(group, self._best_takes(group), strict=True):
+        seam = Seam(reading.gap_seconds, reading.crossfade_seconds)
+        window: deque[Attempt] = deque()
+        coming = deque(lines)
+        try:
+            while window or coming:
+                # 1. Have as many said as may be, and wait for the next one.
+                self._fill(window, coming, previous)
+                self._next_index = window[0].line.index
+                line, speech = window[0].line, self._best_take(window)
+                window.popleft()
                 if reading.continuity == "previous" and len(speech.semantic_tokens):
                     previous[line.speaker] = speech.to_voice(speech.voice_name)
+                # 2. Others go on being said while whoever asked uses this one.
+                self._fill(window, coming, previous)
                 cleaned = clean(speech, self._cleaning)
                 yield seam.join(cleaned, line.speaker, is_last=line.index == len(lines) - 1)
+        finally:
+            for attempt in window:
+                attempt.cancel()
 
-    def _best_takes(self, group: Sequence[Line]) -> list[Speech]:
-        """For each line the first take without faults, or else the one with the fewest."""
-        takes = self._cleaning.takes
-        best: dict[int, tuple[list[str], Speech]] = {}
-        waiting = list(group)
-        for take in range(takes):
-            for line, speech in zip(waiting, self._take(waiting, take), strict=True):
-                faults = find_faults(speech, line.piece) if takes > 1 else []
-                if line.index not in best or len(faults) < len(best[line.index][0]):
-                    best[line.index] = faults, speech
-            waiting = [line for line in waiting if best[line.index][0]]
-            if not waiting:
-                break
-        for line in waiting:
-            warnings.warn(
-                f"piece {line.index + 1}: none of {takes} takes passes, the best is "
-                f"{' and '.join(best[line.index][0])}; try another seed or voice",
-                stacklevel=2,
-            )
-        return [best[line.index][1] for line in group]
+    def _fill(
+        self, window: deque[Attempt], coming: deque[Line], previous: Mapping[str, Voice]
+    ) -> None:
+        """Begin lines until `together` are being said, or the engine takes no more."""
+        while coming and len(window) < self._reading.together:
+            line = coming[0]
+            line = dataclasses.replace(line, voice=previous.get(line.speaker, line.voice))
+            try:
+                attempt = Attempt(line, self._begin, takes=self._cleaning.takes)
+            except QueueFullError:
+                if not window:
+                    raise
+                return
+            window.append(attempt)
+            coming.popleft()
 
-    def _take(self, lines: Sequence[Line], take: int) -> list[Speech]:
-        """One take of each line; those that are said with the same settings run together."""
-        groups: defaultdict[GenerationOptions, list[Line]] = defaultdict(list)
-        for line in lines:
-            options = self._options
-            if self._cleaning.stop_babble:
-                options = limit_babble(options, line.piece, self._semantic_rate_hz)
-            groups[options].append(line)
-        said: dict[int, Speech] = {}
-        for options, some in groups.items():
-            speeches = self._say(
-                [line.piece.text for line in some],
-                voices=[line.voice for line in some],
-                seed=[piece_seed(self._seed, line.index, take) for line in some],
-                options=options,
-            )
-            said.update(zip((line.index for line in some), speeches, strict=True))
-        return [said[line.index] for line in lines]
-
-
-class _Seam:
-    """Where one speech ends and the next begins.
-
-    Args:
-        gap_seconds: silence between two.
-        crossfade_seconds: how long two overlap; at most half of either.
-    """
-
-    def __init__(self, gap_seconds: float, crossfade_seconds: float) -> None:
-        self._gap_seconds = gap_seconds
-        self._crossfade_seconds = crossfade_seconds
-        self._position = 0  # samples handed out, silence included
-        self._tail = np.zeros(0, np.float32)  # of the last speech, not handed out yet
-
-    def join(self, speech: Speech, speaker: str, *, is_last: bool) -> Speech:
-        """The speech with its place in the whole, blended into what is left of the last one."""
-        rate = speech.sample_rate_hz
-        samples = speech.samples
-        held = min(round(self._crossfade_seconds * rate), len(samples) // 2)
-        samples = _blend(self._tail, samples)
-        if is_last or not held:
-            self._tail = samples[:0]
-        else:
-            samples, self._tail = samples[:-held], samples[-held:]
-        start = self._position
-        self._position += len(samples) + round(self._gap_seconds * rate)
-        return dataclasses.replace(
-            speech, samples=samples, start_seconds=start / rate, speaker=speaker
+    def _begin(self, line: Line, take: int) -> Pending:
+        options = self._options
+        if self._cleaning.stop_babble:
+            options = limit_babble(options, line.piece, self._semantic_rate_hz)
+        return self._submit(
+            line.piece.text,
+            voice=line.voice,
+            seed=piece_seed(self._seed, line.index, take),
+            options=options,
+            on_progress=self._progress_of(line),
         )
 
+    def _progress_of(self, line: Line) -> OnProgress | None:
+        report = self._on_progress
+        if report is None:
+            return None
 
-def _blend(ending: NDArray[np.float32], beginning: NDArray[np.float32]) -> NDArray[np.float32]:
-    """One after the other, overlapping as far as the shorter one goes: as one fades, one grows."""
-    count = min(len(ending), len(beginning))
-    if not count:
-        return beginning if not len(ending) else ending
-    growing = (np.arange(count, dtype=np.float32) + np.float32(0.5)) / np.float32(count)
-    split = len(ending) - count
-    middle = ending[split:] * (1 - growing) + beginning[:count] * growing
-    return np.concatenate([ending[:split], middle, beginning[count:]])
+        def progress(stage: Stage, done: int, total: int) -> None:
+            if line.index == self._next_index:
+                report(stage, done, total)
+
+        return progress
+
+    def _best_take(self, window: deque[Attempt]) -> Speech:
+        """The first take of the first line without faults, or else the one with the fewest."""
+        first = window[0]
+        while not first.is_settled:
+            first.judge()
+            # Where others have ended, too, begin their next takes now rather than one by one.
+            # What goes wrong with one of them is raised when it is the first.
+            for attempt in window:
+                if attempt.has_ended:
+                    with suppress(BarkError):
+                        attempt.judge()
+        if first.faults:
+            warnings.warn(
+                f"piece {first.line.index + 1}: none of {self._cleaning.takes} takes passes, the "
+                f"best is {' and '.join(first.faults)}; try another seed or voice",
+                stacklevel=2,
+            )
+        assert first.speech is not None
+        return first.speech
 
 
 def _check_seconds(name: str, value: float | None) -> None:

@@ -5,7 +5,8 @@ import hashlib
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -117,11 +118,12 @@ def changed(defaults: Mapping[str, Any], **values: Any) -> dict[str, Setting]:
     return {name: value for name, value in values.items() if value != defaults[name]}
 
 
-def with_recipe(speeches: Iterable[Speech], recipe: Recipe, pieces: int) -> Iterator[Speech]:
+def with_recipe(speeches: Generator[Speech], recipe: Recipe, pieces: int) -> Generator[Speech]:
     """The pieces of a whole, each with the recipe of the whole and its own number."""
-    for number, speech in enumerate(speeches, 1):
-        piece = number if pieces > 1 else None
-        yield dataclasses.replace(speech, recipe=dataclasses.replace(recipe, piece=piece))
+    with closing(speeches):
+        for number, speech in enumerate(speeches, 1):
+            piece = number if pieces > 1 else None
+            yield dataclasses.replace(speech, recipe=dataclasses.replace(recipe, piece=piece))
 
 
 def _without_folders(source: str) -> str:

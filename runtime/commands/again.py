@@ -11,6 +11,7 @@ import click
 
 from bark_onnx.graphs.errors import AudioError, BundleError
 from bark_onnx.graphs.manifest import VOICES_FOLDER, Manifest
+from bark_onnx.runtime.audio.formats import FORMATS, SUFFIXES
 from bark_onnx.runtime.audio.recipe import Recipe, VoiceUsed
 from bark_onnx.runtime.commands.speak import speak
 from bark_onnx.runtime.options import SAMPLINGS
@@ -33,7 +34,7 @@ def shell_command(recipe: Recipe, file: Path, *, bundle: str | None = None) -> s
     Raises:
         AudioError: the recipe has settings that this version does not know.
     """
-    again = file.with_stem(f"{file.stem}-again")
+    again = _beside(file)
     options = [
         *("-m", bundle or recipe.bundle.path, "-o", str(again)),
         *(("--voice", _voice(recipe.voice)) if recipe.voice else ()),
@@ -127,6 +128,21 @@ def _cast(name: str, voice: VoiceUsed | None) -> tuple[str, str]:
 
 def _voice(voice: VoiceUsed) -> str:
     return voice.name if voice.sha256 else _VOICE_FILE
+
+
+def _beside(file: Path) -> Path:
+    """Where the sound goes: beside the file, with a suffix that names its format."""
+    if file.suffix.lower() in SUFFIXES:
+        return file.with_stem(f"{file.stem}-again")
+    import soundfile
+
+    found = soundfile.info(str(file))
+    names = (
+        each.name
+        for each in FORMATS.values()
+        if (each.container, each.encoding) == (found.format, found.subtype)
+    )
+    return file.with_name(f"{file.name}-again.{next(names, 'wav')}")
 
 
 def _voice_path(voice: VoiceUsed, bundle: Path) -> Path:

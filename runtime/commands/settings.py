@@ -27,6 +27,7 @@ bundle_option = click.option(
     "--model",
     "bundle",
     required=True,
+    type=click.Path(),
     envvar="BARK_ONNX_MODEL",
     metavar="BUNDLE",
     help="A bundle's folder or hub id (or set BARK_ONNX_MODEL).",

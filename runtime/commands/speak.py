@@ -1,31 +1,46 @@
 """bark-onnx speak: a text of any length to a sound file."""
 
+import sys
 import time
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import click
 
-from bark_onnx.runtime.commands.outputs import OUTPUT, Output, output_options
+from bark_onnx.graphs.errors import OptionsError
+from bark_onnx.runtime.audio.speech import Speech
+from bark_onnx.runtime.commands.completion import complete_voice
+from bark_onnx.runtime.commands.lines import LineSettings, say_lines, split_lines
+from bark_onnx.runtime.commands.names import LineFile, line_files
+from bark_onnx.runtime.commands.outputs import OUTPUT, STANDARD_OUTPUT, Output, output_options
 from bark_onnx.runtime.commands.progress import progress_bars
 from bark_onnx.runtime.commands.reading import READING, reading_options
 from bark_onnx.runtime.commands.report import Report
-from bark_onnx.runtime.commands.saying import say
+from bark_onnx.runtime.commands.saying import name_of, say
 from bark_onnx.runtime.commands.settings import bundle_option, generation_options
+from bark_onnx.runtime.commands.suno_names import TakesSunoNames, suno_options
 from bark_onnx.runtime.commands.text import parse_cast, read_text
 from bark_onnx.runtime.options import SAMPLINGS
 from bark_onnx.runtime.pipeline import Bark
-from bark_onnx.runtime.reading import draw_seed
+from bark_onnx.runtime.reading import Reading, draw_seed
 from bark_onnx.runtime.sessions import PROVIDERS
 
 _TOGETHER = 8  # what a `Bark` decodes at a time unless told otherwise
 
 
-@click.command()
+@click.command(cls=TakesSunoNames)
 @click.argument("text", required=False)
 @bundle_option
 @click.option("-i", "--input", "file", help='Read the text here; "-": standard input.')
 @output_options
-@click.option("-v", "--voice", help="A voice of the bundle, or an .npz file.")
+@click.option(
+    "-v",
+    "--voice",
+    shell_complete=complete_voice,
+    help="A voice of the bundle, or an .npz file.",
+)
 @click.option(
     "--cast",
     multiple=True,
@@ -48,6 +63,7 @@ _TOGETHER = 8  # what a `Bark` decodes at a time unless told otherwise
 @click.option("--low-memory", is_flag=True, help="Keep one stage loaded at a time.")
 @reading_options
 @generation_options
+@suno_options
 def speak(
     text: str | None,
     bundle: str,
@@ -72,11 +88,16 @@ def speak(
     """
     output = Output(**_take(settings, OUTPUT))
     reading = _take(settings, READING)
-    reading["together"] = _pieces_together(reading["together"], reading["continuity"])
     words = read_text(text, file)
     voices = parse_cast(cast)
+    if output.lines and voices:
+        raise OptionsError("--lines and --cast exclude each other; expected one of them")
+    lines = split_lines(words) if output.lines else {}
+    files = line_files(output, list(lines)) if lines else []
     given = {name: value for name, value in settings.items() if value is not None}
     options = SAMPLINGS[sampling]().replace(**given)
+    together = _together(reading.pop("together"), reading["continuity"], is_lines=output.lines)
+    Reading(together=together)
     started = time.perf_counter()
     bark = Bark.load(
         bundle,
@@ -86,35 +107,68 @@ def speak(
         low_memory=low_memory,
         wait=False,
     )
-    loaded = time.perf_counter()
-    seed = draw_seed() if seed is None else seed
-    with progress_bars(len(words)) as bars:
-        speeches = bark.stream(
-            words,
-            voice=voice,
-            cast=voices,
-            seed=seed,
-            options=options,
-            on_progress=bars.update,
-            **reading,
-        )
-        said = say(speeches, output, bark.sample_rate_hz, bars)
+    described = bark.describe()
     report = Report(
-        output=str(output.output),
-        seconds=said.seconds,
-        seed=seed,
-        pieces=said.pieces,
-        loading_seconds=loaded - started,
-        speaking_seconds=time.perf_counter() - loaded,
+        output=output.output,
+        sample_rate_hz=output.sample_rate_hz or bark.sample_rate_hz,
+        seed=draw_seed() if seed is None else seed,
+        voice=voice,
+        loading_seconds=time.perf_counter() - started,
+        precision=described["precision"],
+        provider=described["provider"],
     )
-    click.echo(report.line())
+    stream = partial(bark.stream, voice=voice, cast=voices, options=options, **reading)
+    if output.lines:
+        _speak_lines(bark, lines, files, output, report, stream, together)
+    else:
+        _speak_whole(words, output, report, partial(stream, together=together))
+
+
+def _speak_whole(
+    words: str, output: Output, report: Report, stream: Callable[..., Generator[Speech]]
+) -> None:
+    with progress_bars(len(words)) as bars:
+        speeches = stream(words, seed=report.seed, on_progress=bars.update)
+        spoken = say(speeches, output, report.sample_rate_hz, bars)
+    report = replace(
+        report,
+        output=STANDARD_OUTPUT if output.to_stdout else name_of(output),
+        seconds=spoken.seconds,
+        pieces=tuple(spoken.pieces),
+        speaking_seconds=spoken.ended - spoken.started,
+    )
+    report.show(as_json=output.as_json, to_stderr=output.to_stdout)
+    if spoken.failure is not None:
+        raise spoken.failure
+
+
+def _speak_lines(
+    bark: Bark,
+    lines: dict[int, str],
+    files: list[LineFile],
+    output: Output,
+    report: Report,
+    stream: Callable[..., Generator[Speech]],
+    together: int,
+) -> None:
+    settings = LineSettings(
+        stream=lambda text, seed: stream(text, seed=seed),
+        seed=report.seed,
+        together=together,
+        audio_format=output.audio_format,
+        metadata=not output.no_metadata,
+        template=report,
+    )
+    show = partial(Report.show, as_json=output.as_json, to_stderr=False)
+    if say_lines(bark, lines, files, settings, show):
+        sys.exit(1)
 
 
 def _take(settings: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     return {name: settings.pop(name) for name in names}
 
 
-def _pieces_together(together: int | None, continuity: str) -> int:
+def _together(together: int | None, continuity: str, *, is_lines: bool) -> int:
     if together is not None:
         return together
-    return _TOGETHER if continuity == "voice" else 1
+    return _TOGETHER if continuity == "voice" or is_lines else 1

@@ -36,7 +36,7 @@ class TakesSunoNames(click.Command):
         given = {name: ctx.params.pop(_PARAMETER.format(name)) for name in SUNO_NAMES}
         folder, file = given.pop("output_dir"), given.pop("output_filename")
         if folder is not None or file is not None:
-            ctx.params["output"] = _make_folder(folder) / (file or _FILE_NAME)
+            ctx.params["output"] = str(_make_folder(folder) / (file or _FILE_NAME))
         for name, value in given.items():
             if value is not None:
                 ctx.params[SUNO_NAMES[name]] = value

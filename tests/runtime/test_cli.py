@@ -21,7 +21,9 @@ import bark_onnx.runtime.commands.speak as speak_command
 from bark_onnx.graphs.contract import STAGES
 from bark_onnx.runtime import GenerationOptions, Speech
 from bark_onnx.runtime.bundle import Bundle
+from bark_onnx.runtime.commands.outputs import OUTPUT
 from bark_onnx.runtime.commands.reading import READING
+from bark_onnx.runtime.commands.suno_names import SUNO_NAMES
 from tests.runtime.command import ENTRY_POINT, Run, failed, outside, worked
 
 
@@ -37,6 +39,9 @@ class FakeBark:
         return cls()
 
     sample_rate_hz = 24_000
+
+    def describe(self) -> dict[str, Any]:
+        return {"precision": "fp32", "provider": "cpu"}
 
     def stream(self, text: str, **settings: Any) -> Iterator[Speech]:
         self.spoken.append((text, settings))
@@ -108,6 +113,8 @@ def test_help_shows_an_example_and_every_option_with_an_explanation(run: Run) ->
         assert f"--{field.name.replace('_', '-')}" in text
     for option in cli.speak.params:
         if option.param_type_name == "option" and option.name not in ("provider", "help"):
+            if option.hidden:
+                continue
             assert option.help, option.name
 
 
@@ -311,7 +318,8 @@ def test_no_option_is_accepted_and_untested() -> None:
     known = {
         *("text", "bundle", "file", "output", "voice", "seed", "sampling", "provider"),
         *("precision", "threads", "low_memory", "temperature", "top_k", "top_p", "do_sample"),
-        *("timestamps", "no_metadata", "cast", *READING),
+        *("cast", *READING, *OUTPUT),
+        *(f"suno_{name}" for name in SUNO_NAMES),
         *KINDS,
     }
     assert {option.name for option in cli.speak.params} == known

@@ -34,7 +34,7 @@ LANGUAGES = (
 )
 DIALOGUE = 'Anna: Hello, it\'s me!\nBen:\t"Who?"\nAnna: $HOME `sweet` \\home.'
 # Options that change nothing in the sound, or say where it goes.
-NOT_IN_A_RECIPE = {"threads", "low_memory", "together", *OUTPUT}
+NOT_IN_A_RECIPE = {"threads", "low_memory", "together", *OUTPUT} - {"sample_rate_hz"}
 
 
 @pytest.fixture
@@ -70,6 +70,7 @@ CASES = {
         DIALOGUE,
         (*("--cast", f"Anna={VOICE}", "--cast", "Ben=it's me.npz"), "--crossfade", 0.05),
     ),
+    "at another rate": ("Hello", ("--sample-rate", 16_000)),
     "clean": ("Yes.\x07", ("--takes", 2, "--trim", "--peak", 0.5, "--stop-babble")),
 }
 
@@ -264,8 +265,9 @@ def test_every_option_that_changes_the_sound_is_in_the_recipe() -> None:
     settings = {field.name for field in dataclasses.fields(GenerationOptions)}
     for_all_stages = {"temperature", "top_k", "top_p", "do_sample"}  # end up in those
     single = {"text", "file", "voice", "cast", "seed", "bundle", "precision", "provider"}
+    single |= {"sample_rate_hz"}
     covered = settings | for_all_stages | {"sampling"} | single | set(READING)
-    names = {option.name for option in cli.speak.params}
+    names = {option.name for option in cli.speak.params if not getattr(option, "hidden", False)}
     assert names == covered | NOT_IN_A_RECIPE
 
 

@@ -3,15 +3,17 @@
 import dataclasses
 import tracemalloc
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 
+from bark_onnx.graphs.errors import QueueFullError
 from bark_onnx.runtime import Bark, GenerationOptions, OptionsError, Speech, TextError, VoiceError
-from bark_onnx.runtime.reading import Line, Reader, Reading, piece_seed
+from bark_onnx.runtime.attempts import Line
+from bark_onnx.runtime.reading import Reader, Reading, piece_seed
 from bark_onnx.runtime.takes import Cleaning
 from bark_onnx.runtime.text.pieces import Piece
 from tests.messages import assert_one_line
@@ -25,36 +27,63 @@ SHORT = GenerationOptions(semantic_max_new_tokens=15)
 TOKENS = ("semantic_tokens", "coarse_tokens", "fine_tokens")
 
 
+class FakeJob:
+    """A text that is said when somebody waits for it."""
+
+    def __init__(self, say: Callable[[], Speech]) -> None:
+        self._say = say
+        self.speech: Speech | None = None
+        self.cancelled = False
+
+    @property
+    def done(self) -> bool:
+        return self.speech is not None
+
+    def result(self) -> Speech:
+        if self.speech is None:
+            self.speech = self._say()
+        return self.speech
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
 class FakeBark:
     """Says what a function gives for a text and a seed, and keeps what it was asked."""
 
-    def __init__(self, samples: Any = None) -> None:
-        self.calls: list[tuple[list[str], list[Any], list[int], GenerationOptions]] = []
+    def __init__(self, samples: Any = None, *, room: int | None = None) -> None:
+        self.calls: list[tuple[str, Any, int, GenerationOptions]] = []
+        self.jobs: list[weakref.ref[FakeJob]] = []
         self._samples = samples or (lambda text, seed: np.full(RATE, 0.5, np.float32))
+        self._room = room
 
-    def speak_batch(
+    @property
+    def flying(self) -> list[FakeJob]:
+        jobs = [job for ref in self.jobs if (job := ref()) is not None]
+        return [job for job in jobs if not job.done]
+
+    def submit(
         self,
-        texts: Sequence[str],
+        text: str,
         *,
-        voices: Sequence[Any],
-        seed: Sequence[int],
+        voice: Any,
+        seed: int,
         options: GenerationOptions,
-    ) -> list[Speech]:
-        self.calls.append((list(texts), list(voices), list(seed), options))
+        on_progress: Any = None,
+    ) -> FakeJob:
+        if self._room is not None and len(self.flying) >= self._room:
+            raise QueueFullError("full")
+        self.calls.append((text, voice, seed, options))
         tokens = np.zeros((8, 8), np.int64)
-        return [
-            Speech(
-                self._samples(text, number),
-                RATE,
-                np.full(8, number % 1000),
-                tokens[:2],
-                tokens,
-                text,
-                "",
-                number,
-            )
-            for text, number in zip(texts, seed, strict=True)
-        ]
+
+        def say() -> Speech:
+            samples = self._samples(text, seed)
+            drawn = np.full(8, seed % 1000)
+            return Speech(samples, RATE, drawn, tokens[:2], tokens, text, "", seed)
+
+        job = FakeJob(say)
+        self.jobs.append(weakref.ref(job))
+        return job
 
 
 def lines(count: int, speakers: Sequence[str] = ("",)) -> list[Line]:
@@ -72,7 +101,7 @@ def read(fake: FakeBark, said: list[Line], **settings: Any) -> list[Speech]:
     }
     options = GenerationOptions(semantic_max_new_tokens=768)
     reader = Reader(
-        fake.speak_batch,
+        fake.submit,
         options,
         Reading(**settings),
         Cleaning(**cleaning),
@@ -195,8 +224,8 @@ def test_everything_wrong_is_refused_before_anything_is_said(demo: Bark) -> None
 def test_each_speaker_goes_on_from_their_own_last_piece() -> None:
     fake = FakeBark()
     read(fake, lines(4, ["Anna", "Ben"]), continuity="previous")
-    seeds = [seeds[0] for _, _, seeds, _ in fake.calls]
-    voices = [voices[0] for _, voices, _, _ in fake.calls]
+    seeds = [seed for _, _, seed, _ in fake.calls]
+    voices = [voice for _, voice, _, _ in fake.calls]
     assert voices[:2] == [None, None]
     assert [voice.semantic_prompt[0] for voice in voices[2:]] == [s % 1000 for s in seeds[:2]]
 
@@ -220,11 +249,8 @@ def test_takes_are_tried_until_one_passes_and_only_where_one_failed() -> None:
         )
     )
     speeches = read(fake, lines(3), takes=5, together=3)
-    assert [texts for texts, _, _, _ in fake.calls] == [
-        ["piece 0", "piece 1", "piece 2"],
-        ["piece 1"],
-        ["piece 1"],
-    ]
+    said = [text for text, _, _, _ in fake.calls]
+    assert said == ["piece 0", "piece 1", "piece 2", "piece 1", "piece 1"]
     assert speeches[1].seed == piece_seed(7, 1, 2)
     assert all(speech.samples.any() for speech in speeches)
 
@@ -256,11 +282,7 @@ def test_babble_is_limited_only_where_asked_and_by_each_piece_alone() -> None:
     for together in (1, 3):
         fake = FakeBark()
         read(fake, said, stop_babble=True, together=together)
-        limits = {
-            text: options.semantic_max_new_tokens
-            for texts, _, _, options in fake.calls
-            for text in texts
-        }
+        limits = {text: options.semantic_max_new_tokens for text, _, _, options in fake.calls}
         assert limits == {"piece 0": 375, "piece 1": 375, "a long one": 768}
     fake = FakeBark()
     read(fake, said)
@@ -326,38 +348,104 @@ def test_silence_is_a_quarter_of_a_second_unless_pieces_overlap() -> None:
 # Memory
 
 
-def test_nothing_is_said_before_it_is_asked_for_nor_kept_after() -> None:
-    fake = FakeBark()
-    reader = Reader(
-        fake.speak_batch,
+def reader_of(fake: FakeBark, together: int, **settings: Any) -> Reader:
+    return Reader(
+        fake.submit,
         GenerationOptions(),
-        Reading(together=2),
-        Cleaning(),
+        Reading(together=together),
+        Cleaning(**settings),
         seed=0,
         semantic_rate_hz=50.0,
     )
-    speeches = reader.read(lines(10))
+
+
+def test_nothing_is_said_before_it_is_asked_for_nor_kept_after() -> None:
+    fake = FakeBark()
+    speeches = reader_of(fake, 2).read(lines(10))
     assert fake.calls == []
     first = weakref.ref(next(speeches))
-    assert len(fake.calls) == 1
+    assert len(fake.calls) == 3  # while this one is used, the next two are said
     for _ in range(4):
         next(speeches)
-    assert len(fake.calls) == 3
+    assert len(fake.calls) == 7
     assert first() is None
+
+
+@pytest.mark.parametrize("together", [1, 3])
+def test_no_more_are_said_at_a_time_than_asked(together: int) -> None:
+    fake = FakeBark()
+    for _ in reader_of(fake, together).read(lines(7)):
+        assert len(fake.flying) <= together
+    assert len(fake.calls) == 7
+
+
+def test_closing_cancels_what_is_being_said() -> None:
+    fake = FakeBark()
+    speeches = reader_of(fake, 3).read(lines(9))
+    next(speeches)
+    flying = fake.flying
+    speeches.close()
+    assert [job.cancelled for job in flying] == [True] * 3
+
+
+def test_a_piece_that_fails_is_told_after_those_before_it() -> None:
+    def samples(text: str, seed: int) -> np.ndarray:
+        if text == "piece 2":
+            raise TextError("cannot be said")
+        return np.zeros(RATE, np.float32)
+
+    fake = FakeBark(samples)
+    speeches = reader_of(fake, 3, takes=2).read(lines(5))
+    with pytest.warns(UserWarning, match="none of 2 takes"):
+        assert [next(speeches).text, next(speeches).text] == ["piece 0", "piece 1"]
+    flying = fake.flying
+    with pytest.raises(TextError):
+        next(speeches)
+    assert all(job.cancelled for job in flying)
+
+
+def test_a_full_engine_is_asked_again_when_a_piece_is_done() -> None:
+    fake = FakeBark(room=2)
+    assert len(list(reader_of(fake, 5).read(lines(6)))) == 6
+    with pytest.raises(QueueFullError):
+        next(reader_of(FakeBark(room=0), 5).read(lines(6)))
+
+
+class EagerBark(FakeBark):
+    """Says the first three texts as soon as the third has come."""
+
+    def submit(self, text: str, **settings: Any) -> FakeJob:
+        job = super().submit(text, **settings)
+        if len(self.calls) == 3:
+            for flying in self.flying:
+                flying.result()
+        return job
+
+
+def test_next_takes_of_all_that_failed_run_together() -> None:
+    fake = EagerBark(lambda text, seed: np.zeros(RATE, np.float32))
+    with pytest.warns(UserWarning, match="piece 1: none of 2 takes"):
+        next(reader_of(fake, 3, takes=2).read(lines(3)))
+    said = [text for text, _, _, _ in fake.calls]
+    assert said[:3] == said[3:] == ["piece 0", "piece 1", "piece 2"]
+
+
+def test_progress_is_that_of_the_piece_that_comes_next(demo: Bark) -> None:
+    heard: list[tuple[str, int, int]] = []
+    speeches = demo.stream(
+        TEXT, seed=0, options=SHORT, together=4, on_progress=lambda *event: heard.append(event)
+    )
+    pieces = len(list(speeches))
+    last_stage = [stage for stage, done, total in heard if stage == "codec" and done == total]
+    assert 1 <= len(last_stage) <= pieces
+    assert {stage for stage, _, _ in heard} == {"semantic", "coarse", "fine", "codec"}
 
 
 def peak_bytes(count: int) -> int:
     fake = FakeBark(lambda text, seed: np.zeros(250_000, np.float32))
     tracemalloc.start()
     try:
-        reader = Reader(
-            fake.speak_batch,
-            GenerationOptions(),
-            Reading(together=2),
-            Cleaning(),
-            seed=0,
-            semantic_rate_hz=50.0,
-        )
+        reader = reader_of(fake, 2)
         for speech in reader.read(lines(count)):
             assert speech.seconds > 10
         return tracemalloc.get_traced_memory()[1]
