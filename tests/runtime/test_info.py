@@ -258,6 +258,29 @@ def test_a_text_too_long_for_its_file_comes_from_another(demo: Bark) -> None:
     assert "the text was too long for the file; put it into text.txt" in [*remarks(left_out)]
 
 
+def test_every_line_tells_how_it_was_made_alone(run: Run, folder: Path) -> None:
+    options = ("-i", "-", "--lines", "-m", "my bundle", "--seed", 5, *SHORT)
+    lines = b"One.\nTwo.\n"
+    worked(run("speak", *options, "-o", "out/", stdin=lines))
+    paths = sorted((folder / "out").iterdir())
+    assert [read_recipe(path).text for path in paths] == ["One.", "Two."]
+    in_a_shell(worked(run("info", paths[1], "--command")), folder)
+    again = paths[1].with_stem(f"{paths[1].stem}-again")
+    assert again.read_bytes() == paths[1].read_bytes()
+    worked(run("speak", *options, "-o", "secret/", "--no-metadata", stdin=lines))
+    for path in (folder / "secret").iterdir():
+        failed(run("info", path), 1, "does not tell")
+
+
+def test_a_file_whose_suffix_says_nothing_is_made_again_in_its_format(
+    run: Run, folder: Path
+) -> None:
+    options = ("-m", "my bundle", "--seed", 5, *SHORT)
+    worked(run("speak", "Hello", *options, "-o", "a.sound", "--format", "mp3"))
+    in_a_shell(worked(run("info", "a.sound", "--command")), folder)
+    assert (folder / "a.sound-again.mp3").read_bytes() == (folder / "a.sound").read_bytes()
+
+
 # What a recipe holds
 
 
