@@ -78,7 +78,7 @@ def save_plot(path: Path, speeches: Sequence[Speech]) -> None:
         AudioError: the picture cannot be drawn there.
     """
     check_plot_path(path)
-    from matplotlib import rc_context
+    from matplotlib import rc_context, style
 
     known = known_characters()
     heading = _heading(speeches, known)
@@ -86,12 +86,12 @@ def save_plot(path: Path, speeches: Sequence[Speech]) -> None:
     partial = path.with_name(f".{path.name}.partial")
     try:
         # The salt replaces random identifiers in svg; a dollar sign is one, and begins no formula.
-        style: dict[Any, Any] = {
+        settings: dict[Any, Any] = {
             "svg.hashsalt": "bark-onnx",
             "font.family": families(),
             "text.parse_math": False,
         }
-        with rc_context(style):
+        with style.context("default"), rc_context(settings):
             figure = _draw(speeches, heading, known)
             figure.savefig(
                 partial, format=suffix[1:], dpi=_DOTS_PER_INCH, metadata=_SAME_BYTES[suffix]

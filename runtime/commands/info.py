@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -59,25 +60,22 @@ def info(
     """
     if as_json + only_text + only_command > 1:
         raise OptionsError("--json, --text and --command exclude each other; give one of them")
+    is_given = context.get_parameter_source("bundle") is ParameterSource.COMMANDLINE
     if path is not None and _is_sound(path):
-        given = context.get_parameter_source("bundle") is ParameterSource.COMMANDLINE
-        recipe = read_recipe(Path(path))
-        if only_text:
-            _print_text(recipe, path)
-        elif only_command:
-            click.echo(shell_command(recipe, Path(path), bundle=bundle if given else None))
-        else:
-            show = _print_json if as_json else _print_recipe
-            show(recipe, Path(path), bundle if given else None)
+        show: Callable[[Recipe, Path, str | None], None] = _print_recipe
+        if as_json or only_text or only_command:
+            show = _print_json if as_json else _print_text if only_text else _print_command
+        show(read_recipe(Path(path)), Path(path), bundle if is_given else None)
         return
     if only_text or only_command:
         raise OptionsError("--text and --command are for sound files; give one")
-    source = path or bundle
-    if source is None:
+    if path is not None and is_given:
+        raise OptionsError(f"Found two bundles, {path} and {bundle}; expected one of them")
+    if path is None and bundle is None:
         raise click.UsageError(
             "Nothing to tell of; give a sound file, or a bundle with -m (--model)", context
         )
-    opened = Bundle(source)
+    opened = Bundle(path or str(bundle))
     if as_json:
         click.echo(opened.manifest.to_json(), nl=False)
     else:
@@ -111,7 +109,11 @@ def _is_sound(path: str) -> bool:
     )
 
 
-def _print_text(recipe: Recipe, path: str) -> None:
+def _print_command(recipe: Recipe, path: Path, bundle: str | None) -> None:
+    click.echo(shell_command(recipe, path, bundle=bundle))
+
+
+def _print_text(recipe: Recipe, path: Path, _: str | None) -> None:
     if recipe.text is None:
         raise AudioError(f"{path}: its text was too long for it, and is not there")
     click.echo(recipe.text.encode(), nl=False)

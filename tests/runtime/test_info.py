@@ -238,6 +238,7 @@ def test_a_damaged_recipe_is_one_line(run: Run, folder: Path) -> None:
     ("arguments", "status", "words"),
     [
         (("a.wav", "--json", "--text"), 1, ("--json", "exclude each other")),
+        (("one", "-m", "two"), 1, ("two bundles, one and two", "expected one")),
         (("bundle", "--text"), 1, ("--text", "sound files")),
         (("bundle", "--command"), 1, ("--command", "sound files")),
         (("nowhere",), 1, ("nowhere", "no such folder")),
