@@ -1,6 +1,8 @@
 """bark-onnx speak --lines: a file per line, whatever becomes of the others."""
 
+import errno
 import json
+import os
 import signal
 import subprocess
 import time
@@ -12,7 +14,7 @@ import soundfile
 from bark_onnx.graphs.errors import EngineError
 from bark_onnx.runtime import Bark
 from bark_onnx.runtime.reading import piece_seed
-from tests.runtime.command import ENTRY_POINT, Run, worked
+from tests.runtime.command import ENTRY_POINT, Run, failed, worked
 
 SHORT = ("--semantic-max-new-tokens", 15)
 LINES = "One, to begin with.\n\n  And the third line.  \r\n\u200b\nThe fifth.\n"
@@ -76,6 +78,17 @@ def test_a_folder_takes_the_format_that_is_named_and_its_old_files_are_replaced(
     speak("-o", ".", "--format", "mp3")
     assert soundfile.info(tmp_path / "001.mp3").frames > 0
     assert (tmp_path / "002.mp3").read_bytes() == b"old"
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(
+    speak: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    failed(speak("-o", "out/"), 1, "out: cannot be made (No space left on device)")
+    assert names(tmp_path) == ["lines.txt"]
 
 
 def test_times_have_a_file_per_line_too(speak: Run, tmp_path: Path) -> None:

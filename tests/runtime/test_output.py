@@ -183,6 +183,10 @@ def test_without_a_name_the_format_names_the_file(speak: Run, tmp_path: Path) ->
         (("--lines", "-o", "{n}.wav", "--cast", "A=x"), 1, ("--lines and --cast",)),
         (("--lines", "-o", "{n}.wav", "--play"), 1, ("--lines and --play",)),
         (("--lines", "-o", "{n}.wav", "--together", 0), 1, ("together is 0", "from 1")),
+        (("--continuity", "previous", "--together", 2), 1, ("together is 2", "expected 1")),
+        (("--silence", 0.1, "--crossfade", 0.1), 1, ("only one of them",)),
+        (("--takes", 0), 1, ("takes is 0", "from 1")),
+        (("--seed", -1), 1, ("seed is -1", "from 0")),
     ],
 )
 def test_what_cannot_be_done_is_refused_before_the_model_loads(
