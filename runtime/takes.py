@@ -22,7 +22,6 @@ _CLIPPED_SHARE = 0.001  # of the samples
 _FULL_SCALE = 0.999
 _QUIET = 0.01  # of the peak: where a speech begins and ends for `trim`
 _MARGIN_SECONDS = 0.05  # left around it, so that soft consonants stay
-_CAP_STEP_SECONDS = 2.5  # caps of a few lengths, so that most pieces can still run together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,15 +58,12 @@ def limit_babble(
 ) -> GenerationOptions:
     """Settings that end a piece when its end is likely, and no later than `longest_seconds`.
 
-    Rounded up, so that pieces of similar length have equal settings and can run together.
-
     Args:
         options: their `min_eos_p` wins, and their `semantic_max_new_tokens` where it is less.
         piece: what is said.
         semantic_rate_hz: semantic tokens per second of audio.
     """
-    steps = math.ceil(longest_seconds(piece) / _CAP_STEP_SECONDS)
-    cap = math.ceil(steps * _CAP_STEP_SECONDS * semantic_rate_hz)
+    cap = math.ceil(longest_seconds(piece) * semantic_rate_hz)
     return options.replace(
         semantic_max_new_tokens=min(cap, options.semantic_max_new_tokens or cap),
         min_eos_p=_BABBLE_EOS_P if options.min_eos_p is None else options.min_eos_p,

@@ -1,1 +1,1 @@
-"""Audio on its way out: utterances, files that grow as they are spoken, and subtitles."""
+"""Audio on its way out: utterances, files and pipes that fill as they are spoken, and players."""

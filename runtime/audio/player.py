@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Self
@@ -145,10 +146,19 @@ class SpeechPlayer:
                 self._put(None)
                 self._wait()
         finally:
-            self._process.kill()  # nothing happens to one that has ended
-            self._process.wait()
-            self._feeder.join(_LOOK_UP_SECONDS)
-            self._complaints.close()
+            self._stop()
+
+    def _stop(self) -> None:
+        """End the program and the thread, if they have not ended by themselves."""
+        self._process.kill()
+        self._process.wait()
+        with suppress(queue.Full):  # then the thread is writing, which fails now
+            self._waiting.put_nowait(None)
+        self._feeder.join()
+        assert self._process.stdin is not None
+        with suppress(OSError):  # what was not heard is lost
+            self._process.stdin.close()
+        self._complaints.close()
 
     def _put(self, data: bytes | None) -> None:
         while not self._failed.is_set():

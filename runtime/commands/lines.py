@@ -14,7 +14,7 @@ from bark_onnx.graphs.errors import BarkError, TextError
 from bark_onnx.runtime.audio.speech import Speech
 from bark_onnx.runtime.audio.timestamps import write_timestamps
 from bark_onnx.runtime.audio.writer import SpeechWriter
-from bark_onnx.runtime.commands.names import LineFile
+from bark_onnx.runtime.commands.names import LineFile, make_folder
 from bark_onnx.runtime.commands.report import Report, Said
 from bark_onnx.runtime.reading import piece_seed
 
@@ -72,7 +72,7 @@ def say_lines(
         BarkError: a setting is wrong, so that no line can be said.
         click.Abort: the user interrupts.
     """
-    files[0].sound.parent.mkdir(exist_ok=True)
+    make_folder(files[0].sound.parent)
     started: list[tuple[LineFile, Future[Report]]] = []
     written = 0
     with _workers(bark, settings.together) as workers:

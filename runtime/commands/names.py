@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bark_onnx.graphs.errors import AudioError, OptionsError
-from bark_onnx.runtime.audio.formats import FORMATS, check_format, choose_format
+from bark_onnx.runtime.audio.formats import check_format, choose_format
 from bark_onnx.runtime.audio.speech import check_audio_path
 from bark_onnx.runtime.audio.timestamps import check_timestamps_path
 from bark_onnx.runtime.commands.outputs import Output
@@ -64,9 +64,20 @@ def _sound_paths(output: Output, numbers: list[int]) -> list[Path]:
         )
     _check_folder(folder)
     name = output.audio_format or "wav"
-    assert name in FORMATS
     digits = max(_LEAST_DIGITS, len(str(numbers[-1])))
     return [folder / f"{number:0{digits}}.{name}" for number in numbers]
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder where there is none.
+
+    Raises:
+        AudioError: it cannot be made.
+    """
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise AudioError(f"{folder}: cannot be made ({error.strerror})") from error
 
 
 def _check_folder(folder: Path) -> None:

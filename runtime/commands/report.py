@@ -53,10 +53,11 @@ class Report:
         pieces = f", {len(self.pieces)} pieces" if len(self.pieces) > 1 else ""
         if self.line is not None:  # said beside others, so that its time says nothing
             return f"{self.output}: {self.seconds:.2f} s of audio, seed {self.seed}{pieces}"
+        where = {None: "played", "-": "standard output"}.get(self.output, self.output)
         factor = self.real_time_factor
         shown = "undefined" if factor is None else f"{factor:.2f}"
         return (
-            f"{self.output or 'played'}: {self.seconds:.2f} s of audio in "
+            f"{where}: {self.seconds:.2f} s of audio in "
             f"{self.speaking_seconds:.2f} s, real-time factor {shown}, seed {self.seed}{pieces} "
             f"(loading took {self.loading_seconds:.2f} s)"
         )

@@ -16,7 +16,7 @@ from bark_onnx.runtime.commands.lines import LineSettings, say_lines, split_line
 from bark_onnx.runtime.commands.names import LineFile, line_files
 from bark_onnx.runtime.commands.outputs import OUTPUT, STANDARD_OUTPUT, Output, output_options
 from bark_onnx.runtime.commands.progress import progress_bars
-from bark_onnx.runtime.commands.reading import READING, reading_options
+from bark_onnx.runtime.commands.reading import READING, reading_options, settle_together
 from bark_onnx.runtime.commands.report import Report
 from bark_onnx.runtime.commands.saying import name_of, say
 from bark_onnx.runtime.commands.settings import bundle_option, generation_options
@@ -24,10 +24,8 @@ from bark_onnx.runtime.commands.suno_names import TakesSunoNames, suno_options
 from bark_onnx.runtime.commands.text import parse_cast, read_text
 from bark_onnx.runtime.options import SAMPLINGS
 from bark_onnx.runtime.pipeline import Bark
-from bark_onnx.runtime.reading import Reading, draw_seed
+from bark_onnx.runtime.reading import check_seed, draw_seed
 from bark_onnx.runtime.sessions import PROVIDERS
-
-_TOGETHER = 8  # what a `Bark` decodes at a time unless told otherwise
 
 
 @click.command(cls=TakesSunoNames)
@@ -85,6 +83,8 @@ def speak(
       bark-onnx speak "Hello, my dog is cute" -m bark-small-onnx -o hello.wav
       echo "Bonjour !" | bark-onnx speak - -m bark-small-onnx --voice v2/fr_speaker_5
       bark-onnx speak -i article.txt -m bark-small-onnx --timestamps speech.srt
+      bark-onnx speak -i article.txt -m bark-small-onnx -o - --format mp3 | ssh desk mpv -
+      bark-onnx speak -i lines.txt -m bark-small-onnx --lines -o prompts/
     """
     output = Output(**_take(settings, OUTPUT))
     reading = _take(settings, READING)
@@ -96,8 +96,10 @@ def speak(
     files = line_files(output, list(lines)) if lines else []
     given = {name: value for name, value in settings.items() if value is not None}
     options = SAMPLINGS[sampling]().replace(**given)
-    together = _together(reading.pop("together"), reading["continuity"], is_lines=output.lines)
-    Reading(together=together)
+    together = settle_together(reading, is_lines=output.lines)
+    del reading["together"]
+    if seed is not None:
+        check_seed(seed)
     started = time.perf_counter()
     bark = Bark.load(
         bundle,
@@ -166,9 +168,3 @@ def _speak_lines(
 
 def _take(settings: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     return {name: settings.pop(name) for name in names}
-
-
-def _together(together: int | None, continuity: str, *, is_lines: bool) -> int:
-    if together is not None:
-        return together
-    return _TOGETHER if continuity == "voice" or is_lines else 1

@@ -43,6 +43,22 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     return run_here
 
 
+@pytest.fixture
+def player(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An aplay, the only player there is, that keeps what it is told and what it hears."""
+    folder = tmp_path_factory.mktemp("programs")
+    path = folder / "aplay"
+    path.write_text(
+        f"#!{sys.executable}\n"
+        "import sys\n"
+        f"open({str(folder / 'arguments')!r}, 'w').write(' '.join(sys.argv[1:]))\n"
+        f"open({str(folder / 'heard')!r}, 'wb').write(sys.stdin.buffer.read())\n"
+    )
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+    return path
+
+
 class Asked:
     """A `Reference` that answers the same question once."""
 

@@ -283,7 +283,7 @@ def test_babble_is_limited_only_where_asked_and_by_each_piece_alone() -> None:
         fake = FakeBark()
         read(fake, said, stop_babble=True, together=together)
         limits = {text: options.semantic_max_new_tokens for text, _, _, options in fake.calls}
-        assert limits == {"piece 0": 375, "piece 1": 375, "a long one": 768}
+        assert limits == {"piece 0": 262, "piece 1": 262, "a long one": 768}
     fake = FakeBark()
     read(fake, said)
     assert {options for _, _, _, options in fake.calls} == {

@@ -250,13 +250,16 @@ def test_a_folder_that_takes_no_timestamps_is_refused(
 # Interrupts
 
 
-def test_an_interrupt_leaves_what_was_said(demo: Bark, demo_bundle: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("together", [1, 8])
+def test_an_interrupt_leaves_what_was_said(
+    demo: Bark, demo_bundle: Path, tmp_path: Path, together: int
+) -> None:
     text = ARTICLE * 100
     (tmp_path / "long.txt").write_text(text)
     process = subprocess.Popen(
         [
             *(ENTRY_POINT, "speak", "-i", "long.txt", "-m", demo_bundle, "-o", "a.wav"),
-            *("--seed", "3", "--together", "1", "--timestamps", "a.json"),
+            *("--seed", "3", "--together", str(together), "--timestamps", "a.json"),
             *("--semantic-max-new-tokens", "15"),
         ],
         cwd=tmp_path,

@@ -99,12 +99,12 @@ def test_nothing_changes_unless_it_is_asked_for() -> None:
 def test_babble_is_limited_by_the_text_and_by_what_was_asked() -> None:
     asked = GenerationOptions(semantic_max_new_tokens=768)
     limited = limit_babble(asked, PIECE, 50.0)
-    # 3 s and twice 6 / 3.6 s are 6.3 s, rounded up to 7.5 s.
-    assert limited == asked.replace(semantic_max_new_tokens=375, min_eos_p=0.2)
+    # 3 s and twice 6 / 3.6 s are 6.33 s.
+    assert limited == asked.replace(semantic_max_new_tokens=317, min_eos_p=0.2)
     strict = GenerationOptions(semantic_max_new_tokens=40, min_eos_p=0.05)
     assert limit_babble(strict, PIECE, 50.0) == strict
     assert limit_babble(asked, Piece("x", 46), 50.0).semantic_max_new_tokens == 768
-    assert limit_babble(GenerationOptions(), PIECE, 50.0).semantic_max_new_tokens == 375
+    assert limit_babble(GenerationOptions(), PIECE, 50.0).semantic_max_new_tokens == 317
 
 
 @pytest.mark.parametrize(
