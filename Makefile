@@ -12,7 +12,7 @@ help: ## list the targets
 $(VENV)/.stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --constraint constraints.txt 'torch==2.13.0'
-	$(PIP) --constraint constraints.txt --editable '.[cpu,serve,export,dev]'
+	$(PIP) --constraint constraints.txt --editable '.[cpu,serve,export,plot,dev]'
 	touch $@
 
 demo: $(VENV)/.stamp ## export the demo checkpoint and speak one sentence of noise to demo.wav
@@ -37,7 +37,7 @@ unit: $(VENV)/.stamp ## the test suite alone
 test-transformers-4: ## the parity tests against transformers 4.57, in .venv-transformers-4
 	$(PYTHON) -m venv .venv-transformers-4
 	.venv-transformers-4/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-transformers-4.txt 'torch==2.13.0'
-	.venv-transformers-4/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-transformers-4.txt --editable '.[cpu,serve,export,dev]'
+	.venv-transformers-4/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-transformers-4.txt --editable '.[cpu,serve,export,plot,dev]'
 	HF_HUB_OFFLINE=1 .venv-transformers-4/bin/python -m pytest -n 2 --dist loadfile tests/export tests/runtime/test_parity.py tests/runtime/test_stages.py tests/runtime/test_batch.py
 
 test-torch-free: $(VENV)/.stamp ## speak in .venv-cpu, which has the extra [cpu] and nothing else

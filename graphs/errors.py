@@ -12,7 +12,7 @@ BarkError
 ├── EngineError        speaking failed after it had begun
 │   ├── QueueFullError more requests came than may wait
 │   └── ClosedError    the engine was closed
-├── AudioError         a sound file, or what goes with it, cannot be written
+├── AudioError         a sound file, or what goes with it, cannot be written or read
 │   └── PlayerError    sound cannot be played
 └── ServerError        a server cannot start, or does not answer a request
 
@@ -69,7 +69,7 @@ class ClosedError(EngineError):
 
 
 class AudioError(BarkError):
-    """A sound file, or what goes with it, cannot be written."""
+    """A sound file, or what goes with it, cannot be written or read."""
 
 
 class PlayerError(AudioError):

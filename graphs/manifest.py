@@ -121,6 +121,20 @@ class Manifest:
         names = (graph, f"{graph}.data", prompt, f"{prompt}.data")
         return [name for name in names if name in self.files]
 
+    def fingerprint(self, precision: str) -> str:
+        """What tells bundles apart that speak differently: 16 hexadecimal digits.
+
+        Of the precision's graphs and weights, the tokenizer and the generation settings; bundles
+        that differ in voices or in other precisions only have the same.
+        """
+        used = {
+            name: record.sha256
+            for name, record in self.files.items()
+            if name == TOKENIZER_NAME or name.startswith(f"{precision}/")
+        }
+        text = json.dumps([used, asdict(self.generation)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
 
 def _check_values(manifest: Manifest) -> None:
     if manifest.attention not in ATTENTIONS:

@@ -37,7 +37,8 @@ class Bundle:
     """
 
     def __init__(self, source: str | Path, *, verify: bool = True) -> None:
-        self.folder = _locate(str(source))
+        self.source = str(source)
+        self.folder = _locate(self.source)
         self.manifest = Manifest.read(self.folder)
         self._verify = verify
         self._verified: set[str] = set()

@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Generator, Mapping, Sequence
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +17,7 @@ from bark_onnx.runtime.engine.status import EngineStatus, Observer
 from bark_onnx.runtime.options import GenerationOptions, ResolvedOptions, is_count
 from bark_onnx.runtime.progress import OnProgress, Progress
 from bark_onnx.runtime.reading import Continuity, Reader, Reading, draw_seed, plan_lines
+from bark_onnx.runtime.recipes import RecipeWriter, changed, with_recipe
 from bark_onnx.runtime.requests import RequestReader
 from bark_onnx.runtime.stages import Stages
 from bark_onnx.runtime.synthesis import Request, synthesize
@@ -50,7 +52,6 @@ class Bark:
             raise OptionsError(f"max_queue is {max_queue!r}, expected an integer from 0, or None")
         self._bundle = bundle
         self._tokenizer = bundle.tokenizer()
-        self._requests = RequestReader(bundle, self._tokenizer)
         self._stages = Stages(
             bundle,
             provider=provider,
@@ -60,6 +61,10 @@ class Bark:
             low_memory=low_memory,
             wait=wait,
         )
+        self._recipes = RecipeWriter(
+            bundle, precision=self._stages.precision, provider=self._stages.device.provider
+        )
+        self._requests = RequestReader(bundle, self._tokenizer, self._recipes)
         self._engine = Engine(self._stages, max_queue=max_queue)
         # The engine knows nothing of this object, so it can be forgotten while the thread idles.
         # At the interpreter's exit the engine ends by itself.
@@ -216,8 +221,10 @@ class Bark:
             QueueFullError: too many texts are not done yet.
             ClosedError: `close` was called.
         """
-        resolved = self._resolve(options, overrides)
-        return self._submit([self._requests.read(text, voice, seed)], resolved, on_progress)[0]
+        chosen = (options or GenerationOptions()).replace(**overrides)
+        resolved = self._resolve(chosen)
+        request = self._requests.read(text, voice, seed, chosen)
+        return self._submit([request], resolved, on_progress)[0]
 
     def speak_batch(
         self,
@@ -242,8 +249,9 @@ class Bark:
         Raises:
             BarkError: as `speak` does, before anything is said.
         """
-        resolved = self._resolve(options, overrides)
-        requests = self._requests.read_all(texts, voices, seed)
+        chosen = (options or GenerationOptions()).replace(**overrides)
+        resolved = self._resolve(chosen)
+        requests = self._requests.read_all(texts, voices, seed, chosen)
         return gather(self._submit(requests, resolved, on_progress))
 
     def close(self) -> None:
@@ -323,13 +331,14 @@ class Bark:
         cast = cast or {}
         settings = self._bundle.manifest.generation.semantic
         options = (options or GenerationOptions()).replace(**overrides)
-        resolved = self._resolve(options, {})
+        resolved = self._resolve(options)
+        seed = draw_seed() if seed is None else seed
         reader = Reader(
             self.submit,
             options.replace(semantic_max_new_tokens=resolved.semantic_max_new_tokens),
             Reading(continuity, silence_seconds, crossfade_seconds, together),
             Cleaning(takes, trim, stop_babble, peak),
-            seed=draw_seed() if seed is None else seed,
+            seed=seed,
             semantic_rate_hz=settings.semantic_rate_hz,
             on_progress=on_progress,
         )
@@ -341,7 +350,31 @@ class Bark:
             max_seconds=max_seconds,
         )
         voices = {name: self._bundle.voice(given) for name, given in {"": voice, **cast}.items()}
-        return reader.read(plan_lines(split_turns(text, cast), voices, split))
+        lines = plan_lines(split_turns(text, cast), voices, split)
+        used = {
+            name: self._recipes.voice_used({"": voice, **cast}[name], found)
+            for name, found in voices.items()
+        }
+        recipe = self._recipes.write(
+            text,
+            seed,
+            used.pop(""),
+            options,
+            cast=used,
+            reading=changed(
+                _STREAM_DEFAULTS,
+                language=language,
+                max_seconds=max_seconds,
+                continuity=continuity,
+                silence_seconds=silence_seconds,
+                crossfade_seconds=crossfade_seconds,
+                takes=takes,
+                trim=trim,
+                stop_babble=stop_babble,
+                peak=peak,
+            ),
+        )
+        return with_recipe(reader.read(lines), recipe, len(lines))
 
     def _submit(
         self, requests: list[Request], options: ResolvedOptions, on_progress: OnProgress | None
@@ -351,9 +384,11 @@ class Bark:
         syntheses = [synthesize(request, options, manifest, progress) for request in requests]
         return self._engine.submit(syntheses, owner=self)
 
-    def _resolve(
-        self, options: GenerationOptions | None, overrides: dict[str, Any]
-    ) -> ResolvedOptions:
+    def _resolve(self, options: GenerationOptions) -> ResolvedOptions:
         manifest = self._bundle.manifest
-        chosen = (options or GenerationOptions()).replace(**overrides)
-        return chosen.resolve(manifest.generation, manifest.shapes.semantic)
+        return options.resolve(manifest.generation, manifest.shapes.semantic)
+
+
+_STREAM_DEFAULTS = {
+    name: parameter.default for name, parameter in signature(Bark.stream).parameters.items()
+}

@@ -6,7 +6,9 @@ import numpy as np
 
 from bark_onnx.graphs.errors import OptionsError, TextError
 from bark_onnx.runtime.bundle import Bundle, VoiceLike
+from bark_onnx.runtime.options import GenerationOptions
 from bark_onnx.runtime.reading import check_seed, draw_seed
+from bark_onnx.runtime.recipes import RecipeWriter
 from bark_onnx.runtime.synthesis import Request
 from bark_onnx.runtime.text.tokenizer import TextTokenizer
 
@@ -17,13 +19,17 @@ class RequestReader:
     Args:
         bundle: whose voices are known.
         tokenizer: of the bundle.
+        recipes: written for every request.
     """
 
-    def __init__(self, bundle: Bundle, tokenizer: TextTokenizer) -> None:
+    def __init__(self, bundle: Bundle, tokenizer: TextTokenizer, recipes: RecipeWriter) -> None:
         self._bundle = bundle
         self._tokenizer = tokenizer
+        self._recipes = recipes
 
-    def read(self, text: str, voice: VoiceLike, seed: int | None) -> Request:
+    def read(
+        self, text: str, voice: VoiceLike, seed: int | None, options: GenerationOptions
+    ) -> Request:
         """One request; a seed of None is drawn.
 
         Raises:
@@ -35,13 +41,18 @@ class RequestReader:
         check_seed(number)
         ids = self._tokenizer.encode(text)
         rng = np.random.default_rng(int(number))
-        return Request(text, ids, self._bundle.voice(voice), number, rng)
+        loaded = self._bundle.voice(voice)
+        tokens = self._tokenizer.count(text)
+        used = self._recipes.voice_used(voice, loaded)
+        recipe = self._recipes.write_single(text, tokens, number, used, options)
+        return Request(text, ids, loaded, number, rng, recipe)
 
     def read_all(
         self,
         texts: Sequence[str],
         voices: VoiceLike | Sequence[VoiceLike],
         seed: int | Sequence[int] | None,
+        options: GenerationOptions,
     ) -> list[Request]:
         """One request per text, with a voice and a seed for all or for each.
 
@@ -55,7 +66,7 @@ class RequestReader:
         for what, found in (("voices", len(voice_list)), ("seeds", len(seeds))):
             if found != len(texts):
                 raise OptionsError(f"{found} {what} for {len(texts)} texts; expected as many")
-        return [self.read(*each) for each in zip(texts, voice_list, seeds, strict=True)]
+        return [self.read(*each, options) for each in zip(texts, voice_list, seeds, strict=True)]
 
 
 def _one_each(voices: VoiceLike | Sequence[VoiceLike], count: int) -> list[VoiceLike]:

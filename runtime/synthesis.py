@@ -9,6 +9,7 @@ import numpy as np
 from bark_onnx.graphs.contract import Stage
 from bark_onnx.graphs.manifest import Manifest
 from bark_onnx.graphs.voices import Tokens, Voice
+from bark_onnx.runtime.audio.recipe import Recipe
 from bark_onnx.runtime.audio.speech import Speech
 from bark_onnx.runtime.coarse import coarse_length, generate_coarse
 from bark_onnx.runtime.codec import generate_samples
@@ -27,6 +28,7 @@ class Request:
     voice: Voice | None
     seed: int
     rng: np.random.Generator
+    recipe: Recipe | None = None
 
 
 @dataclass(frozen=True)
@@ -82,5 +84,5 @@ def synthesize(
         text=request.text,
         voice_name=voice.name if voice else "",
         seed=request.seed,
-        checkpoint=manifest.source,
+        recipe=request.recipe,
     )

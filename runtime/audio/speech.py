@@ -13,7 +13,9 @@ from bark_onnx.graphs.voice_origin import VoiceOrigin, this_software
 from bark_onnx.graphs.voices import Tokens, Voice
 from bark_onnx.runtime.audio.formats import check_format, choose_format
 from bark_onnx.runtime.audio.ogg import fix_serial
+from bark_onnx.runtime.audio.recipe import Recipe
 from bark_onnx.runtime.audio.resampling import resample
+from bark_onnx.runtime.audio.tags import add_tags, set_tags
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +33,7 @@ class Speech:
         seed: gives the same speech again.
         start_seconds: where it begins in a longer text.
         speaker: who says it in a dialogue; empty elsewhere.
-        checkpoint: hub id or folder that the bundle was made from.
+        recipe: how it was made, which its file tells; None where that is not known.
     """
 
     samples: NDArray[np.float32]
@@ -44,7 +46,7 @@ class Speech:
     seed: int
     start_seconds: float = 0.0
     speaker: str = ""
-    checkpoint: str = ""
+    recipe: Recipe | None = None
 
     @property
     def seconds(self) -> float:
@@ -59,8 +61,12 @@ class Speech:
     def __repr__(self) -> str:
         return f"Speech({self.text!r}, {self.seconds:.2f} s, seed={self.seed})"
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, *, metadata: bool = True) -> None:
         """Write the samples, in the format that the suffix names: wav, flac, ogg, mp3 or opus.
+
+        Args:
+            path: of the file.
+            metadata: the file tells how it was made: `recipe`, text included.
 
         Raises:
             AudioError: the suffix is unknown, the format does not know the sample rate, or the
@@ -74,15 +80,22 @@ class Speech:
             raise nothing_said(path)
         import soundfile
 
+        tags = None
+        if metadata and self.recipe is not None:
+            tags = self.recipe.to_tags(audio_format.name, self.sample_rate_hz)
         partial = path.with_name(f".{path.name}.partial")
         try:
-            soundfile.write(
+            with soundfile.SoundFile(
                 partial,
-                self.samples,
+                "w",
                 self.sample_rate_hz,
+                channels=1,
                 subtype=audio_format.encoding,
                 format=audio_format.container,
-            )
+            ) as file:
+                set_tags(file, audio_format.name, tags)
+                file.write(self.samples)
+            add_tags(partial, audio_format.name, tags)
             if audio_format.container == "OGG":
                 fix_serial(partial)
             partial.replace(path)
@@ -112,7 +125,7 @@ class Speech:
             text=self.text,
             seed=int(self.seed),
             software=this_software(),
-            checkpoint=self.checkpoint,
+            checkpoint=self.recipe.bundle.source if self.recipe else "",
             # A file's folders are nobody's business: voices are given away.
             voice=Path(self.voice_name).name if is_file else self.voice_name,
         )

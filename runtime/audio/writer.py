@@ -1,5 +1,6 @@
 """A sound file that grows piece by piece."""
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from bark_onnx.runtime.audio.formats import check_format, choose_format
 from bark_onnx.runtime.audio.ogg import fix_serial
 from bark_onnx.runtime.audio.resampling import Samples
 from bark_onnx.runtime.audio.speech import Speech, check_audio_path, nothing_said
+from bark_onnx.runtime.audio.tags import Tags, add_tags, set_tags
 from bark_onnx.runtime.audio.track import Track
 
 
@@ -25,6 +27,8 @@ class SpeechWriter:
         sample_rate_hz: of the file; speeches of another rate are converted, without seams.
         audio_format: "raw" for samples without a header (signed 16 bits, little-endian), or one of
             those above for a file with another suffix; None goes by the suffix.
+        metadata: the file tells how it was made: the `recipe` of the first speech, which those of
+            one `Bark.stream` share.
 
     Raises:
         AudioError: the suffix is unknown or of another format, the format does not know the
@@ -32,7 +36,12 @@ class SpeechWriter:
     """
 
     def __init__(
-        self, path: str | Path, sample_rate_hz: int, *, audio_format: str | None = None
+        self,
+        path: str | Path,
+        sample_rate_hz: int,
+        *,
+        audio_format: str | None = None,
+        metadata: bool = True,
     ) -> None:
         self.path = Path(path)
         check_audio_path(self.path, audio_format)
@@ -43,6 +52,9 @@ class SpeechWriter:
         self._partial = self.path.with_name(f".{self.path.name}.partial")
         self._written_samples = 0
         self._file: Any = None
+        self._metadata = metadata
+        self._has_begun = False
+        self._tags: Tags | None = None
 
     @property
     def seconds(self) -> float:
@@ -71,6 +83,8 @@ class SpeechWriter:
             AudioError: the file cannot be written, or the speech has another sample rate than the
                 one before.
         """
+        if not self._has_begun:
+            self._begin(speech)
         self._append(self._track.add(speech))
 
     def __exit__(
@@ -83,6 +97,7 @@ class SpeechWriter:
             with self._errors():
                 self._close()
                 if self._written_samples or (kind is None and self._format.can_be_empty):
+                    add_tags(self._partial, self._format.name, self._tags)
                     if self._format.container == "OGG":
                         fix_serial(self._partial)
                     self._partial.replace(self.path)
@@ -97,6 +112,13 @@ class SpeechWriter:
                 self._append(rest)
         finally:
             self._file.close()
+
+    def _begin(self, speech: Speech) -> None:
+        self._has_begun = True
+        if self._metadata and speech.recipe is not None:
+            whole = dataclasses.replace(speech.recipe, piece=None)
+            self._tags = whole.to_tags(self._format.name, self.sample_rate_hz)
+            set_tags(self._file, self._format.name, self._tags)
 
     def _append(self, samples: Samples) -> None:
         with self._errors():

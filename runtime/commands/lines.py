@@ -40,6 +40,7 @@ class LineSettings:
     seed: int  # of the whole: line n has `piece_seed(seed, n - 1)`
     together: int  # lines that are said at the same time
     audio_format: str | None
+    metadata: bool  # files tell how they were made
     template: Report  # what all reports have in common
 
 
@@ -99,17 +100,22 @@ def _begin(
         failed.set_exception(error)
         return failed
     template = replace(settings.template, seed=seed, line=file.number, output=str(file.sound))
-    return workers.submit(_say_line, speeches, file, settings.audio_format, template)
+    return workers.submit(_say_line, speeches, file, settings, template)
 
 
 def _say_line(
-    coming: Iterable[Speech], file: LineFile, audio_format: str | None, template: Report
+    coming: Iterable[Speech], file: LineFile, settings: LineSettings, template: Report
 ) -> Report:
     """Say one line and write it. Nothing is written before all of it is said."""
     started = time.perf_counter()
     speeches = list(coming)
     spoken = time.perf_counter() - started
-    with SpeechWriter(file.sound, template.sample_rate_hz, audio_format=audio_format) as sound:
+    with SpeechWriter(
+        file.sound,
+        template.sample_rate_hz,
+        audio_format=settings.audio_format,
+        metadata=settings.metadata,
+    ) as sound:
         for speech in speeches:
             sound.write(speech)
     pieces = tuple(Said.of(speech) for speech in speeches)

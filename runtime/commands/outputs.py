@@ -16,6 +16,7 @@ from bark_onnx.runtime.audio.formats import (
     choose_format,
 )
 from bark_onnx.runtime.audio.player import find_player
+from bark_onnx.runtime.audio.plot import check_plot_path
 from bark_onnx.runtime.audio.speech import check_audio_path
 from bark_onnx.runtime.audio.timestamps import check_timestamps_path
 
@@ -65,10 +66,23 @@ _OPTIONS = (
         help="Write when each piece is said; the suffix names the format: json, srt or vtt.",
     ),
     click.option(
+        "--plot",
+        type=click.Path(),
+        help="Draw waveform and spectrogram; the suffix names the format: png, svg or pdf.",
+    ),
+    click.option(
+        "--no-metadata",
+        is_flag=True,
+        help="Leave out of the sound file how it was made: text, voice, seed and settings.",
+    ),
+    click.option(
         "--json", "as_json", is_flag=True, help="Say what was done as one JSON object a line."
     ),
 )
-OUTPUT = (*("output", "audio_format", "sample_rate_hz", "play", "lines", "timestamps", "as_json"),)
+OUTPUT = (
+    *("output", "audio_format", "sample_rate_hz", "play", "lines", "timestamps", "as_json"),
+    *("no_metadata", "plot"),
+)
 
 
 @dataclass(frozen=True)
@@ -87,6 +101,8 @@ class Output:
     lines: bool = False  # a file per line
     timestamps: str | None = None  # file that says when each piece is said
     as_json: bool = False
+    no_metadata: bool = False  # files do not tell how they were made
+    plot: str | None = None  # picture of the sound
 
     def __post_init__(self) -> None:
         if self.sample_rate_hz is not None:
@@ -108,6 +124,8 @@ class Output:
             )
         if self.timestamps is not None and not self.lines:
             check_timestamps_path(Path(self.timestamps))
+        if self.plot is not None:
+            check_plot_path(Path(self.plot))
 
     @property
     def to_stdout(self) -> bool:
@@ -129,6 +147,8 @@ class Output:
     def _check_lines(self) -> None:
         if self.play:
             raise OptionsError("--lines and --play exclude each other; expected one of them")
+        if self.plot is not None:
+            raise OptionsError("--lines and --plot exclude each other; expected one of them")
         if self.output is None or self.to_stdout:
             raise OptionsError(
                 "--lines writes many files; expected -o with a folder, as -o out/, or a pattern, "

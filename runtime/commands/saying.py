@@ -13,6 +13,7 @@ import click
 
 from bark_onnx.graphs.errors import PlayerError
 from bark_onnx.runtime.audio.player import SpeechPlayer
+from bark_onnx.runtime.audio.plot import save_plot
 from bark_onnx.runtime.audio.speech import Speech
 from bark_onnx.runtime.audio.stream import SpeechStream
 from bark_onnx.runtime.audio.timestamps import write_timestamps
@@ -52,6 +53,7 @@ def say(speeches: Generator[Speech], output: Output, rate_hz: int, bars: Progres
         SystemExit: nobody reads standard output any more.
     """
     spoken = Spoken()
+    drawn: list[Speech] = []
     try:
         with (
             closing(speeches),
@@ -64,6 +66,8 @@ def say(speeches: Generator[Speech], output: Output, rate_hz: int, bars: Progres
                 spoken.add(speech)
                 play(speech)
                 bars.add(len(speech.text))
+                if output.plot is not None:
+                    drawn.append(speech)
     except BrokenPipeError:
         _leave_quietly()
     except KeyboardInterrupt as stop:
@@ -76,6 +80,8 @@ def say(speeches: Generator[Speech], output: Output, rate_hz: int, bars: Progres
         if output.timestamps is not None and spoken.pieces:
             stamps = [piece.timestamp for piece in spoken.pieces]
             write_timestamps(Path(output.timestamps), stamps)
+        if output.plot is not None and drawn:
+            save_plot(Path(output.plot), drawn)
     return spoken
 
 
@@ -91,7 +97,9 @@ def _keeping(output: Output, rate_hz: int) -> SpeechStream | SpeechWriter | null
         return SpeechStream(sys.stdout.buffer, rate_hz, output.stream_format)
     if output.path is None:
         return nullcontext()
-    return SpeechWriter(output.path, rate_hz, audio_format=output.audio_format)
+    return SpeechWriter(
+        output.path, rate_hz, audio_format=output.audio_format, metadata=not output.no_metadata
+    )
 
 
 @contextmanager

@@ -28,6 +28,7 @@ def _bundle_option(*, required: bool) -> Callable[[Command], Command]:
         "--model",
         "bundle",
         required=required,
+        type=click.Path(),
         envvar="BARK_ONNX_MODEL",
         metavar="BUNDLE",
         help="A bundle's folder or hub id (or set BARK_ONNX_MODEL).",

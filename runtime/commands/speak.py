@@ -12,6 +12,7 @@ import click
 
 from bark_onnx.graphs.errors import OptionsError
 from bark_onnx.runtime.audio.speech import Speech
+from bark_onnx.runtime.commands.completion import complete_voice
 from bark_onnx.runtime.commands.keeping import VoiceKeeper
 from bark_onnx.runtime.commands.lines import LineSettings, say_lines, split_lines
 from bark_onnx.runtime.commands.names import LineFile, line_files
@@ -21,6 +22,7 @@ from bark_onnx.runtime.commands.reading import READING, reading_options, settle_
 from bark_onnx.runtime.commands.report import Report
 from bark_onnx.runtime.commands.saying import name_of, say
 from bark_onnx.runtime.commands.settings import bundle_option, generation_options
+from bark_onnx.runtime.commands.suno_names import TakesSunoNames, suno_options
 from bark_onnx.runtime.commands.text import parse_cast, read_text
 from bark_onnx.runtime.options import SAMPLINGS
 from bark_onnx.runtime.pipeline import Bark
@@ -28,13 +30,16 @@ from bark_onnx.runtime.reading import check_seed, draw_seed
 from bark_onnx.runtime.sessions import PROVIDERS
 
 
-@click.command()
+@click.command(cls=TakesSunoNames)
 @click.argument("text", required=False)
 @bundle_option
 @click.option("-i", "--input", "file", help='Read the text here; "-": standard input.')
 @output_options
 @click.option(
-    "-v", "--voice", help="A voice of the bundle, a language (german, de-3), or an .npz file."
+    "-v",
+    "--voice",
+    shell_complete=complete_voice,
+    help="A voice of the bundle, a language (german, de-3), or an .npz file.",
 )
 @click.option(
     "--save-voice",
@@ -63,6 +68,7 @@ from bark_onnx.runtime.sessions import PROVIDERS
 @click.option("--low-memory", is_flag=True, help="Keep one stage loaded at a time.")
 @reading_options
 @generation_options
+@suno_options
 def speak(
     text: str | None,
     bundle: str,
@@ -165,6 +171,7 @@ def _speak_lines(
         seed=report.seed,
         together=together,
         audio_format=output.audio_format,
+        metadata=not output.no_metadata,
         template=report,
     )
     show = partial(Report.show, as_json=output.as_json, to_stderr=False)

@@ -159,11 +159,11 @@ def test_a_write_that_fails_halfway_keeps_the_old_file_and_no_part_of_the_new(
     if old is not None:
         (tmp_path / "a.wav").write_bytes(old)
 
-    def write_half(file: Path, *_: object, **__: object) -> None:
-        Path(file).write_bytes(b"half of it")
+    def write_half(file: soundfile.SoundFile, _: object) -> None:
+        Path(file.name).write_bytes(b"half of it")
         raise error
 
-    monkeypatch.setattr(soundfile, "write", write_half)
+    monkeypatch.setattr(soundfile.SoundFile, "write", write_half)
     with pytest.raises((AudioError, KeyboardInterrupt)) as caught:
         tone.save(tmp_path / "a.wav")
     if isinstance(error, OSError):
@@ -178,7 +178,7 @@ def test_a_format_that_the_library_cannot_write_is_one_line(
     def write(*_: object, **__: object) -> None:
         raise soundfile.LibsndfileError(1, prefix="Error opening 'a.mp3': ")
 
-    monkeypatch.setattr(soundfile, "write", write)
+    monkeypatch.setattr(soundfile.SoundFile, "write", write)
     refuse(tone, tmp_path / "a.mp3", "a.mp3", "cannot be written")
     assert list(tmp_path.iterdir()) == []
 

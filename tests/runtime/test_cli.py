@@ -23,6 +23,7 @@ from bark_onnx.runtime import GenerationOptions, Speech
 from bark_onnx.runtime.bundle import Bundle
 from bark_onnx.runtime.commands.outputs import OUTPUT
 from bark_onnx.runtime.commands.reading import READING
+from bark_onnx.runtime.commands.suno_names import SUNO_NAMES
 from tests.runtime.command import ENTRY_POINT, Run, failed, outside, worked
 
 
@@ -116,6 +117,8 @@ def test_help_shows_an_example_and_every_option_with_an_explanation(run: Run) ->
         assert f"--{field.name.replace('_', '-')}" in text
     for option in cli.speak.params:
         if option.param_type_name == "option" and option.name not in ("provider", "help"):
+            if option.hidden:
+                continue
             assert option.help, option.name
 
 
@@ -320,6 +323,7 @@ def test_no_option_is_accepted_and_untested() -> None:
         *("text", "bundle", "file", "output", "voice", "seed", "sampling", "provider"),
         *("precision", "threads", "low_memory", "temperature", "top_k", "top_p", "do_sample"),
         *("cast", "save_voice", *READING, *OUTPUT),
+        *(f"suno_{name}" for name in SUNO_NAMES),
         *KINDS,
     }
     assert {option.name for option in cli.speak.params} == known
@@ -439,13 +443,14 @@ def test_a_seed_that_was_drawn_is_printed_and_replays(
 
 def test_greedy_needs_no_seed(run: Run, demo_bundle: Path, tmp_path: Path) -> None:
     for name in ("a.wav", "b.wav"):
-        worked(run("speak", "Hello", "-m", demo_bundle, "-o", name, "--greedy", *SHORT))
+        common = ("-m", demo_bundle, "--no-metadata", *SHORT)
+        worked(run("speak", "Hello", *common, "-o", name, "--greedy"))
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
 
 
 def test_a_voice_may_be_a_file(run: Run, demo_bundle: Path, tmp_path: Path) -> None:
     shutil.copy(demo_bundle / "voices" / "v2" / "en_speaker_0.npz", tmp_path / "me.npz")
-    common = ("-m", demo_bundle, "--greedy", *SHORT)
+    common = ("-m", demo_bundle, "--greedy", "--no-metadata", *SHORT)
     worked(run("speak", "Hello", *common, "-o", "a.wav", "--voice", "me.npz"))
     worked(run("speak", "Hello", *common, "-o", "b.wav", "--voice", "v2/en_speaker_0"))
     worked(run("speak", "Hello", *common, "-o", "c.wav"))

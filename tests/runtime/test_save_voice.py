@@ -90,7 +90,8 @@ def test_a_voice_of_others_has_no_origin(tmp_path: Path) -> None:
 
 def test_a_speech_knows_what_its_voice_came_from(demo: Bark) -> None:
     said = demo.speak("Hello!", voice="english", seed=np.int64(3), semantic_max_new_tokens=9)
-    source = demo.describe()["source"]
+    assert said.recipe is not None
+    source = said.recipe.bundle.source
     expected = VoiceOrigin("Hello!", 3, SOFTWARE, source, "v2/en_speaker_0")
     assert said.to_voice("me").origin == expected
     assert source
