@@ -34,7 +34,7 @@ class Service:
 
     def __init__(self, settings: ServerSettings, load: Callable[[], Bark]) -> None:
         self.settings = settings
-        self.gate = Gate(settings.shutdown_seconds)
+        self.gate = Gate(settings.shutdown_seconds, settings.max_connections)
         self.metrics = Metrics()
         self.created = int(time.time())
         self.failure: BarkError | None = None
