@@ -1,5 +1,6 @@
 """The body of one answer: a text as the bytes of a sound or as server-sent events."""
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncGenerator
@@ -87,27 +88,48 @@ class Delivery:
 
     async def _sound(self) -> AsyncGenerator[bytes]:
         service, rate_hz = self._service, self._service.bark.sample_rate_hz
-        tempo = Tempo(self._request.speed, rate_hz)
-        encoder = open_encoder(self._request.response_format, rate_hz, streams=not self.is_whole)
+        sound = _Sound(self._request, rate_hz, streams=not self.is_whole)
         pause = np.zeros(0, np.float32)
         speech = say(service.bark, self._order, at_once=service.settings.pieces_at_once)
         async with aclosing(speech):
             async for piece in speech:
                 self._output_tokens += len(piece.semantic_tokens)
-                samples = tempo.add(np.concatenate([pause, piece.samples]))
+                samples = np.concatenate([pause, piece.samples])
                 pause = np.zeros(round(service.settings.silence_seconds * rate_hz), np.float32)
-                yield encoder.add(self._counted(samples, rate_hz))
-        rest = encoder.add(self._counted(tempo.finish(), rate_hz))
-        yield rest + encoder.finish()
-
-    def _counted(self, samples: Samples, rate_hz: int) -> Samples:
-        self.audio_seconds += len(samples) / rate_hz
-        return samples
+                # A piece takes up to 0.1 s, which nobody else shall wait for.
+                chunk = await asyncio.to_thread(sound.add, samples)
+                self.audio_seconds = sound.seconds
+                yield chunk
+        chunk = await asyncio.to_thread(sound.finish)
+        self.audio_seconds = sound.seconds
+        yield chunk
 
     def _usage(self) -> dict[str, int]:
         read = sum(map(self._service.bark.count_tokens, self._order.pieces))
         drawn = self._output_tokens
         return {"input_tokens": read, "output_tokens": drawn, "total_tokens": read + drawn}
+
+
+class _Sound:
+    """The bytes of the sound that a request asks for."""
+
+    def __init__(self, request: SpeechRequest, rate_hz: int, *, streams: bool) -> None:
+        self.seconds = 0.0  # that were encoded
+        self._rate_hz = rate_hz
+        self._tempo = Tempo(request.speed, rate_hz)
+        self._encoder = open_encoder(request.response_format, rate_hz, streams=streams)
+
+    def add(self, samples: Samples) -> bytes:
+        """Bytes that are ready after these samples."""
+        return self._encode(self._tempo.add(samples))
+
+    def finish(self) -> bytes:
+        """The bytes that are left."""
+        return self._encode(self._tempo.finish()) + self._encoder.finish()
+
+    def _encode(self, samples: Samples) -> bytes:
+        self.seconds += len(samples) / self._rate_hz
+        return self._encoder.add(samples)
 
 
 def _order(request: SpeechRequest, service: Service) -> Order:
