@@ -4,6 +4,9 @@ Its keep-alive timeout holds between two requests only: the first byte of a head
 answer that nobody reads is kept for ever. Knows nothing of what is asked and answered.
 """
 
+import asyncio
+import socket
+import struct
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -72,10 +75,19 @@ class ConnectionWatch:
 
 def _abort(connections: Collection[H11Protocol], reason: str) -> None:
     for connection in connections:
+        if connection.transport.get_write_buffer_size():
+            _forget_unsent(connection.transport)
         connection.transport.abort()
     if connections:
         fields = {"reason": reason, "connections": len(connections)}
         log.info("dropped", extra={"fields": fields})
+
+
+def _forget_unsent(transport: asyncio.Transport) -> None:
+    """Have the system reset the connection, not keep megabytes for as long as the client likes."""
+    found = transport.get_extra_info("socket")
+    if found is not None:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def _look(connection: H11Protocol, seen: _Seen | None, now: float) -> _Seen:

@@ -27,7 +27,9 @@ class Connection:
         self.unsent = 0
         self.is_dropped = False
         self.transport = SimpleNamespace(
-            get_write_buffer_size=lambda: self.unsent, abort=lambda: setattr(self, "is_dropped", 1)
+            get_write_buffer_size=lambda: self.unsent,
+            abort=lambda: setattr(self, "is_dropped", 1),
+            get_extra_info=lambda name: None,
         )
 
     def ask(self) -> "Connection":
