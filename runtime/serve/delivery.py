@@ -1,6 +1,5 @@
 """The body of one answer: a text as the bytes of a sound or as server-sent events."""
 
-import asyncio
 import base64
 import json
 from collections.abc import AsyncGenerator
@@ -10,16 +9,11 @@ from typing import Any
 import numpy as np
 
 from bark_onnx.runtime.reading import draw_seed
-from bark_onnx.runtime.serve.encoding import (
-    MEDIA_TYPES,
-    STATES_LENGTH,
-    Samples,
-    Tempo,
-    open_encoder,
-)
+from bark_onnx.runtime.serve.encoding import MEDIA_TYPES, STATES_LENGTH
 from bark_onnx.runtime.serve.errors import ApiError
 from bark_onnx.runtime.serve.schema import SpeechRequest
 from bark_onnx.runtime.serve.service import Service
+from bark_onnx.runtime.serve.sound import Sound
 from bark_onnx.runtime.serve.speaking import Order, say
 from bark_onnx.runtime.text.pieces import split_text
 
@@ -87,49 +81,29 @@ class Delivery:
         return _event("error", **problem.body()) if self._sends_events else None
 
     async def _sound(self) -> AsyncGenerator[bytes]:
-        service, rate_hz = self._service, self._service.bark.sample_rate_hz
-        sound = _Sound(self._request, rate_hz, streams=not self.is_whole)
-        pause = np.zeros(0, np.float32)
-        speech = say(service.bark, self._order, at_once=service.settings.pieces_at_once)
-        async with aclosing(speech):
-            async for piece in speech:
-                self._output_tokens += len(piece.semantic_tokens)
-                samples = np.concatenate([pause, piece.samples])
-                pause = np.zeros(round(service.settings.silence_seconds * rate_hz), np.float32)
-                # A piece takes up to 0.1 s, which nobody else shall wait for.
-                chunk = await asyncio.to_thread(sound.add, samples)
-                self.audio_seconds = sound.seconds
-                yield chunk
-        chunk = await asyncio.to_thread(sound.finish)
-        self.audio_seconds = sound.seconds
-        yield chunk
+        service, rate_hz, request = self._service, self._service.bark.sample_rate_hz, self._request
+        sound = Sound(
+            request.response_format, rate_hz, speed=request.speed, streams=not self.is_whole
+        )
+        silence = np.zeros(round(service.settings.silence_seconds * rate_hz), np.float32)
+        pause = silence[:0]
+        async with aclosing(sound):
+            speech = say(service.bark, self._order, at_once=service.settings.pieces_at_once)
+            async with aclosing(speech):
+                async for piece in speech:
+                    self._output_tokens += len(piece.semantic_tokens)
+                    chunk = await sound.add(np.concatenate([pause, piece.samples]))
+                    self.audio_seconds = sound.seconds
+                    yield chunk
+                    pause = silence
+            chunk = await sound.finish()
+            self.audio_seconds = sound.seconds
+            yield chunk
 
     def _usage(self) -> dict[str, int]:
         read = sum(map(self._service.bark.count_tokens, self._order.pieces))
         drawn = self._output_tokens
         return {"input_tokens": read, "output_tokens": drawn, "total_tokens": read + drawn}
-
-
-class _Sound:
-    """The bytes of the sound that a request asks for."""
-
-    def __init__(self, request: SpeechRequest, rate_hz: int, *, streams: bool) -> None:
-        self.seconds = 0.0  # that were encoded
-        self._rate_hz = rate_hz
-        self._tempo = Tempo(request.speed, rate_hz)
-        self._encoder = open_encoder(request.response_format, rate_hz, streams=streams)
-
-    def add(self, samples: Samples) -> bytes:
-        """Bytes that are ready after these samples."""
-        return self._encode(self._tempo.add(samples))
-
-    def finish(self) -> bytes:
-        """The bytes that are left."""
-        return self._encode(self._tempo.finish()) + self._encoder.finish()
-
-    def _encode(self, samples: Samples) -> bytes:
-        self.seconds += len(samples) / self._rate_hz
-        return self._encoder.add(samples)
 
 
 def _order(request: SpeechRequest, service: Service) -> Order:
