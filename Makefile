@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TYPES := build/types/bark_onnx
 
-.PHONY: help demo test lint types unit test-transformers-4 test-torch-free test-cuda test-browser bench clean
+.PHONY: help demo test lint types unit test-transformers-4 test-torch-free test-cuda test-browser soak bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -56,6 +56,10 @@ test-cuda: ## the parity tests and the benchmarks on a GPU, in .venv-cuda, with 
 test-browser: $(VENV)/.stamp ## the server's page in Chromium, which it installs on Debian if missing
 	command -v chromium chromedriver >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends chromium chromium-driver; }
 	$(BIN)/python -m pytest tests/runtime/serve/test_page.py
+
+SOAK_ROUNDS ?= 30
+soak: $(VENV)/.stamp ## thousands of requests of all kinds to one server, some minutes; SOAK_ROUNDS=30
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -s tests/runtime/serve/test_soak.py --soak-rounds $(SOAK_ROUNDS)
 
 bench: $(VENV)/.stamp ## all benchmarks, full-size shapes with random weights
 	$(PIP) --constraint constraints.txt --editable '.[cpu,export,dev,bench]'

@@ -1,7 +1,8 @@
 """What many clients of one server get, with and without rows that share a step.
 
-Starts `bark-onnx serve` twice on this machine and asks it from here. Prints a table; the last line
-is one JSON object.
+Starts `bark-onnx serve` twice on this machine and asks it from here, so clients and server share
+its cores. A request's text has two pieces, and is streamed: the first audio is the first piece's.
+Prints a table; the last line is one JSON object.
 """
 
 import asyncio
@@ -22,7 +23,11 @@ import numpy as np
 from machine import describe_machine
 from models import bundle_folder, size_option
 
-_TEXT = "Hello, my dog is cute"
+from bark_onnx.runtime.bundle import Bundle
+from bark_onnx.runtime.text.pieces import MAX_SECONDS, TOKENS_PER_SECOND, split_text
+
+_PIECES = 2
+_SILENCE_SECONDS = 0.25  # between them, which is no work
 _SAMPLE_BYTES, _RATE_HZ = 2, 24_000
 _SECONDS_PER_TOKEN = 1 / 49.9  # semantic tokens of audio
 
@@ -57,8 +62,9 @@ class Point:
 @click.option("--rows", type=int, multiple=True, default=(8, 1), show_default=True)
 @click.option("--clients", type=int, multiple=True, default=(1, 2, 4, 8, 16), show_default=True)
 @click.option("--requests", type=int, default=2, show_default=True, help="Of each client.")
-@click.option("--seconds", type=float, default=3.0, show_default=True, help="Audio of a request.")
+@click.option("--seconds", type=float, default=1.5, show_default=True, help="Audio of a request.")
 @click.option("--threads", type=int, default=None)
+@click.option("--output", type=click.Path(path_type=Path), help="Also write the JSON here.")
 def main(
     size: str,
     precision: str,
@@ -67,29 +73,48 @@ def main(
     requests: int,
     seconds: float,
     threads: int | None,
+    output: Path | None,
 ) -> None:
     """Measure throughput and waits of a server over the number of its clients."""
     folder = bundle_folder(size, (precision,))
-    tokens = round(seconds / _SECONDS_PER_TOKEN)
+    tokens = round(seconds / _PIECES / _SECONDS_PER_TOKEN)
+    text = _text_of_two_pieces(folder)
     points: list[Point] = []
     click.echo(
-        "rows  clients  audio s/s  first audio p50 / p95 s  latency p50 / p95 s  rows a step"
+        "rows  clients  requests  audio s/s  "
+        "first audio p50 / p95 s  latency p50 / p95 s  rows a step"
     )
     for max_rows in rows:
         arguments = ["--max-rows", str(max_rows), "--precision", precision]
         arguments += ["--threads", str(threads)] if threads else []
         with _server(folder, arguments) as url:
             for count in clients:
-                point = asyncio.run(_measure(url, max_rows, count, requests, tokens))
+                point = asyncio.run(_measure(url, text, max_rows, count, requests, tokens))
                 points.append(point)
                 click.echo(
-                    f"{max_rows:>4}  {count:>7}  {point.audio_per_second:>9.2f}  "
+                    f"{max_rows:>4}  {count:>7}  {point.requests:>8}  "
+                    f"{point.audio_per_second:>9.2f}  "
                     f"{point.first_audio_p50:>13.2f} / {point.first_audio_p95:>7.2f}  "
                     f"{point.latency_p50:>9.2f} / {point.latency_p95:>7.2f}  "
                     f"{point.mean_rows:>11.2f}"
                 )
     result = {"machine": describe_machine(), "size": size, "precision": precision}
-    click.echo(json.dumps(result | {"points": [asdict(point) for point in points]}))
+    result |= {"threads": threads, "seconds": seconds, "pieces": _PIECES}
+    line = json.dumps(result | {"points": [asdict(point) for point in points]})
+    if output is not None:
+        output.write_text(line + "\n")
+    click.echo(line)
+
+
+def _text_of_two_pieces(folder: Path) -> str:
+    """Two sentences, of which one piece holds one."""
+    count_tokens = Bundle(folder).tokenizer().count
+    sentence = "Hello, my dog is cute."
+    while count_tokens(sentence) <= MAX_SECONDS * TOKENS_PER_SECOND / _PIECES:
+        sentence = f"And {sentence}"
+    text = f"{sentence} {sentence}"
+    assert len(split_text(text, count_tokens=count_tokens)) == _PIECES
+    return text
 
 
 @contextmanager
@@ -123,14 +148,16 @@ def _wait_until_ready(log: IO[str]) -> str:
     raise click.ClickException("the server ended before it was ready")
 
 
-async def _measure(url: str, max_rows: int, clients: int, requests: int, tokens: int) -> Point:
+async def _measure(
+    url: str, text: str, max_rows: int, clients: int, requests: int, tokens: int
+) -> Point:
     async with httpx2.AsyncClient(base_url=url, timeout=None) as http:
         steps, rows = await _steps(http)
         started = time.perf_counter()
         answers = [
             answer
             for each in await asyncio.gather(
-                *(_ask(http, requests, tokens, client) for client in range(clients))
+                *(_ask(http, text, requests, tokens, client) for client in range(clients))
             )
             for answer in each
         ]
@@ -151,12 +178,15 @@ async def _measure(url: str, max_rows: int, clients: int, requests: int, tokens:
     )
 
 
-async def _ask(http: httpx2.AsyncClient, requests: int, tokens: int, client: int) -> list[Answer]:
+async def _ask(
+    http: httpx2.AsyncClient, text: str, requests: int, tokens: int, client: int
+) -> list[Answer]:
     """The requests of one client, one after the other."""
     answers = []
     for number in range(requests):
         body = {
-            "input": _TEXT,
+            "input": text,
+            "voice": "alloy",  # without one, the pieces of a text wait for each other
             "response_format": "pcm",
             "seed": 1000 * client + number,
             "semantic_max_new_tokens": tokens,
@@ -169,7 +199,8 @@ async def _ask(http: httpx2.AsyncClient, requests: int, tokens: int, client: int
                 first = first or time.perf_counter() - started
                 size += len(chunk)
         seconds = time.perf_counter() - started
-        answers.append(Answer(first, seconds, size / _SAMPLE_BYTES / _RATE_HZ))
+        audio_seconds = size / _SAMPLE_BYTES / _RATE_HZ - _SILENCE_SECONDS
+        answers.append(Answer(first, seconds, audio_seconds))
     return answers
 
 

@@ -25,6 +25,7 @@ needs_shared_data = pytest.mark.skipif(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--provider", choices=("cpu", "cuda"), default="cpu", help="to speak on")
+    parser.addoption("--soak-rounds", type=int, default=2, help="of the server's soak test")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -20,6 +20,9 @@ class Encoder(Protocol):
     def finish(self) -> bytes:
         """The bytes that are left when no more samples come."""
 
+    def close(self) -> None:
+        """Free what it holds; needed where `finish` was not called."""
+
 
 class PcmEncoder:
     """Signed 16-bit little-endian samples, for wav behind a header.
@@ -49,6 +52,10 @@ class PcmEncoder:
         if self._has_header and not self._streams:
             self._held.insert(0, _wav_header(sum(map(len, self._held)), self._rate_hz))
         return self._take()
+
+    def close(self) -> None:
+        """Free what it holds."""
+        self._held.clear()
 
     def _take(self) -> bytes:
         taken = b"".join(self._held)

@@ -64,6 +64,7 @@ class SpeechStream:
     ) -> None:
         if kind is None or issubclass(kind, KeyboardInterrupt):
             self._send(self._encoder.add(self._track.finish()) + self._encoder.finish())
+        self._encoder.close()
 
     def _send(self, data: bytes) -> None:
         try:
@@ -110,8 +111,11 @@ class _LibsndfileEncoder:
         return self._take()
 
     def finish(self) -> bytes:
-        self._file.close()
+        self.close()
         return self._take()
+
+    def close(self) -> None:
+        self._file.close()
 
     def _take(self) -> bytes:
         data = self._pipe.take()

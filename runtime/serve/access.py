@@ -20,7 +20,6 @@ RECORD = "bark_onnx.record"  # where a request's scope keeps its record
 SPEECH_PATH = "/v1/audio/speech"
 
 GUARDED = ("/v1/", "/metrics")  # paths that need the API key
-_BODY_SECONDS = 30.0  # between two parts of a request's body
 _HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -73,7 +72,7 @@ class Access:
 
         try:
             self._check(scope)
-            body = _Body(receive, self._settings.max_body_bytes)
+            body = _Body(receive, self._settings)
             body.check_length(Headers(scope=scope).get("content-length", ""))
             await self._app(scope, body, send_noted)
         except ApiError as error:
@@ -121,14 +120,16 @@ class Access:
 
 
 class _Body:
-    """A request's body, which must not be too long, nor come too slowly.
+    """A request's body, which must not be too long, nor take too long to come.
 
     What is wrong is an `HTTPException`, which FastAPI lets pass while it reads.
     """
 
-    def __init__(self, receive: Receive, most_bytes: int) -> None:
+    def __init__(self, receive: Receive, settings: ServerSettings) -> None:
         self._receive = receive
-        self._most_bytes = most_bytes
+        self._most_bytes = settings.max_body_bytes
+        self._seconds = settings.client_seconds
+        self._until = asyncio.get_running_loop().time() + self._seconds
         self._bytes = 0
         self._is_complete = False
 
@@ -141,11 +142,11 @@ class _Body:
         if self._is_complete:
             return await self._receive()
         try:
-            async with asyncio.timeout(_BODY_SECONDS):
+            async with asyncio.timeout_at(self._until):
                 message = await self._receive()
         except TimeoutError:
             raise HTTPException(
-                408, f"The body did not come; expected a part of it every {_BODY_SECONDS:g} s"
+                408, f"The body did not come; expected all of it within {self._seconds:g} s"
             ) from None
         self._bytes += len(message.get("body", b""))
         if self._bytes > self._most_bytes:

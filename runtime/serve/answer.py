@@ -39,18 +39,18 @@ class SpeechResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer over ASGI."""
         record: Record = scope[RECORD]
-        work = asyncio.ensure_future(self._answer(record, scope, receive, send))
+        gone = asyncio.ensure_future(_gone(receive))
+        work = asyncio.ensure_future(self._answer(record, send, gone))
 
         def give_up() -> None:
             self._time_is_over = True
             work.cancel()
 
-        gone = asyncio.ensure_future(_gone(receive))
         try:
             with self._service.gate.enter(give_up):
                 record.outcome = "cancelled"  # unless it ends otherwise
                 await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
-                if work.done():
+                if work.done() and not work.cancelled():
                     work.result()
         finally:
             work.cancel()
@@ -59,13 +59,18 @@ class SpeechResponse(Response):
             record.fields |= self._delivery.fields()
             record.audio_seconds = self._delivery.audio_seconds
 
-    async def _answer(self, record: Record, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(self, record: Record, send: Send, gone: asyncio.Future[None]) -> None:
         problem = await self._deliver(record, send)
-        record.outcome = problem.outcome if problem else "ok"
         if problem is None:
             await _send_body(send, b"", more=False)
-        elif not self._has_begun:
-            await problem.response()(scope, receive, send)
+            # It waits until most has been read, and returns as well when the client has gone.
+            record.outcome = "cancelled" if gone.done() else "ok"
+            return
+        record.outcome = problem.outcome
+        if not self._has_begun:
+            response = problem.response()
+            await _send_start(send, response)
+            await _send_body(send, bytes(response.body), more=False)
         elif (last := self._delivery.failure(problem)) is not None:
             await _send_body(send, last, more=False)
 
@@ -102,7 +107,12 @@ class SpeechResponse(Response):
         if self._delivery.is_whole:
             self.headers["content-length"] = str(first_bytes)
         self._has_begun = True
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        await _send_start(send, self)
+
+
+async def _send_start(send: Send, response: Response) -> None:
+    status, headers = response.status_code, response.raw_headers
+    await send({"type": "http.response.start", "status": status, "headers": headers})
 
 
 async def _send_body(send: Send, body: bytes, *, more: bool) -> None:

@@ -83,6 +83,18 @@ def _option(flag: str, *names: str, **attributes: Any) -> Callable[[Command], Co
     help="Longest time for a request.",
 )
 @_option(
+    "--client-seconds",
+    type=click.FloatRange(0, min_open=True),
+    default=_DEFAULTS.client_seconds,
+    help="Longest wait for a client to send a request, or to go on reading an answer.",
+)
+@_option(
+    "--max-connections",
+    type=click.IntRange(1),
+    default=_DEFAULTS.max_connections,
+    help="Connections at once; beyond, idle ones are dropped and requests get a 429.",
+)
+@_option(
     "--shutdown-seconds",
     type=click.FloatRange(0, min_open=True),
     default=_DEFAULTS.shutdown_seconds,

@@ -8,17 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from bark_onnx.runtime.audio.resampling import Samples
 from bark_onnx.runtime.reading import draw_seed
-from bark_onnx.runtime.serve.encoding import (
-    MEDIA_TYPES,
-    STATES_LENGTH,
-    Tempo,
-    open_encoder,
-)
+from bark_onnx.runtime.serve.encoding import MEDIA_TYPES, STATES_LENGTH
 from bark_onnx.runtime.serve.errors import ApiError
 from bark_onnx.runtime.serve.schema import SpeechRequest
 from bark_onnx.runtime.serve.service import Service
+from bark_onnx.runtime.serve.sound import Sound
 from bark_onnx.runtime.serve.speaking import Order, say
 from bark_onnx.runtime.text.pieces import split_text
 
@@ -86,23 +81,24 @@ class Delivery:
         return _event("error", **problem.body()) if self._sends_events else None
 
     async def _sound(self) -> AsyncGenerator[bytes]:
-        service, rate_hz = self._service, self._service.bark.sample_rate_hz
-        tempo = Tempo(self._request.speed, rate_hz)
-        encoder = open_encoder(self._request.response_format, rate_hz, streams=not self.is_whole)
-        pause = np.zeros(0, np.float32)
-        speech = say(service.bark, self._order, at_once=service.settings.pieces_at_once)
-        async with aclosing(speech):
-            async for piece in speech:
-                self._output_tokens += len(piece.semantic_tokens)
-                samples = tempo.add(np.concatenate([pause, piece.samples]))
-                pause = np.zeros(round(service.settings.silence_seconds * rate_hz), np.float32)
-                yield encoder.add(self._counted(samples, rate_hz))
-        rest = encoder.add(self._counted(tempo.finish(), rate_hz))
-        yield rest + encoder.finish()
-
-    def _counted(self, samples: Samples, rate_hz: int) -> Samples:
-        self.audio_seconds += len(samples) / rate_hz
-        return samples
+        service, rate_hz, request = self._service, self._service.bark.sample_rate_hz, self._request
+        sound = Sound(
+            request.response_format, rate_hz, speed=request.speed, streams=not self.is_whole
+        )
+        silence = np.zeros(round(service.settings.silence_seconds * rate_hz), np.float32)
+        pause = silence[:0]
+        async with aclosing(sound):
+            speech = say(service.bark, self._order, at_once=service.settings.pieces_at_once)
+            async with aclosing(speech):
+                async for piece in speech:
+                    self._output_tokens += len(piece.semantic_tokens)
+                    chunk = await sound.add(np.concatenate([pause, piece.samples]))
+                    self.audio_seconds = sound.seconds
+                    yield chunk
+                    pause = silence
+            chunk = await sound.finish()
+            self.audio_seconds = sound.seconds
+            yield chunk
 
     def _usage(self) -> dict[str, int]:
         read = sum(map(self._service.bark.count_tokens, self._order.pieces))

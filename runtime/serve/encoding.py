@@ -67,6 +67,10 @@ class Tempo:
         self._graph.push(None)
         return self._pull()
 
+    def close(self) -> None:
+        """Free what it holds."""
+        self._graph = None
+
     def _pull(self) -> Samples:
         from av.error import BlockingIOError, EOFError  # noqa: A004 (FFmpeg's, not Python's)
 
@@ -102,8 +106,12 @@ class _ContainerEncoder:
         if not self._clock.position:  # a file without sound is one that no player opens
             self._encode(np.zeros(self._rate_hz // _NEVER_EMPTY_HZ, np.float32))
         self._output.mux(self._track.encode(None))
-        self._output.close()
+        self.close()
         return self._file.take() if self._streams else bytes(self._file.getvalue())
+
+    def close(self) -> None:
+        # Left alone, the two keep each other and FFmpeg's threads until garbage is collected.
+        self._output.close()
 
     def _encode(self, samples: Samples) -> None:
         self._output.mux(self._track.encode(self._clock.frame(samples)))
@@ -148,6 +156,7 @@ def _tempo_graph(speed: float, rate_hz: int) -> Any:
     import av.filter
 
     graph = av.filter.Graph()
+    graph.threads = 1  # not one per core, for so little
     speeds = [speed] if speed >= _SLOWEST_TEMPO else [_SLOWEST_TEMPO, speed / _SLOWEST_TEMPO]
     source = graph.add_abuffer(
         sample_rate=rate_hz, format="flt", layout="mono", time_base=Fraction(1, rate_hz)

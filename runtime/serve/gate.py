@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from bark_onnx.graphs.errors import QueueFullError
 from bark_onnx.runtime.serve.errors import shutting_down
 
 
@@ -12,10 +13,13 @@ class Gate:
 
     Args:
         shutdown_seconds: what those inside may take to leave after that.
+        most: that may be inside at once.
     """
 
-    def __init__(self, shutdown_seconds: float) -> None:
+    def __init__(self, shutdown_seconds: float, most: int) -> None:
         self.draining = False
+        self.over_since: float | None = None  # seconds of the loop's clock
+        self._most = most
         self._shutdown_seconds = shutdown_seconds
         self._inside: set[Callable[[], object]] = set()
 
@@ -33,9 +37,15 @@ class Gate:
 
         Raises:
             ApiError: the server is stopping.
+            QueueFullError: too many are inside.
         """
         if self.draining:
             raise shutting_down()
+        if len(self._inside) >= self._most:
+            raise QueueFullError(
+                f"{self._most} requests are being answered; expected fewer (--max-connections); "
+                "try again later"
+            )
         self._inside.add(give_up)
         try:
             yield
@@ -50,5 +60,6 @@ class Gate:
 
     def give_up(self) -> None:
         """Make everybody leave now."""
+        self.over_since = asyncio.get_running_loop().time()
         for give_up in [*self._inside]:
             give_up()

@@ -52,6 +52,7 @@ def log_config(level: str) -> dict[str, Any]:
             log.name: logger,
             "uvicorn": {**logger, "level": "WARNING"},
             "uvicorn.error": {"level": "WARNING"},
+            "asyncio": {**logger, "level": "WARNING"},
         },
     }
 

@@ -1,14 +1,17 @@
 """Runs the application until a signal comes and what was accepted is answered."""
 
+import asyncio
 import logging.config
 import socket
 from collections.abc import Callable
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bark_onnx.graphs.errors import ServerError
 from bark_onnx.runtime import Bark
 from bark_onnx.runtime.serve.app import create_app
+from bark_onnx.runtime.serve.connections import ConnectionWatch
 from bark_onnx.runtime.serve.logs import log, log_config, log_warnings
 from bark_onnx.runtime.serve.service import Service
 from bark_onnx.runtime.serve.settings import ServerSettings
@@ -23,6 +26,12 @@ class DrainingServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
         self._service = service
+        settings = service.settings
+        self._watch = ConnectionWatch(
+            client_seconds=settings.client_seconds,
+            request_seconds=settings.request_seconds,
+            most=settings.max_connections,
+        )
 
     def stop(self) -> None:
         """Begin to end, as a signal does."""
@@ -31,13 +40,23 @@ class DrainingServer(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Whether to stop now: called ten times a second."""
         is_asked_to_stop = await super().on_tick(counter)
+        self._watch.look(self._connections(), asyncio.get_running_loop().time())
         if not is_asked_to_stop:
             return False
         gate = self._service.gate
         if not gate.draining:
             log.info("shutting down", extra={"fields": {"active": gate.count}})
             gate.drain()
+        if gate.over_since is not None and _since(gate.over_since) > _LAST_SECONDS:
+            self._watch.drop_all(self._connections())
         return gate.count == 0 or self.force_exit or self._service.failure is not None
+
+    def _connections(self) -> list[H11Protocol]:
+        return [each for each in self.server_state.connections if isinstance(each, H11Protocol)]
+
+
+def _since(moment: float) -> float:
+    return asyncio.get_running_loop().time() - moment
 
 
 def serve(
@@ -83,6 +102,7 @@ def make_server(service: Service) -> DrainingServer:
         access_log=False,
         server_header=False,
         lifespan="on",
+        http="h11",  # what the watch of connections knows
         ws="none",
         timeout_graceful_shutdown=_LAST_SECONDS,
     )

@@ -26,6 +26,8 @@ class ServerSettings:
     max_text_characters: int = 4096  # of one request
     max_body_bytes: int = 1 << 20  # of one request, uploads included
     request_seconds: float = 1800.0  # from a request's arrival to its last byte
+    client_seconds: float = 60.0  # to send a request's head, its body, or to go on reading
+    max_connections: int = 500  # at once; a process may often have no more than 1024 files open
     shutdown_seconds: float = 60.0  # what runs may take this long after a signal to end
     pieces_at_once: int = 4  # pieces of one text in the queue or running together
     silence_seconds: float = SILENCE_SECONDS  # between two pieces of one text
@@ -33,10 +35,10 @@ class ServerSettings:
     warms_up: bool = True  # whether something is said before the server is ready
 
     def __post_init__(self) -> None:
-        for name in ("max_text_characters", "max_body_bytes", "pieces_at_once"):
+        for name in ("max_text_characters", "max_body_bytes", "max_connections", "pieces_at_once"):
             if getattr(self, name) < 1:
                 raise OptionsError(f"{name} is {getattr(self, name)}, expected an integer from 1")
-        for name in ("request_seconds", "shutdown_seconds"):
+        for name in ("request_seconds", "client_seconds", "shutdown_seconds"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise OptionsError(f"{name} is {getattr(self, name)}, expected more than 0")
         if not 0 <= self.silence_seconds <= 10:

@@ -1,6 +1,7 @@
 """Servers that listen on a free port of this machine, each in a thread of its own."""
 
 import logging
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -34,6 +35,10 @@ class Running:
 
     def say(self, text: str = "Hello", **fields: Any) -> httpx2.Response:
         return self.http.post("/v1/audio/speech", json={"input": text, **fields})
+
+    def connected(self) -> socket.socket:
+        address = self.http.base_url
+        return socket.create_connection((address.host, address.port), WAIT_SECONDS)
 
     def stop(self) -> None:
         self.server.stop()
@@ -98,6 +103,18 @@ def bark(shared_bark: ScriptedBark) -> ScriptedBark:
 def served(shared_server: Running, bark: ScriptedBark) -> Running:
     """A server around `bark`, with the usual settings."""
     return shared_server
+
+
+@pytest.fixture(scope="session")
+def shared_impatient(shared_bark: ScriptedBark) -> Iterator[Running]:
+    with running(lambda: shared_bark, client_seconds=0.4) as found:
+        yield found
+
+
+@pytest.fixture
+def impatient(shared_impatient: Running, bark: ScriptedBark) -> Running:
+    """A server around `bark` that waits for no client."""
+    return shared_impatient
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,10 @@
 """bark-onnx serve from outside: its options, its failures, and SIGTERM under load."""
 
-import json
 import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +16,7 @@ from bark_onnx.runtime.serve import command
 from bark_onnx.runtime.serve.settings import ServerSettings
 from tests.messages import assert_one_line
 from tests.runtime.serve.conftest import WAIT_SECONDS, Background, wait_until
-
-ENTRY_POINT = Path(sys.executable).with_name("bark-onnx")
+from tests.runtime.serve.process import ENTRY_POINT, started
 
 
 def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -31,35 +27,6 @@ def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[s
         env={**os.environ, **environment},
         timeout=60,
     )
-
-
-@contextmanager
-def started(
-    *arguments: object, **environment: str
-) -> Iterator[tuple[subprocess.Popen[str], httpx2.Client]]:
-    """The command on a free port, once it is ready, and a client of it."""
-    process = subprocess.Popen(
-        [ENTRY_POINT, "serve", "--port", "0", *map(str, arguments)],
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **environment},
-    )
-    assert process.stderr is not None
-    try:
-        listening = json.loads(process.stderr.readline())
-        assert listening["event"] == "listening"
-        with (
-            httpx2.Client(base_url=listening["url"], timeout=WAIT_SECONDS) as http,
-            Background() as background,
-        ):
-            background(process.stderr.read)
-            wait_until(lambda: http.get("/ready").status_code == 200)
-            yield process, http
-            process.kill()
-    finally:
-        process.kill()
-        process.wait(WAIT_SECONDS)
-        process.stderr.close()
 
 
 def test_help_lists_every_option_with_its_variable() -> None:
@@ -138,13 +105,13 @@ def test_missing_packages_are_one_line() -> None:
 def test_sigterm_under_load_answers_everybody(demo_bundle: Path) -> None:
     body = {"input": "Hello there. " * 8, "voice": "alloy", "response_format": "wav"}
     with (
-        started("-m", demo_bundle, "--threads", 1, "--max-rows", 2) as (process, http),
+        started("-m", demo_bundle, "--threads", 1, "--max-rows", 2) as served,
         Background(12) as background,
     ):
-        url = f"{http.base_url}/v1/audio/speech".replace("//v1", "/v1")
+        process, http = served.process, served.http
 
         def ask() -> httpx2.Response:
-            return httpx2.post(url, json=body, timeout=WAIT_SECONDS)
+            return httpx2.post(f"{served.url}/v1/audio/speech", json=body, timeout=WAIT_SECONDS)
 
         first = [background(ask) for _ in range(6)]
         wait_until(lambda: 'bark_slots_in_use{stage="semantic"} 2' in http.get("/metrics").text)

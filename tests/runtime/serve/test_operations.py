@@ -11,7 +11,6 @@ import httpx2
 import pytest
 
 from bark_onnx.graphs.errors import BarkError, BundleError, OptionsError, ServerError
-from bark_onnx.runtime.serve import access
 from bark_onnx.runtime.serve.logs import JsonLines, log_warnings
 from bark_onnx.runtime.serve.server import open_socket
 from bark_onnx.runtime.serve.settings import ServerSettings
@@ -303,11 +302,10 @@ def test_the_page_is_all_there_is_to_read(served: Running, path: str) -> None:
     ],
 )
 def test_a_body_that_never_comes_is_not_waited_for(
-    served: Running, path: str, kind: str, begin: str, monkeypatch: pytest.MonkeyPatch
+    impatient: Running, path: str, kind: str, begin: str
 ) -> None:
-    monkeypatch.setattr(access, "_BODY_SECONDS", 0.2)
     head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {kind}\r\ncontent-length: 99\r\n"
-    with socket.create_connection((served.http.base_url.host, served.http.base_url.port)) as raw:
+    with impatient.connected() as raw:
         raw.sendall(f"{head}connection: close\r\n\r\n{begin}".encode())
         answer = raw.makefile("rb").read()
     assert answer.split()[1] == b"408"
