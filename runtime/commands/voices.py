@@ -60,6 +60,10 @@ def import_(sources: tuple[Path, ...], bundle: str, force: bool) -> None:
     A SOURCE is an .npz file, named by its stem; a folder of such files, as bark/assets/prompts of
     Suno's repository, where one folder more is part of the name (v2/en_speaker_6); or a checkpoint
     in the Hugging Face layout, or its speaker_embeddings.
+
+    \b
+    Example:
+      bark-onnx voices import bark/assets/prompts -m bark-small-onnx
     """
     done = import_voices(bundle, sources, force=force)
     for what, names in (("added", done.added), ("replaced", done.replaced)):
@@ -76,6 +80,10 @@ def check(files: tuple[Path, ...], bundle: str | None) -> None:
     """Say what is in .npz files, and what is odd; exit status 1 where one is no voice.
 
     With a bundle, whether its checkpoint knows every token, too.
+
+    \b
+    Example:
+      bark-onnx voices check me.npz -m bark-small-onnx
     """
     settings = Bundle(bundle).manifest.generation if bundle is not None else None
     hearing = Hearing() if settings is None else Hearing.of(settings)

@@ -112,7 +112,11 @@ def test_the_command_finds_a_bundle_in_the_cache_that_the_environment_names(
         cwd=cache,
         env={"HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": "1"},
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "v2/en_speaker_0\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0,
+        "v2/en_speaker_0  English (en)  4.0 s\n",
+        "",
+    )
 
 
 def test_the_command_says_what_to_do_about_an_id_that_is_not_cached(cache: Path) -> None:
