@@ -1,7 +1,7 @@
 """What many clients of one server get, with and without rows that share a step.
 
 Starts `bark-onnx serve` twice on this machine and asks it from here, so clients and server share
-its cores. A request's text has two pieces, and is streamed: the first audio is the first piece's.
+its cores. Answers are streamed: of a text of several pieces, the first audio is the first piece's.
 Prints a table; the last line is one JSON object.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import click
 import httpx2
@@ -26,8 +26,6 @@ from models import bundle_folder, size_option
 from bark_onnx.runtime.bundle import Bundle
 from bark_onnx.runtime.text.pieces import MAX_SECONDS, TOKENS_PER_SECOND, split_text
 
-_PIECES = 2
-_SILENCE_SECONDS = 0.25  # between them, which is no work
 _SAMPLE_BYTES, _RATE_HZ = 2, 24_000
 _SECONDS_PER_TOKEN = 1 / 49.9  # semantic tokens of audio
 
@@ -61,8 +59,9 @@ class Point:
 @click.option("--precision", default="fp32", show_default=True)
 @click.option("--rows", type=int, multiple=True, default=(8, 1), show_default=True)
 @click.option("--clients", type=int, multiple=True, default=(1, 2, 4, 8, 16), show_default=True)
-@click.option("--requests", type=int, default=2, show_default=True, help="Of each client.")
-@click.option("--seconds", type=float, default=1.5, show_default=True, help="Audio of a request.")
+@click.option("--requests", type=int, default=1, show_default=True, help="Of each client.")
+@click.option("--seconds", type=float, default=3.0, show_default=True, help="Audio of a request.")
+@click.option("--pieces", type=int, default=1, show_default=True, help="Of a request's text.")
 @click.option("--threads", type=int, default=None)
 @click.option("--output", type=click.Path(path_type=Path), help="Also write the JSON here.")
 def main(
@@ -72,13 +71,21 @@ def main(
     clients: tuple[int, ...],
     requests: int,
     seconds: float,
+    pieces: int,
     threads: int | None,
     output: Path | None,
 ) -> None:
     """Measure throughput and waits of a server over the number of its clients."""
     folder = bundle_folder(size, (precision,))
-    tokens = round(seconds / _PIECES / _SECONDS_PER_TOKEN)
-    text = _text_of_two_pieces(folder)
+    tokens = round(seconds / pieces / _SECONDS_PER_TOKEN)
+    text = _text(folder, pieces)
+    voice = "alloy" if pieces > 1 else None  # without one, pieces wait for each other
+    body = {
+        "input": text,
+        "voice": voice,
+        "response_format": "pcm",
+        "semantic_max_new_tokens": tokens,
+    }
     points: list[Point] = []
     click.echo(
         "rows  clients  requests  audio s/s  "
@@ -89,7 +96,7 @@ def main(
         arguments += ["--threads", str(threads)] if threads else []
         with _server(folder, arguments) as url:
             for count in clients:
-                point = asyncio.run(_measure(url, text, max_rows, count, requests, tokens))
+                point = asyncio.run(_measure(url, body, max_rows, count, requests))
                 points.append(point)
                 click.echo(
                     f"{max_rows:>4}  {count:>7}  {point.requests:>8}  "
@@ -99,21 +106,21 @@ def main(
                     f"{point.mean_rows:>11.2f}"
                 )
     result = {"machine": describe_machine(), "size": size, "precision": precision}
-    result |= {"threads": threads, "seconds": seconds, "pieces": _PIECES}
+    result |= {"threads": threads, "seconds": seconds, "pieces": pieces}
     line = json.dumps(result | {"points": [asdict(point) for point in points]})
     if output is not None:
         output.write_text(line + "\n")
     click.echo(line)
 
 
-def _text_of_two_pieces(folder: Path) -> str:
-    """Two sentences, of which one piece holds one."""
+def _text(folder: Path, pieces: int) -> str:
+    """Sentences, of which one piece holds one."""
     count_tokens = Bundle(folder).tokenizer().count
     sentence = "Hello, my dog is cute."
-    while count_tokens(sentence) <= MAX_SECONDS * TOKENS_PER_SECOND / _PIECES:
+    while count_tokens(f"And {sentence}") <= MAX_SECONDS * TOKENS_PER_SECOND:
         sentence = f"And {sentence}"
-    text = f"{sentence} {sentence}"
-    assert len(split_text(text, count_tokens=count_tokens)) == _PIECES
+    text = " ".join([sentence] * pieces)
+    assert len(split_text(text, count_tokens=count_tokens)) == pieces
     return text
 
 
@@ -149,7 +156,7 @@ def _wait_until_ready(log: IO[str]) -> str:
 
 
 async def _measure(
-    url: str, text: str, max_rows: int, clients: int, requests: int, tokens: int
+    url: str, body: dict[str, Any], max_rows: int, clients: int, requests: int
 ) -> Point:
     async with httpx2.AsyncClient(base_url=url, timeout=None) as http:
         steps, rows = await _steps(http)
@@ -157,7 +164,7 @@ async def _measure(
         answers = [
             answer
             for each in await asyncio.gather(
-                *(_ask(http, text, requests, tokens, client) for client in range(clients))
+                *(_ask(http, body, requests, client) for client in range(clients))
             )
             for answer in each
         ]
@@ -179,27 +186,21 @@ async def _measure(
 
 
 async def _ask(
-    http: httpx2.AsyncClient, text: str, requests: int, tokens: int, client: int
+    http: httpx2.AsyncClient, body: dict[str, Any], requests: int, client: int
 ) -> list[Answer]:
     """The requests of one client, one after the other."""
     answers = []
     for number in range(requests):
-        body = {
-            "input": text,
-            "voice": "alloy",  # without one, the pieces of a text wait for each other
-            "response_format": "pcm",
-            "seed": 1000 * client + number,
-            "semantic_max_new_tokens": tokens,
-        }
+        seeded = {**body, "seed": 1000 * client + number}
         started = time.perf_counter()
         first, size = 0.0, 0
-        async with http.stream("POST", "/v1/audio/speech", json=body) as response:
+        async with http.stream("POST", "/v1/audio/speech", json=seeded) as response:
             response.raise_for_status()
             async for chunk in response.aiter_bytes():
                 first = first or time.perf_counter() - started
                 size += len(chunk)
         seconds = time.perf_counter() - started
-        audio_seconds = size / _SAMPLE_BYTES / _RATE_HZ - _SILENCE_SECONDS
+        audio_seconds = size / _SAMPLE_BYTES / _RATE_HZ
         answers.append(Answer(first, seconds, audio_seconds))
     return answers
 

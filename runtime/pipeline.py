@@ -2,8 +2,6 @@
 
 import weakref
 from collections.abc import Generator, Mapping, Sequence
-from functools import partial
-from inspect import signature
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,16 +12,16 @@ from bark_onnx.runtime.bundle import Bundle, VoiceLike
 from bark_onnx.runtime.engine.engine import Engine
 from bark_onnx.runtime.engine.jobs import Job, gather
 from bark_onnx.runtime.engine.status import EngineStatus, Observer
+from bark_onnx.runtime.narration import NARRATOR, Manner, Narrator
 from bark_onnx.runtime.options import GenerationOptions, ResolvedOptions, is_count
 from bark_onnx.runtime.progress import OnProgress, Progress
-from bark_onnx.runtime.reading import Continuity, Reader, Reading, draw_seed, plan_lines
-from bark_onnx.runtime.recipes import RecipeWriter, changed, with_recipe
+from bark_onnx.runtime.reading import Continuity, Reading
+from bark_onnx.runtime.recipes import RecipeWriter
 from bark_onnx.runtime.requests import RequestReader
 from bark_onnx.runtime.stages import Stages
 from bark_onnx.runtime.synthesis import Request, synthesize
 from bark_onnx.runtime.takes import Cleaning
-from bark_onnx.runtime.text.dialogue import split_turns
-from bark_onnx.runtime.text.pieces import MAX_SECONDS, split_text
+from bark_onnx.runtime.text.pieces import MAX_SECONDS, Splitting
 from bark_onnx.runtime.voices.listing import VoiceEntry, find_voices
 
 
@@ -328,53 +326,19 @@ class Bark:
         Raises:
             BarkError: as `speak` does, before anything is said.
         """
-        cast = cast or {}
-        settings = self._bundle.manifest.generation.semantic
-        options = (options or GenerationOptions()).replace(**overrides)
-        resolved = self._resolve(options)
-        seed = draw_seed() if seed is None else seed
-        reader = Reader(
-            self.submit,
-            options.replace(semantic_max_new_tokens=resolved.semantic_max_new_tokens),
-            Reading(continuity, silence_seconds, crossfade_seconds, together),
-            Cleaning(takes, trim, stop_babble, peak),
+        narrator = Narrator(self._bundle, self._recipes, self.count_tokens, self.submit)
+        return narrator.narrate(
+            text,
+            {NARRATOR: voice, **(cast or {})},
             seed=seed,
-            semantic_rate_hz=settings.semantic_rate_hz,
+            options=(options or GenerationOptions()).replace(**overrides),
+            manner=Manner(
+                Splitting(language, max_seconds),
+                Reading(continuity, silence_seconds, crossfade_seconds, together),
+                Cleaning(takes, trim, stop_babble, peak),
+            ),
             on_progress=on_progress,
         )
-        split = partial(
-            split_text,
-            count_tokens=self.count_tokens,
-            language=language,
-            max_tokens=settings.max_input_semantic_length,
-            max_seconds=max_seconds,
-        )
-        voices = {name: self._bundle.voice(given) for name, given in {"": voice, **cast}.items()}
-        lines = plan_lines(split_turns(text, cast), voices, split)
-        used = {
-            name: self._recipes.voice_used({"": voice, **cast}[name], found)
-            for name, found in voices.items()
-        }
-        recipe = self._recipes.write(
-            text,
-            seed,
-            used.pop(""),
-            options,
-            cast=used,
-            reading=changed(
-                _STREAM_DEFAULTS,
-                language=language,
-                max_seconds=max_seconds,
-                continuity=continuity,
-                silence_seconds=silence_seconds,
-                crossfade_seconds=crossfade_seconds,
-                takes=takes,
-                trim=trim,
-                stop_babble=stop_babble,
-                peak=peak,
-            ),
-        )
-        return with_recipe(reader.read(lines), recipe, len(lines))
 
     def _submit(
         self, requests: list[Request], options: ResolvedOptions, on_progress: OnProgress | None
@@ -387,8 +351,3 @@ class Bark:
     def _resolve(self, options: GenerationOptions) -> ResolvedOptions:
         manifest = self._bundle.manifest
         return options.resolve(manifest.generation, manifest.shapes.semantic)
-
-
-_STREAM_DEFAULTS = {
-    name: parameter.default for name, parameter in signature(Bark.stream).parameters.items()
-}

@@ -5,10 +5,8 @@ import hashlib
 import math
 import os
 import re
-from collections.abc import Generator, Mapping
-from contextlib import closing
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from bark_onnx.graphs.errors import VoiceError
 from bark_onnx.graphs.manifest import VOICES_FOLDER
@@ -16,7 +14,6 @@ from bark_onnx.graphs.onnxruntime import import_onnxruntime
 from bark_onnx.graphs.voice_origin import this_software
 from bark_onnx.graphs.voices import Voice
 from bark_onnx.runtime.audio.recipe import BundleUsed, Recipe, Setting, VoiceUsed
-from bark_onnx.runtime.audio.speech import Speech
 from bark_onnx.runtime.bundle import Bundle, VoiceLike
 from bark_onnx.runtime.options import GenerationOptions
 from bark_onnx.runtime.text.pieces import MAX_SECONDS, TOKENS_PER_SECOND
@@ -109,19 +106,6 @@ class RecipeWriter:
             return VoiceUsed(os.fspath(asked), _sha256(Path(asked)))
         path = self._bundle.folder / VOICES_FOLDER / f"{voice.name}.npz"
         return VoiceUsed(voice.name, _sha256(path))
-
-
-def changed(defaults: Mapping[str, Any], **values: Any) -> dict[str, Setting]:
-    """Those of `values` that are not what `defaults` says."""
-    return {name: value for name, value in values.items() if value != defaults[name]}
-
-
-def with_recipe(speeches: Generator[Speech], recipe: Recipe, pieces: int) -> Generator[Speech]:
-    """The pieces of a whole, each with the recipe of the whole and its own number."""
-    with closing(speeches):
-        for number, speech in enumerate(speeches, 1):
-            piece = number if pieces > 1 else None
-            yield dataclasses.replace(speech, recipe=dataclasses.replace(recipe, piece=piece))
 
 
 def _without_folders(source: str) -> str:

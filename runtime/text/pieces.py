@@ -40,6 +40,14 @@ class Piece:
         return self.tokens / TOKENS_PER_SECOND
 
 
+@dataclass(frozen=True)
+class Splitting:
+    """How a text is split; see `split_text`."""
+
+    language: str | None = None
+    max_seconds: float = MAX_SECONDS
+
+
 def split_text(
     text: str,
     *,
