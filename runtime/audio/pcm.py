@@ -15,7 +15,7 @@ class Encoder(Protocol):
     """Takes samples, gives bytes."""
 
     def add(self, samples: Samples) -> bytes:
-        """Bytes that are ready after these samples, float32 (n,) in [-1, 1]."""
+        """Bytes that are ready after these samples, float32 (n,) with full scale at 1."""
 
     def finish(self) -> bytes:
         """The bytes that are left when no more samples come."""

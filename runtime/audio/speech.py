@@ -23,7 +23,8 @@ class Speech:
     """One utterance.
 
     Attributes:
-        samples: float32 (n,), in [-1, 1].
+        samples: float32 (n,). Full scale is 1; like those of transformers, loud ones may go beyond,
+            and a file cuts them there.
         sample_rate_hz: 24000 with Suno's models.
         semantic_tokens: int64 (s,).
         coarse_tokens: int64 (2, frames), codes of the first codebooks.

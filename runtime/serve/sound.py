@@ -26,7 +26,7 @@ class Sound:
         self._is_closed = False
 
     async def add(self, samples: Samples) -> bytes:
-        """Bytes that are ready after these samples, float32 (n,) in [-1, 1]."""
+        """Bytes that are ready after these samples, float32 (n,) with full scale at 1."""
         return await asyncio.to_thread(self._add, samples)
 
     async def finish(self) -> bytes:
