@@ -18,6 +18,9 @@ from bark_onnx.graphs.errors import VoiceError
 # the last seconds.
 MOST_BYTES = 16 << 20
 
+_BEGINNINGS = (b"PK", b"\x93NUMPY")  # of .npz and .npy files
+_PICKLE = b"\x80"
+
 # What numpy and zipfile raise for a file that is damaged or something else.
 _UNREADABLE = (
     OSError,
@@ -39,6 +42,7 @@ def read_npz(file: BinaryIO, keys: Iterable[str], *, name: str) -> dict[str, Any
     """
     with _unreadable_is_an_error(f"{name}: not a voice"):
         _check_size(_unpacked_bytes(file), name)
+        _check_beginning(file)
         found = np.load(file, allow_pickle=False)
         if not isinstance(found, np.lib.npyio.NpzFile):
             raise VoiceError(f"{name} is a single array; expected an .npz file")
@@ -53,6 +57,7 @@ def read_npy(path: Path, *, name: str) -> Any:
     """
     with _unreadable_is_an_error(f"{name} is not readable"), path.open("rb") as file:
         _check_size(_bytes(file), name)
+        _check_beginning(file)
         found = np.load(file, allow_pickle=False)
         if not isinstance(found, np.ndarray):
             raise VoiceError(f"{name} holds several arrays; expected an .npy file")
@@ -90,6 +95,14 @@ def _check_size(size: int, name: str) -> None:
             f"{name}: {size} bytes of arrays, expected at most {MOST_BYTES}; Bark hears only the "
             "last seconds of a voice, cut the rest off"
         )
+
+
+def _check_beginning(file: BinaryIO) -> None:
+    """Check that a file is one of numpy's, which takes everything else for a pickle."""
+    beginning = file.read(max(map(len, _BEGINNINGS)))
+    file.seek(0)
+    if beginning and not beginning.startswith((*_BEGINNINGS, _PICKLE)):
+        raise ValueError("it is neither an .npz nor an .npy file")
 
 
 def _plain(reason: str) -> str:

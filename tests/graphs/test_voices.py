@@ -168,6 +168,13 @@ def test_the_largest_tokens_of_a_checkpoint_are_accepted():
     Voice(np.array([9_999]), np.full((2, 1), 1023), np.full((8, 1), 1023)).check(SETTINGS)
 
 
+@pytest.mark.parametrize("content", [b"RIFF\0\0\0\0WAVE", b'{"time": 1}', b"text"])
+def test_another_kind_of_file_is_not_called_a_pickle(tmp_path: Path, content: bytes):
+    path = tmp_path / "me.npz"
+    path.write_bytes(content)
+    _refused(lambda: Voice.load(path), str(path), "neither an .npz nor an .npy file")
+
+
 def test_pickled_objects_are_refused_and_not_run(tmp_path: Path):
     ran = tmp_path / "ran"
 
