@@ -101,6 +101,9 @@ def open_session(
     onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
+    # Threads that wait busily for the next run take the cores from other stages: where two take
+    # turns, each step took twice as long.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     if device.threads is not None:
         options.intra_op_num_threads = device.threads
     providers: list[Any] = [_CPU]

@@ -60,3 +60,11 @@ def test_compare_says_the_same_utterance_with_every_engine(tmp_path: Path):
 def test_compare_refuses_an_engine_that_the_provider_does_not_run():
     _, errors = run("compare.py", "--provider", "cuda", "--engine", "int8")
     assert "int8 does not run on cuda; expected" in errors
+
+
+@pytest.mark.parametrize("path", sorted((BENCHMARKS / "results").iterdir()), ids=lambda it: it.name)
+def test_a_result_says_what_was_measured_and_where(path: Path):
+    found = json.loads(path.read_text())
+    assert found["machine"]["processor"]
+    assert found["machine"]["date"] in path.name
+    assert any(found.get(key) for key in ("runs", "points", "errors"))

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bark_onnx.runtime import Bark
+
 PROGRAM = """
 import sys
 import onnxruntime
@@ -38,3 +40,9 @@ def test_a_program_that_shares_one_pool_of_threads_can_load_a_bundle(demo_bundle
 
 def test_a_loaded_bundle_leaves_other_sessions_of_the_program_alone(demo_bundle: Path):
     assert _run(BESIDE, demo_bundle) == "ok"
+
+
+def test_threads_of_a_stage_that_waits_leave_the_cores_to_the_others(demo: Bark):
+    with demo._stages.use("fine") as session:
+        options = session.get_session_options()
+    assert options.get_session_config_entry("session.force_spinning_stop") == "1"
