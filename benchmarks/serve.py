@@ -59,8 +59,14 @@ class Point:
 @click.option("--precision", default="fp32", show_default=True)
 @click.option("--rows", type=int, multiple=True, default=(8, 1), show_default=True)
 @click.option("--clients", type=int, multiple=True, default=(1, 2, 4, 8, 16), show_default=True)
-@click.option("--requests", type=int, default=1, show_default=True, help="Of each client.")
-@click.option("--seconds", type=float, default=3.0, show_default=True, help="Audio of a request.")
+@click.option(
+    "--requests",
+    type=int,
+    default=4,
+    show_default=True,
+    help="At least so many in all; every client makes as many, one after the other.",
+)
+@click.option("--seconds", type=float, default=7.0, show_default=True, help="Audio of a request.")
 @click.option("--pieces", type=int, default=1, show_default=True, help="Of a request's text.")
 @click.option("--threads", type=int, default=None)
 @click.option("--output", type=click.Path(path_type=Path), help="Also write the JSON here.")
@@ -96,7 +102,8 @@ def main(
         arguments += ["--threads", str(threads)] if threads else []
         with _server(folder, arguments) as url:
             for count in clients:
-                point = asyncio.run(_measure(url, body, max_rows, count, requests))
+                each = -(-requests // count)
+                point = asyncio.run(_measure(url, body, max_rows, count, each))
                 points.append(point)
                 click.echo(
                     f"{max_rows:>4}  {count:>7}  {point.requests:>8}  "

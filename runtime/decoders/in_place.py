@@ -26,8 +26,9 @@ from bark_onnx.runtime.decoders.rows import Feed
 from bark_onnx.runtime.sampling import Logits
 
 # Tokens of a prompt that run at once. GroupQueryAttention computes all scores of a run and throws
-# away those of later tokens, and a long run's activations leave the cache (benchmarks/LOG.md).
-_LONGEST_RUN = 256
+# away those of later tokens, and a long run's activations leave the cache (benchmarks/LOG.md). A
+# text, which is 257 tokens, still runs as a whole.
+_LONGEST_RUN = 300
 
 
 class InPlaceDecoder:

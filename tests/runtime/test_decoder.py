@@ -104,7 +104,7 @@ def watched(demo_bundle: Path) -> tuple[Decoder, list[int]]:
 
 
 @pytest.mark.parametrize(
-    ("count", "runs"), [(256, [256]), (257, [128, 129]), (887, [221, 222, 222, 222])]
+    ("count", "runs"), [(257, [257]), (301, [150, 151]), (887, [295, 296, 296])]
 )
 def test_long_prompts_run_in_parts(watched: tuple[Decoder, list[int]], count: int, runs: list[int]):
     decoder, seen = watched
