@@ -64,7 +64,7 @@ class Point:
     type=int,
     default=4,
     show_default=True,
-    help="At least so many in all; every client makes as many, one after the other.",
+    help="At least so many in all; each client makes the same number, one after the other.",
 )
 @click.option("--seconds", type=float, default=7.0, show_default=True, help="Audio of a request.")
 @click.option("--pieces", type=int, default=1, show_default=True, help="Of a request's text.")
