@@ -18,7 +18,7 @@ import click
 import numpy as np
 import torch
 from machine import describe_machine, peak_megabytes
-from models import FOLDER, bundle_folder, export_checkpoint
+from models import FOLDER, bundle_folder, export_checkpoint, size_option
 from safetensors.torch import save_model
 from torch import Tensor, nn
 from transformers import BarkModel
@@ -78,12 +78,17 @@ class Language:
 
 
 @click.command()
+@size_option
 @click.option("--steps", type=int, default=250, show_default=True, help="Of training, per stage.")
-def main(steps: int) -> None:
-    """Compare precisions on random bark-small weights and on a small trained model."""
+def main(size: str, steps: int) -> None:
+    """Compare precisions on random weights and on a small trained model."""
     torch.manual_seed(0)
-    random = Bundle(bundle_folder("bark-small", _PRECISIONS, verify=True)).manifest
-    found = {f"random {name}": error for name, error in random.precision_errors.items()}
+    random = Bundle(bundle_folder(size, _PRECISIONS, verify=True)).manifest
+    found = {
+        f"random {name}": error
+        for name, error in random.precision_errors.items()
+        if name.split("/")[0] in _PRECISIONS
+    }
     language = Language(0)
     stages = _train(FOLDER / "trained-checkpoint", language, steps)
     bundle = export_checkpoint(FOLDER / "trained-checkpoint", FOLDER / "trained-onnx", _PRECISIONS)
@@ -92,7 +97,7 @@ def main(steps: int) -> None:
     found |= {f"trained {name}": error for name, error in _compare(Bundle(bundle), language)}
     for name, error in found.items():
         click.echo(f"{name:<22} {error}")
-    result = {"machine": describe_machine(), "steps": steps, "losses": stages}
+    result = {"machine": describe_machine(), "size": size, "steps": steps, "losses": stages}
     result |= {"peak_mb": peak_megabytes()}
     click.echo(json.dumps({**result, "errors": {n: asdict(e) for n, e in found.items()}}))
 

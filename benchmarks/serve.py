@@ -20,7 +20,7 @@ from typing import IO, Any
 import click
 import httpx2
 import numpy as np
-from machine import describe_machine
+from machine import describe_machine, peak_megabytes
 from models import bundle_folder, size_option
 
 from bark_onnx.runtime.bundle import Bundle
@@ -52,6 +52,7 @@ class Point:
     latency_p50: float
     latency_p95: float
     mean_rows: float  # in a decode step of the semantic stage
+    peak_mb: float  # of the server so far, loading included
 
 
 @click.command()
@@ -95,22 +96,22 @@ def main(
     points: list[Point] = []
     click.echo(
         "rows  clients  requests  audio s/s  "
-        "first audio p50 / p95 s  latency p50 / p95 s  rows a step"
+        "first audio p50 / p95 s  latency p50 / p95 s  rows a step  peak MB"
     )
     for max_rows in rows:
         arguments = ["--max-rows", str(max_rows), "--precision", precision]
         arguments += ["--threads", str(threads)] if threads else []
-        with _server(folder, arguments) as url:
+        with _server(folder, arguments) as (url, process):
             for count in clients:
                 each = -(-requests // count)
-                point = asyncio.run(_measure(url, body, max_rows, count, each))
+                point = asyncio.run(_measure(url, process, body, max_rows, count, each))
                 points.append(point)
                 click.echo(
                     f"{max_rows:>4}  {count:>7}  {point.requests:>8}  "
                     f"{point.audio_per_second:>9.2f}  "
                     f"{point.first_audio_p50:>13.2f} / {point.first_audio_p95:>7.2f}  "
                     f"{point.latency_p50:>9.2f} / {point.latency_p95:>7.2f}  "
-                    f"{point.mean_rows:>11.2f}"
+                    f"{point.mean_rows:>11.2f}  {point.peak_mb:>7.0f}"
                 )
     result = {"machine": describe_machine(), "size": size, "precision": precision}
     result |= {"threads": threads, "seconds": seconds, "pieces": pieces}
@@ -132,8 +133,8 @@ def _text(folder: Path, pieces: int) -> str:
 
 
 @contextmanager
-def _server(folder: Path, arguments: list[str]) -> Iterator[str]:
-    """The address of a server in a process of its own, ready."""
+def _server(folder: Path, arguments: list[str]) -> Iterator[tuple[str, int]]:
+    """The address of a server that is ready, and the number of its process."""
     command = [sys.executable, "-m", "bark_onnx.runtime", "serve", "-m", str(folder)]
     process = subprocess.Popen(
         [*command, "--port", "0", "--max-queue", "1000", *arguments],
@@ -144,7 +145,7 @@ def _server(folder: Path, arguments: list[str]) -> Iterator[str]:
     try:
         url = _wait_until_ready(process.stderr)
         threading.Thread(target=process.stderr.read, daemon=True).start()
-        yield url
+        yield url, process.pid
     finally:
         process.terminate()
         process.wait()
@@ -163,7 +164,7 @@ def _wait_until_ready(log: IO[str]) -> str:
 
 
 async def _measure(
-    url: str, body: dict[str, Any], max_rows: int, clients: int, requests: int
+    url: str, process: int, body: dict[str, Any], max_rows: int, clients: int, requests: int
 ) -> Point:
     async with httpx2.AsyncClient(base_url=url, timeout=None) as http:
         steps, rows = await _steps(http)
@@ -189,6 +190,7 @@ async def _measure(
         latency_p50=float(middle),
         latency_p95=float(longest),
         mean_rows=(more_rows - rows) / (more_steps - steps),
+        peak_mb=peak_megabytes(process),
     )
 
 

@@ -62,6 +62,34 @@ def test_compare_refuses_an_engine_that_the_provider_does_not_run():
     assert "int8 does not run on cuda; expected" in errors
 
 
+def test_precision_compares_random_weights_and_trained_ones():
+    table, found = result("precision.py", "--steps", "2")
+    stages = ("semantic", "coarse", "fine")
+    assert set(found["errors"]) == {
+        f"{weights} {precision}/{stage}"
+        for weights in ("random", "trained")
+        for precision in ("int8", "int4")
+        for stage in stages
+    }
+    assert len(table) == len(stages) + len(found["errors"])
+    for error in found["errors"].values():
+        assert all(figure >= 0 for figure in error.values())
+    assert found["peak_mb"] > 100
+
+
+def test_serve_asks_a_server_with_and_without_rows_that_share_a_step():
+    clients = ("--clients", "1", "--clients", "3")
+    table, found = result("serve.py", *clients, "--requests", "2", "--seconds", "0.4")
+    points = [(point["max_rows"], point["clients"], point["requests"]) for point in found["points"]]
+    assert points == [(8, 1, 2), (8, 3, 3), (1, 1, 2), (1, 3, 3)]
+    assert len(table) == 1 + len(points)
+    for point in found["points"]:
+        assert 0 < point["first_audio_p50"] <= point["latency_p50"] <= point["latency_p95"]
+        assert point["audio_per_second"] > 0
+        assert point["mean_rows"] == 1 or point["max_rows"] > 1 < point["clients"]
+        assert point["peak_mb"] > 100
+
+
 @pytest.mark.parametrize("path", sorted((BENCHMARKS / "results").iterdir()), ids=lambda it: it.name)
 def test_a_result_says_what_was_measured_and_where(path: Path):
     found = json.loads(path.read_text())
