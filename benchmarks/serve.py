@@ -51,7 +51,7 @@ class Point:
     first_audio_p95: float
     latency_p50: float
     latency_p95: float
-    mean_rows: float  # in a decode step of the semantic stage
+    mean_rows: float  # in a decode step of the coarse stage
     peak_mb: float  # of the server so far, loading included
 
 
@@ -68,6 +68,13 @@ class Point:
     help="At least so many in all; each client makes the same number, one after the other.",
 )
 @click.option("--seconds", type=float, default=7.0, show_default=True, help="Audio of a request.")
+@click.option(
+    "--spread",
+    type=click.FloatRange(0, 0.9),
+    default=0.0,
+    show_default=True,
+    help="Requests are up to this share shorter or longer than that.",
+)
 @click.option("--pieces", type=int, default=1, show_default=True, help="Of a request's text.")
 @click.option("--threads", type=int, default=None)
 @click.option("--output", type=click.Path(path_type=Path), help="Also write the JSON here.")
@@ -78,21 +85,27 @@ def main(
     clients: tuple[int, ...],
     requests: int,
     seconds: float,
+    spread: float,
     pieces: int,
     threads: int | None,
     output: Path | None,
 ) -> None:
     """Measure throughput and waits of a server over the number of its clients."""
     folder = bundle_folder(size, (precision,))
-    tokens = round(seconds / pieces / _SECONDS_PER_TOKEN)
+    tokens = seconds / pieces / _SECONDS_PER_TOKEN
     text = _text(folder, pieces)
     voice = "alloy" if pieces > 1 else None  # without one, pieces wait for each other
-    body = {
-        "input": text,
-        "voice": voice,
-        "response_format": "pcm",
-        "semantic_max_new_tokens": tokens,
-    }
+
+    def request(seed: int) -> dict[str, Any]:
+        length = 1 + spread * np.random.default_rng(seed).uniform(-1, 1)
+        return {
+            "input": text,
+            "voice": voice,
+            "response_format": "pcm",
+            "semantic_max_new_tokens": round(tokens * length),
+            "seed": seed,
+        }
+
     points: list[Point] = []
     click.echo(
         "rows  clients  requests  audio s/s  "
@@ -103,22 +116,27 @@ def main(
         arguments += ["--threads", str(threads)] if threads else []
         with _server(folder, arguments) as (url, process):
             for count in clients:
-                each = -(-requests // count)
-                point = asyncio.run(_measure(url, process, body, max_rows, count, each))
+                seeds = [range(1000 * it, 1000 * it + -(-requests // count)) for it in range(count)]
+                bodies = [[request(seed) for seed in client] for client in seeds]
+                point = asyncio.run(_measure(url, process, bodies, max_rows))
                 points.append(point)
-                click.echo(
-                    f"{max_rows:>4}  {count:>7}  {point.requests:>8}  "
-                    f"{point.audio_per_second:>9.2f}  "
-                    f"{point.first_audio_p50:>13.2f} / {point.first_audio_p95:>7.2f}  "
-                    f"{point.latency_p50:>9.2f} / {point.latency_p95:>7.2f}  "
-                    f"{point.mean_rows:>11.2f}  {point.peak_mb:>7.0f}"
-                )
+                _print(point)
     result = {"machine": describe_machine(), "size": size, "precision": precision}
-    result |= {"threads": threads, "seconds": seconds, "pieces": pieces}
+    result |= {"threads": threads, "seconds": seconds, "spread": spread, "pieces": pieces}
     line = json.dumps(result | {"points": [asdict(point) for point in points]})
     if output is not None:
         output.write_text(line + "\n")
     click.echo(line)
+
+
+def _print(point: Point) -> None:
+    click.echo(
+        f"{point.max_rows:>4}  {point.clients:>7}  {point.requests:>8}  "
+        f"{point.audio_per_second:>9.2f}  "
+        f"{point.first_audio_p50:>13.2f} / {point.first_audio_p95:>7.2f}  "
+        f"{point.latency_p50:>9.2f} / {point.latency_p95:>7.2f}  "
+        f"{point.mean_rows:>11.2f}  {point.peak_mb:>7.0f}"
+    )
 
 
 def _text(folder: Path, pieces: int) -> str:
@@ -164,16 +182,15 @@ def _wait_until_ready(log: IO[str]) -> str:
 
 
 async def _measure(
-    url: str, process: int, body: dict[str, Any], max_rows: int, clients: int, requests: int
+    url: str, process: int, bodies: list[list[dict[str, Any]]], max_rows: int
 ) -> Point:
+    """Ask for all bodies, each client for its own."""
     async with httpx2.AsyncClient(base_url=url, timeout=None) as http:
         steps, rows = await _steps(http)
         started = time.perf_counter()
         answers = [
             answer
-            for each in await asyncio.gather(
-                *(_ask(http, body, requests, client) for client in range(clients))
-            )
+            for each in await asyncio.gather(*(_ask(http, client) for client in bodies))
             for answer in each
         ]
         seconds = time.perf_counter() - started
@@ -182,7 +199,7 @@ async def _measure(
     middle, longest = np.percentile([answer.seconds for answer in answers], (50, 95))
     return Point(
         max_rows=max_rows,
-        clients=clients,
+        clients=len(bodies),
         requests=len(answers),
         audio_per_second=sum(answer.audio_seconds for answer in answers) / seconds,
         first_audio_p50=float(first),
@@ -194,16 +211,13 @@ async def _measure(
     )
 
 
-async def _ask(
-    http: httpx2.AsyncClient, body: dict[str, Any], requests: int, client: int
-) -> list[Answer]:
+async def _ask(http: httpx2.AsyncClient, bodies: list[dict[str, Any]]) -> list[Answer]:
     """The requests of one client, one after the other."""
     answers = []
-    for number in range(requests):
-        seeded = {**body, "seed": 1000 * client + number}
+    for body in bodies:
         started = time.perf_counter()
         first, size = 0.0, 0
-        async with http.stream("POST", "/v1/audio/speech", json=seeded) as response:
+        async with http.stream("POST", "/v1/audio/speech", json=body) as response:
             response.raise_for_status()
             async for chunk in response.aiter_bytes():
                 first = first or time.perf_counter() - started
@@ -215,10 +229,10 @@ async def _ask(
 
 
 async def _steps(http: httpx2.AsyncClient) -> tuple[float, float]:
-    """Steps of the semantic stage so far, and the rows in them."""
+    """Steps of the coarse stage so far, and the rows in them."""
     text = (await http.get("/metrics")).text
     values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
-    names = (f'bark_batch_rows_{kind}{{stage="semantic"}}' for kind in ("count", "sum"))
+    names = (f'bark_batch_rows_{kind}{{stage="coarse"}}' for kind in ("count", "sum"))
     steps, rows = (float(values.get(name, 0)) for name in names)
     return steps, rows
 
