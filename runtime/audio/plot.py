@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bark_onnx.graphs.errors import AudioError
+from bark_onnx.graphs.files import os_errors_as, whole_file
 from bark_onnx.runtime.audio.labels import crop, families, known_characters, legible
 from bark_onnx.runtime.audio.mel import HOP_SAMPLES, mel_edges_hz, mel_spectrogram
-from bark_onnx.runtime.audio.speech import Speech, check_file_path
+from bark_onnx.runtime.audio.paths import check_file_path, check_suffix
+from bark_onnx.runtime.audio.speech import Speech
 
 SUFFIXES = (".png", ".svg", ".pdf")
 
@@ -53,10 +55,7 @@ def check_plot_path(path: Path) -> None:
     Raises:
         AudioError: matplotlib is missing, the suffix is unknown, or the folder takes no files.
     """
-    if path.suffix.lower() not in SUFFIXES:
-        raise AudioError(
-            f"{path}: suffix {path.suffix!r} is unknown, expected one of {', '.join(SUFFIXES)}"
-        )
+    check_suffix(path, SUFFIXES)
     check_file_path(path)
     try:
         import matplotlib as _  # noqa: F401, ICN001
@@ -83,24 +82,16 @@ def save_plot(path: Path, speeches: Sequence[Speech]) -> None:
     known = known_characters()
     heading = _heading(speeches, known)
     suffix = path.suffix.lower()
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        # The salt replaces random identifiers in svg; a dollar sign is one, and begins no formula.
-        settings: dict[Any, Any] = {
-            "svg.hashsalt": "bark-onnx",
-            "font.family": families(),
-            "text.parse_math": False,
-        }
-        with style.context("default"), rc_context(settings):
-            figure = _draw(speeches, heading, known)
-            figure.savefig(
-                partial, format=suffix[1:], dpi=_DOTS_PER_INCH, metadata=_SAME_BYTES[suffix]
-            )
-        partial.replace(path)
-    except OSError as error:
-        raise AudioError(f"{path}: cannot be written ({error.strerror})") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    # The salt replaces random identifiers in svg; a dollar sign is one, and begins no formula.
+    settings: dict[Any, Any] = {
+        "svg.hashsalt": "bark-onnx",
+        "font.family": families(),
+        "text.parse_math": False,
+    }
+    unwritable = os_errors_as(AudioError, f"{path}: cannot be written")
+    with style.context("default"), rc_context(settings), unwritable, whole_file(path) as partial:
+        figure = _draw(speeches, heading, known)
+        figure.savefig(partial, format=suffix[1:], dpi=_DOTS_PER_INCH, metadata=_SAME_BYTES[suffix])
 
 
 def _heading(speeches: Sequence[Speech], known: set[str]) -> tuple[str, str]:

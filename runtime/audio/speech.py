@@ -1,7 +1,6 @@
 """What was said: samples, the tokens behind them, and how to keep them."""
 
 import dataclasses
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from bark_onnx.graphs.voice_origin import VoiceOrigin, this_software
 from bark_onnx.graphs.voices import Tokens, Voice
 from bark_onnx.runtime.audio.formats import check_format, choose_format
 from bark_onnx.runtime.audio.ogg import fix_serial
+from bark_onnx.runtime.audio.paths import check_file_path
 from bark_onnx.runtime.audio.recipe import Recipe
 from bark_onnx.runtime.audio.resampling import resample
 from bark_onnx.runtime.audio.tags import add_tags, set_tags
@@ -147,24 +147,6 @@ def check_audio_path(path: Path, audio_format: str | None = None) -> None:
     """
     choose_format(path, audio_format)
     check_file_path(path)
-
-
-def check_file_path(path: Path) -> None:
-    """Check that a file can be made there.
-
-    Raises:
-        AudioError: the folder does not exist or takes no files, or the path is a folder.
-    """
-    try:
-        is_folder = path.is_dir()
-    except OSError as error:
-        raise AudioError(f"{path}: cannot be written ({error.strerror})") from error
-    if is_folder:
-        raise AudioError(f"{path} is a folder; expected the name of a file")
-    if not path.parent.is_dir():
-        raise AudioError(f"{path.parent}: no such folder; make it or choose another")
-    if not os.access(path.parent, os.W_OK):
-        raise AudioError(f"{path.parent}: may not be written to; choose another folder")
 
 
 def nothing_said(path: Path) -> AudioError:
