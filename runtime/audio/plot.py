@@ -14,6 +14,7 @@ from bark_onnx.runtime.audio.labels import crop, families, known_characters, leg
 from bark_onnx.runtime.audio.mel import HOP_SAMPLES, mel_edges_hz, mel_spectrogram
 from bark_onnx.runtime.audio.paths import check_file_path, check_suffix
 from bark_onnx.runtime.audio.speech import Speech
+from bark_onnx.runtime.audio.track import Track
 
 SUFFIXES = (".png", ".svg", ".pdf")
 
@@ -74,7 +75,7 @@ def save_plot(path: Path, speeches: Sequence[Speech]) -> None:
             left out.
 
     Raises:
-        AudioError: the picture cannot be drawn there.
+        AudioError: the picture cannot be drawn there, or the speeches differ in rate.
     """
     check_plot_path(path)
     from matplotlib import rc_context, style
@@ -114,7 +115,8 @@ def _draw(speeches: Sequence[Speech], heading: tuple[str, str], known: set[str])
     from matplotlib.figure import Figure
 
     rate = speeches[0].sample_rate_hz
-    samples = _join(speeches, rate)
+    track = Track(rate)
+    samples = np.concatenate([*map(track.add, speeches), track.finish()])
     seconds = max(len(samples) / rate, 1e-3)
     figure = Figure(figsize=(_WIDTH_INCHES, _HEIGHT_INCHES), layout="constrained")
     wave, mel = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1.7))
@@ -198,11 +200,3 @@ def _mark(wave: Any, mel: Any, spans: Sequence[_Span], seconds: float) -> None:
 def _label(number: int, text: str, columns: int) -> str:
     left = columns - len(f"{number}  ")
     return f"{number} {crop(text, left)}" if text and left >= _LEAST_COLUMNS else str(number)
-
-
-def _join(speeches: Sequence[Speech], rate: int) -> NDArray[np.float32]:
-    ends = [round(speech.start_seconds * rate) + len(speech.samples) for speech in speeches]
-    joined = np.zeros(max(ends), np.float32)
-    for speech, end in zip(speeches, ends, strict=True):
-        joined[end - len(speech.samples) : end] = speech.samples
-    return joined
