@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bark_onnx.graphs.errors import VoiceError
+from bark_onnx.graphs.files import os_errors_as, whole_file
 from bark_onnx.graphs.settings import GenerationSettings
 from bark_onnx.graphs.voice_arrays import read_npz
 from bark_onnx.graphs.voice_origin import ORIGIN_KEY, VoiceOrigin
@@ -117,18 +118,12 @@ class Voice:
             VoiceError: the file cannot be written.
         """
         path = Path(path)
-        partial = path.with_name(f".{path.name}.partial")
         arrays = {key: getattr(self, key) for key in _RANKS}
         if self.origin is not None:
             arrays[ORIGIN_KEY] = self.origin.to_array()
-        try:
-            with partial.open("wb") as file:
-                np.savez(file, **arrays)
-            partial.replace(path)
-        except OSError as error:
-            raise VoiceError(f"{path}: cannot be written ({error.strerror})") from error
-        finally:
-            partial.unlink(missing_ok=True)
+        unwritable = os_errors_as(VoiceError, f"{path}: cannot be written")
+        with unwritable, whole_file(path) as partial, partial.open("wb") as file:
+            np.savez(file, **arrays)
 
     def check(self, settings: GenerationSettings) -> None:
         """Check that a checkpoint knows every token of this voice.

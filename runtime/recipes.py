@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bark_onnx.graphs.errors import VoiceError
+from bark_onnx.graphs.files import os_errors_as
 from bark_onnx.graphs.manifest import VOICES_FOLDER
 from bark_onnx.graphs.onnxruntime import import_onnxruntime
 from bark_onnx.graphs.voice_origin import this_software
@@ -114,7 +115,5 @@ def _without_folders(source: str) -> str:
 
 
 def _sha256(path: Path) -> str:
-    try:
+    with os_errors_as(VoiceError, f"{path}: cannot be read"):
         return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise VoiceError(f"{path}: cannot be read ({error.strerror})") from error

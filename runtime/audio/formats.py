@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bark_onnx.graphs.errors import AudioError
+from bark_onnx.runtime.audio.paths import check_suffix
 
 MIN_RATE_HZ, MAX_RATE_HZ = 8_000, 192_000
 
@@ -43,13 +45,10 @@ def choose_format(path: Path, name: str | None = None) -> AudioFormat:
     Raises:
         AudioError: the suffix is unknown, or stands for another format than the one named.
     """
-    by_suffix = SUFFIXES.get(path.suffix.lower())
     if name is None:
-        if by_suffix is None:
-            raise AudioError(
-                f"{path}: suffix {path.suffix!r} is unknown, expected one of {', '.join(SUFFIXES)}"
-            )
-        return by_suffix
+        check_suffix(path, SUFFIXES)
+        return SUFFIXES[path.suffix.lower()]
+    by_suffix = SUFFIXES.get(path.suffix.lower())
     if by_suffix is not None and by_suffix.name != name:
         raise AudioError(
             f"{path}: the suffix says {by_suffix.name} and the format {name}; expected one of them"
@@ -90,3 +89,28 @@ def check_format(audio_format: AudioFormat, sample_rate_hz: int | None = None) -
             f"{audio_format.name}: libsndfile {soundfile.__libsndfile_version__} cannot write it; "
             "choose another format, or install a newer soundfile"
         )
+
+
+def open_for_writing(
+    file: Any, audio_format: AudioFormat, sample_rate_hz: int, **settings: Any
+) -> Any:
+    """A `soundfile.SoundFile` that takes mono samples.
+
+    Args:
+        file: a path, or what libsndfile may write to.
+        audio_format: of the file.
+        sample_rate_hz: of the samples.
+        settings: more of libsndfile's, by the names of soundfile.
+    """
+    import soundfile
+
+    return soundfile.SoundFile(
+        file,
+        "w",
+        sample_rate_hz,
+        channels=1,
+        subtype=audio_format.encoding,
+        endian=audio_format.byte_order,
+        format=audio_format.container,
+        **settings,
+    )

@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bark_onnx.graphs.errors import AudioError
+from bark_onnx.graphs.files import os_errors_as, whole_file
 from bark_onnx.runtime.audio.labels import crop, families, known_characters, legible
 from bark_onnx.runtime.audio.mel import HOP_SAMPLES, mel_edges_hz, mel_spectrogram
-from bark_onnx.runtime.audio.speech import Speech, check_file_path
+from bark_onnx.runtime.audio.paths import check_file_path, check_suffix
+from bark_onnx.runtime.audio.speech import Speech
+from bark_onnx.runtime.audio.track import Track
 
 SUFFIXES = (".png", ".svg", ".pdf")
 
@@ -53,10 +56,7 @@ def check_plot_path(path: Path) -> None:
     Raises:
         AudioError: matplotlib is missing, the suffix is unknown, or the folder takes no files.
     """
-    if path.suffix.lower() not in SUFFIXES:
-        raise AudioError(
-            f"{path}: suffix {path.suffix!r} is unknown, expected one of {', '.join(SUFFIXES)}"
-        )
+    check_suffix(path, SUFFIXES)
     check_file_path(path)
     try:
         import matplotlib as _  # noqa: F401, ICN001
@@ -75,7 +75,7 @@ def save_plot(path: Path, speeches: Sequence[Speech]) -> None:
             left out.
 
     Raises:
-        AudioError: the picture cannot be drawn there.
+        AudioError: the picture cannot be drawn there, or the speeches differ in rate.
     """
     check_plot_path(path)
     from matplotlib import rc_context, style
@@ -83,24 +83,16 @@ def save_plot(path: Path, speeches: Sequence[Speech]) -> None:
     known = known_characters()
     heading = _heading(speeches, known)
     suffix = path.suffix.lower()
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        # The salt replaces random identifiers in svg; a dollar sign is one, and begins no formula.
-        settings: dict[Any, Any] = {
-            "svg.hashsalt": "bark-onnx",
-            "font.family": families(),
-            "text.parse_math": False,
-        }
-        with style.context("default"), rc_context(settings):
-            figure = _draw(speeches, heading, known)
-            figure.savefig(
-                partial, format=suffix[1:], dpi=_DOTS_PER_INCH, metadata=_SAME_BYTES[suffix]
-            )
-        partial.replace(path)
-    except OSError as error:
-        raise AudioError(f"{path}: cannot be written ({error.strerror})") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    # The salt replaces random identifiers in svg; a dollar sign is one, and begins no formula.
+    settings: dict[Any, Any] = {
+        "svg.hashsalt": "bark-onnx",
+        "font.family": families(),
+        "text.parse_math": False,
+    }
+    unwritable = os_errors_as(AudioError, f"{path}: cannot be written")
+    with style.context("default"), rc_context(settings), unwritable, whole_file(path) as partial:
+        figure = _draw(speeches, heading, known)
+        figure.savefig(partial, format=suffix[1:], dpi=_DOTS_PER_INCH, metadata=_SAME_BYTES[suffix])
 
 
 def _heading(speeches: Sequence[Speech], known: set[str]) -> tuple[str, str]:
@@ -123,7 +115,8 @@ def _draw(speeches: Sequence[Speech], heading: tuple[str, str], known: set[str])
     from matplotlib.figure import Figure
 
     rate = speeches[0].sample_rate_hz
-    samples = _join(speeches, rate)
+    track = Track(rate)
+    samples = np.concatenate([*map(track.add, speeches), track.finish()])
     seconds = max(len(samples) / rate, 1e-3)
     figure = Figure(figsize=(_WIDTH_INCHES, _HEIGHT_INCHES), layout="constrained")
     wave, mel = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1.7))
@@ -207,11 +200,3 @@ def _mark(wave: Any, mel: Any, spans: Sequence[_Span], seconds: float) -> None:
 def _label(number: int, text: str, columns: int) -> str:
     left = columns - len(f"{number}  ")
     return f"{number} {crop(text, left)}" if text and left >= _LEAST_COLUMNS else str(number)
-
-
-def _join(speeches: Sequence[Speech], rate: int) -> NDArray[np.float32]:
-    ends = [round(speech.start_seconds * rate) + len(speech.samples) for speech in speeches]
-    joined = np.zeros(max(ends), np.float32)
-    for speech, end in zip(speeches, ends, strict=True):
-        joined[end - len(speech.samples) : end] = speech.samples
-    return joined

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from bark_onnx.graphs.records import RecordError, read_record
 from bark_onnx.runtime.audio.tags import MOST_BYTES, MOST_BYTES_ELSEWHERE, Tags
+from bark_onnx.runtime.text.excerpt import excerpt
 
 FORMAT = 1
 
@@ -74,7 +75,8 @@ class Recipe:
         voices = dict.fromkeys(
             voice.name for voice in (self.voice, *self.cast.values()) if voice and voice.name
         )
-        return Tags(_beginning(self.text or ""), ", ".join(voices), self.software, comment)
+        title = excerpt(self.text or "", _TITLE_CHARACTERS)
+        return Tags(title, ", ".join(voices), self.software, comment)
 
     def to_json(self) -> str:
         """As one line."""
@@ -116,10 +118,3 @@ def _check_names(recipe: Recipe) -> None:
     for name in names:
         if not name.isprintable():
             raise RecordError(f"{name!r} is no name")
-
-
-def _beginning(text: str) -> str:
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    if len(line) <= _TITLE_CHARACTERS:
-        return line
-    return line[: _TITLE_CHARACTERS - 1].rstrip() + "…"

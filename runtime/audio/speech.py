@@ -1,21 +1,17 @@
 """What was said: samples, the tokens behind them, and how to keep them."""
 
 import dataclasses
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bark_onnx.graphs.errors import AudioError
 from bark_onnx.graphs.voice_origin import VoiceOrigin, this_software
 from bark_onnx.graphs.voices import Tokens, Voice
-from bark_onnx.runtime.audio.formats import check_format, choose_format
-from bark_onnx.runtime.audio.ogg import fix_serial
 from bark_onnx.runtime.audio.recipe import Recipe
 from bark_onnx.runtime.audio.resampling import resample
-from bark_onnx.runtime.audio.tags import add_tags, set_tags
+from bark_onnx.runtime.audio.sound_file import NewSoundFile, check_audio_path
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,37 +70,12 @@ class Speech:
                 file cannot be written.
         """
         path = Path(path)
-        check_audio_path(path)
-        audio_format = choose_format(path)
-        check_format(audio_format, self.sample_rate_hz)
-        if not len(self.samples) and not audio_format.can_be_empty:
-            raise nothing_said(path)
-        import soundfile
-
-        tags = None
-        if metadata and self.recipe is not None:
-            tags = self.recipe.to_tags(audio_format.name, self.sample_rate_hz)
-        partial = path.with_name(f".{path.name}.partial")
-        try:
-            with soundfile.SoundFile(
-                partial,
-                "w",
-                self.sample_rate_hz,
-                channels=1,
-                subtype=audio_format.encoding,
-                format=audio_format.container,
-            ) as file:
-                set_tags(file, audio_format.name, tags)
-                file.write(self.samples)
-            add_tags(partial, audio_format.name, tags)
-            if audio_format.container == "OGG":
-                fix_serial(partial)
-            partial.replace(path)
-        except (OSError, soundfile.SoundFileError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise AudioError(f"{path}: cannot be written ({reason})") from error
-        finally:
-            partial.unlink(missing_ok=True)
+        audio_format = check_audio_path(path, sample_rate_hz=self.sample_rate_hz)
+        with NewSoundFile(path, audio_format, self.sample_rate_hz) as file:
+            if metadata and self.recipe is not None:
+                file.set_tags(self.recipe.to_tags(audio_format.name, self.sample_rate_hz))
+            file.write(self.samples)
+            file.keep()
 
     def resample(self, sample_rate_hz: int) -> "Speech":
         """The same speech at another sample rate, from 8000 to 192000 Hz; its tokens stay.
@@ -132,41 +103,3 @@ class Speech:
         )
         tokens = (self.semantic_tokens, self.coarse_tokens, self.fine_tokens)
         return Voice(*tokens, name=name, origin=origin)
-
-
-def check_audio_path(path: Path, audio_format: str | None = None) -> None:
-    """Check, before any work is done, that speech can be saved there.
-
-    Args:
-        path: of the sound file.
-        audio_format: its format; None takes the one that the suffix names.
-
-    Raises:
-        AudioError: the suffix is unknown or of another format, or the folder does not exist or
-            takes no files.
-    """
-    choose_format(path, audio_format)
-    check_file_path(path)
-
-
-def check_file_path(path: Path) -> None:
-    """Check that a file can be made there.
-
-    Raises:
-        AudioError: the folder does not exist or takes no files, or the path is a folder.
-    """
-    try:
-        is_folder = path.is_dir()
-    except OSError as error:
-        raise AudioError(f"{path}: cannot be written ({error.strerror})") from error
-    if is_folder:
-        raise AudioError(f"{path} is a folder; expected the name of a file")
-    if not path.parent.is_dir():
-        raise AudioError(f"{path.parent}: no such folder; make it or choose another")
-    if not os.access(path.parent, os.W_OK):
-        raise AudioError(f"{path.parent}: may not be written to; choose another folder")
-
-
-def nothing_said(path: Path) -> AudioError:
-    """The error for a format that cannot hold silence of no length."""
-    return AudioError(f"{path}: nothing was said, which only wav, ogg and raw can hold")

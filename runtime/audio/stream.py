@@ -2,10 +2,10 @@
 
 import io
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import BinaryIO, Self
 
 from bark_onnx.graphs.errors import AudioError
-from bark_onnx.runtime.audio.formats import AudioFormat, check_format
+from bark_onnx.runtime.audio.formats import AudioFormat, check_format, open_for_writing
 from bark_onnx.runtime.audio.ogg import read_page
 from bark_onnx.runtime.audio.pcm import Encoder, PcmEncoder
 from bark_onnx.runtime.audio.resampling import Samples
@@ -91,18 +91,10 @@ class _LibsndfileEncoder:
     """
 
     def __init__(self, audio_format: AudioFormat, rate_hz: int) -> None:
-        import soundfile
-
         self._format = audio_format
         self._pipe = _Pipe()
-        self._file: Any = soundfile.SoundFile(
-            self._pipe,
-            "w",
-            rate_hz,
-            channels=1,
-            subtype=audio_format.encoding,
-            format=audio_format.container,
-            **_STEADY.get(audio_format.container, {}),
+        self._file = open_for_writing(
+            self._pipe, audio_format, rate_hz, **_STEADY.get(audio_format.container, {})
         )
         self._has_begun = False
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from bark_onnx.graphs.errors import AudioError
-from bark_onnx.runtime.audio.speech import Speech, check_file_path
+from bark_onnx.graphs.files import os_errors_as, whole_file
+from bark_onnx.runtime.audio.paths import check_file_path, check_suffix
+from bark_onnx.runtime.audio.speech import Speech
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,7 @@ def check_timestamps_path(path: Path) -> None:
     Raises:
         AudioError: the suffix is unknown, or the folder does not exist or takes no files.
     """
-    if path.suffix.lower() not in _WRITERS:
-        raise AudioError(
-            f"{path}: suffix {path.suffix!r} is unknown, expected one of {', '.join(_WRITERS)}"
-        )
+    check_suffix(path, _WRITERS)
     check_file_path(path)
 
 
@@ -55,14 +54,9 @@ def write_timestamps(path: Path, timestamps: Sequence[Timestamp]) -> None:
         AudioError: the suffix is unknown or the file cannot be written.
     """
     check_timestamps_path(path)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(_WRITERS[path.suffix.lower()](timestamps), encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise AudioError(f"{path}: cannot be written ({error.strerror})") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    text = _WRITERS[path.suffix.lower()](timestamps)
+    with os_errors_as(AudioError, f"{path}: cannot be written"), whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def _json(timestamps: Sequence[Timestamp]) -> str:

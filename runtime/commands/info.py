@@ -17,6 +17,7 @@ from bark_onnx.runtime.audio.recipe import Recipe, VoiceUsed
 from bark_onnx.runtime.audio.tags import read_tags
 from bark_onnx.runtime.bundle import Bundle
 from bark_onnx.runtime.commands.again import remarks, shell_command
+from bark_onnx.runtime.text.excerpt import excerpt, one_line
 
 _SHOWN_CHARACTERS = 200
 _SHOWN_DIGITS = 12
@@ -154,10 +155,10 @@ def _print_recipe(recipe: Recipe, path: Path, bundle: str | None) -> None:
 def _shorten(text: str | None) -> str:
     if text is None:
         return "not in the file"
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    line = one_line(text)
     if len(line) <= _SHOWN_CHARACTERS:
         return line
-    return f"{line[:_SHOWN_CHARACTERS].rstrip()}… ({len(text)} characters)"
+    return f"{excerpt(line, _SHOWN_CHARACTERS)} ({len(text)} characters)"
 
 
 def _show_voice(voice: VoiceUsed | None) -> str:
@@ -173,8 +174,8 @@ def print_bundle(opened: Bundle) -> None:
     size = sum(record.size for record in manifest.files.values())
     rows: list[tuple[str, Any]] = [
         ("bundle", opened.folder),
-        ("source", manifest.source),
-        ("exporter", manifest.exporter),
+        ("source", one_line(manifest.source)),
+        ("exporter", one_line(manifest.exporter)),
         ("precisions", ", ".join(manifest.precisions)),
         ("attention", manifest.attention),
         ("opset", f"{manifest.opset}, codec {manifest.codec_opset}"),
@@ -184,8 +185,10 @@ def print_bundle(opened: Bundle) -> None:
     ]
     for graph, cases in manifest.parity.items():
         largest = max(case.largest_difference for case in cases)
-        rows.append(("parity", f"{graph}: {largest:.1e} from PyTorch over {len(cases)} inputs"))
-    rows += [("error", f"{graph}: {error}") for graph, error in manifest.precision_errors.items()]
+        difference = f"{largest:.1e} from PyTorch over {len(cases)} inputs"
+        rows.append(("parity", f"{one_line(graph)}: {difference}"))
+    for graph, error in manifest.precision_errors.items():
+        rows.append(("error", f"{one_line(graph)}: {error}"))
     for name, value in rows:
         click.echo(f"{name:12}{value}")
     _print_graphs(opened)

@@ -9,7 +9,8 @@ from typing import Self
 import click
 
 from bark_onnx.graphs.errors import OptionsError, VoiceError
-from bark_onnx.runtime.audio.speech import Speech, check_file_path
+from bark_onnx.runtime.audio.paths import check_file_path
+from bark_onnx.runtime.audio.speech import Speech
 from bark_onnx.runtime.voices.checking import Hearing
 
 _SUFFIX = ".npz"

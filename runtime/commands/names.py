@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bark_onnx.graphs.errors import AudioError, OptionsError
+from bark_onnx.graphs.files import os_errors_as
 from bark_onnx.runtime.audio.formats import check_format, choose_format
-from bark_onnx.runtime.audio.speech import check_audio_path
+from bark_onnx.runtime.audio.sound_file import check_audio_path
 from bark_onnx.runtime.audio.timestamps import check_timestamps_path
 from bark_onnx.runtime.commands.outputs import Output
 
@@ -74,10 +75,8 @@ def make_folder(folder: Path) -> None:
     Raises:
         AudioError: it cannot be made.
     """
-    try:
+    with os_errors_as(AudioError, f"{folder}: cannot be made"):
         folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise AudioError(f"{folder}: cannot be made ({error.strerror})") from error
 
 
 def _check_folder(folder: Path) -> None:

@@ -13,11 +13,10 @@ from bark_onnx.runtime.audio.formats import (
     AudioFormat,
     check_format,
     check_rate,
-    choose_format,
 )
 from bark_onnx.runtime.audio.player import find_player
 from bark_onnx.runtime.audio.plot import check_plot_path
-from bark_onnx.runtime.audio.speech import check_audio_path
+from bark_onnx.runtime.audio.sound_file import check_audio_path
 from bark_onnx.runtime.audio.timestamps import check_timestamps_path
 
 STANDARD_OUTPUT = "-"
@@ -115,8 +114,7 @@ class Output:
             _check_stdout()
             check_format(self.stream_format, self.sample_rate_hz)
         elif self.path is not None:
-            check_audio_path(self.path, self.audio_format)
-            check_format(choose_format(self.path, self.audio_format), self.sample_rate_hz)
+            check_audio_path(self.path, self.audio_format, self.sample_rate_hz)
         elif self.audio_format is not None:
             raise OptionsError(
                 f"--format {self.audio_format} is for a file or standard output; add -o, or leave "

@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from bark_onnx.graphs.errors import AudioError, OptionsError
+from bark_onnx.graphs.files import os_errors_as
 
 SUNO_NAMES = {
     "text": "text",
@@ -63,8 +64,6 @@ def _check_alone(ctx: click.Context, name: str, target: str) -> None:
 def _make_folder(folder: str | None) -> Path:
     """The folder, made if it is not there, as Suno's command does."""
     path = Path(folder or ".")
-    try:
+    with os_errors_as(AudioError, f"{path}: cannot be made"):
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AudioError(f"{path}: cannot be made ({error.strerror})") from error
     return path

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from bark_onnx.graphs.errors import OptionsError, TextError
+from bark_onnx.graphs.files import os_errors_as
 
 STANDARD_INPUT = "-"
 
@@ -28,14 +29,13 @@ def read_text(text: str | None, file: str | None) -> str:
         return text
     name = "standard input" if file in (None, STANDARD_INPUT) else str(file)
     try:
-        words = _read_bytes(file or STANDARD_INPUT).decode("utf-8-sig")
+        with os_errors_as(TextError, f"{name}: cannot be read"):
+            words = _read_bytes(file or STANDARD_INPUT).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise TextError(
             f"{name} is not UTF-8 (byte {error.start} is {error.object[error.start]:#04x}); "
             "convert it first, as with iconv -t utf-8"
         ) from error
-    except OSError as error:
-        raise TextError(f"{name}: cannot be read ({error.strerror})") from error
     if not words.strip():
         raise TextError(f"{name}: the text is empty; expected something to say")
     return words.replace("\r\n", "\n")

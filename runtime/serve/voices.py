@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bark_onnx.graphs.errors import OptionsError, VoiceError
+from bark_onnx.graphs.files import os_errors_as
 from bark_onnx.graphs.voices import Voice
 from bark_onnx.runtime.bundle import VoiceLike
 from bark_onnx.runtime.serve.errors import ApiError
@@ -194,9 +195,8 @@ def read_aliases(path: Path) -> dict[str, str | None]:
         OptionsError: the file cannot be read, or is something else.
     """
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise OptionsError(f"{path}: cannot be read ({error.strerror})") from error
+        with os_errors_as(OptionsError, f"{path}: cannot be read"):
+            table = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise OptionsError(f"{path}: not JSON ({error})") from error
     if not isinstance(table, dict):
@@ -217,10 +217,8 @@ def _openai_aliases(names: list[str]) -> dict[str, str | None]:
 
 
 def _make_folder(folder: Path) -> None:
-    try:
+    with os_errors_as(VoiceError, f"{folder}: cannot be made"):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise VoiceError(f"{folder}: cannot be made ({error.strerror})") from error
 
 
 def _not_found(message: str) -> ApiError:

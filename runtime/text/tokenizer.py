@@ -8,8 +8,9 @@ from tokenizers import Tokenizer
 
 from bark_onnx.graphs.errors import BundleError, TextError
 from bark_onnx.graphs.voices import Tokens
+from bark_onnx.runtime.text.excerpt import excerpt
 
-_EXCERPT_CHARACTERS = 40
+_SHOWN_CHARACTERS = 40
 
 
 class TextTokenizer:
@@ -43,10 +44,9 @@ class TextTokenizer:
         if not ids:
             raise TextError("The text is empty; expected something to say")
         if len(ids) > self.max_tokens:
-            excerpt = text.strip()[:_EXCERPT_CHARACTERS]
             warnings.warn(
-                f'"{excerpt}…" has {len(ids)} tokens; Bark reads the first {self.max_tokens}, '
-                "the rest is not spoken",
+                f'"{excerpt(text, _SHOWN_CHARACTERS)}" has {len(ids)} tokens; Bark reads the '
+                f"first {self.max_tokens}, the rest is not spoken",
                 stacklevel=2,
             )
         return np.array(ids[: self.max_tokens], np.int64)

@@ -11,6 +11,7 @@ import numpy as np
 from bark_onnx.graphs.settings import GenerationSettings
 from bark_onnx.graphs.voice_origin import VoiceOrigin
 from bark_onnx.graphs.voices import Voice
+from bark_onnx.runtime.text.excerpt import excerpt
 from bark_onnx.runtime.voices.languages import language_of
 
 _SHOWN = 200  # characters of a text
@@ -97,10 +98,4 @@ def _origin_lines(origin: VoiceOrigin) -> list[str]:
         "checkpoint": origin.checkpoint,
         "software": origin.software,
     }
-    return [f"  {what:<11} {_plain(value)}" for what, value in known.items() if value]
-
-
-def _plain(text: str) -> str:
-    """One line that leaves the terminal as it is: the file may come from anybody."""
-    line = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
+    return [f"  {what:<11} {excerpt(value, _SHOWN)}" for what, value in known.items() if value]

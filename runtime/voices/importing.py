@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from bark_onnx.graphs.errors import BundleError, VoiceError
+from bark_onnx.graphs.files import whole_file
 from bark_onnx.graphs.hub import cached_repository, lies_within
 from bark_onnx.graphs.manifest import MANIFEST_NAME, VOICES_FOLDER, Manifest
 from bark_onnx.graphs.presets import Voices, find_presets
@@ -152,10 +153,5 @@ def _place(bundle: Bundle, names: list[str], taken: set[str], staging: Path) -> 
 
 
 def _write_manifest(folder: Path, manifest: Manifest) -> None:
-    path = folder / MANIFEST_NAME
-    partial_path = path.with_name(f".{path.name}.partial")
-    try:
+    with whole_file(folder / MANIFEST_NAME) as partial_path:
         partial_path.write_text(manifest.to_json(), encoding="utf-8")
-        partial_path.replace(path)
-    finally:
-        partial_path.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ import soundfile
 import bark_onnx.runtime.cli as cli
 import bark_onnx.runtime.commands.speak as speak_command
 from bark_onnx.graphs.contract import STAGES
+from bark_onnx.graphs.manifest import Manifest, PrecisionError
 from bark_onnx.runtime import GenerationOptions, Speech
 from bark_onnx.runtime.bundle import Bundle
 from bark_onnx.runtime.commands.outputs import OUTPUT
@@ -535,3 +536,19 @@ def test_info_says_what_the_bundle_is(run: Run, demo_bundle: Path) -> None:
     assert "fp32" in head["precisions"]
     for graph in manifest.parity:
         assert f"{graph}: " in out
+
+
+def test_info_leaves_the_terminal_as_it_is_whoever_made_the_bundle(run: Run, bundle: Path) -> None:
+    manifest = Manifest.read(bundle)
+    steering = dataclasses.replace(
+        manifest,
+        source="de\x1b[2Jmo",
+        exporter="bark\x9b2J",
+        parity={f"\x1b[2J{graph}": cases for graph, cases in manifest.parity.items()},
+        precision_errors={"fp16/\x07semantic": PrecisionError(0.1, 0.9, 0.01)},
+    )
+    (bundle / "bark.json").write_text(steering.to_json(), encoding="utf-8")
+    out = worked(run("info", bundle))
+    assert "de [2Jmo" in out
+    assert "fp16/ semantic: logits" in out
+    assert all(character.isprintable() or character == "\n" for character in out)

@@ -171,6 +171,16 @@ def test_info_tells_what_was_asked_for(run: Run, folder: Path) -> None:
     assert shlex.split(command)[:3] == ["bark-onnx", "speak", "Hello,\n world"]
 
 
+def test_info_shortens_a_text_and_leaves_the_terminal_as_it_is(run: Run, demo: Bark) -> None:
+    said = demo.speak("Hello", seed=1, semantic_max_new_tokens=5)
+    assert said.recipe is not None
+    text = "a\x1b[2Jb\nc\u202e" + "x" * 500
+    dataclasses.replace(said, recipe=dataclasses.replace(said.recipe, text=text)).save("a.wav")
+    told = worked(run("info", "a.wav"))
+    assert f"text        a [2Jb c {'x' * 190}… ({len(text)} characters)" in told.splitlines()
+    assert all(character.isprintable() or character == "\n" for character in told)
+
+
 def test_info_tells_machines(run: Run, folder: Path) -> None:
     worked(run("speak", LANGUAGES, "-m", "my bundle", "-o", "a.wav", "--seed", 5, *SHORT))
     found = json.loads(worked(run("info", "a.wav", "--json")))

@@ -126,6 +126,14 @@ def test_a_long_text_is_cut_with_a_warning_that_says_what_is_lost(real_bundle: P
     assert ids.tolist() == _ids(ours, text)[:256]
 
 
+def test_the_warning_about_a_long_text_leaves_the_terminal_as_it_is(real_bundle: Path):
+    tokenizer = TextTokenizer(real_bundle / "tokenizer.json", 256)
+    with pytest.warns(UserWarning, match=r'"dog \[2J cat dog .*…" has') as caught:
+        tokenizer.encode("dog\x1b[2J\n\ncat\u202e " + "dog " * 300)
+    (warning,) = caught
+    assert str(warning.message).isprintable()
+
+
 def test_a_text_that_just_fits_is_not_warned_about(real_bundle: Path):
     tokenizer = TextTokenizer(real_bundle / "tokenizer.json", 256)
     assert len(tokenizer.encode("dog " * 256)) == 256
