@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import select
 import socket
 from types import SimpleNamespace
 from typing import Any
@@ -123,7 +124,7 @@ def test_a_head_that_never_ends_is_not_waited_for(
         raw.sendall(begin)
         assert raw.makefile("rb").read() == b""
     dropped = [line for line in lines if line.getMessage() == "dropped"]
-    assert [line.fields["reason"] for line in dropped] == ["too slow"]  # type: ignore[attr-defined]
+    assert {line.fields["reason"] for line in dropped} == {"too slow"}  # type: ignore[attr-defined]
 
 
 def test_a_body_that_is_left_over_is_not_waited_for(impatient: Running) -> None:
@@ -173,7 +174,7 @@ def test_idle_connections_keep_nobody_out(bark: ScriptedBark) -> None:
         idle = [opened.enter_context(served.connected()) for _ in range(200)]
         assert served.say().status_code == 200
         wait_until(lambda: len(served.server.server_state.connections) <= 50)
-        assert idle[0].recv(1) == b""
+        wait_until(lambda: len(select.select(idle, [], [], 0)[0]) >= 150)  # closed by the server
 
 
 def test_requests_beyond_the_connections_are_refused(bark: ScriptedBark) -> None:
