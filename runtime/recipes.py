@@ -82,7 +82,15 @@ class RecipeWriter:
         voice: VoiceUsed | None,
         options: GenerationOptions,
     ) -> Recipe:
-        """A recipe for a text that is said in one go, however many tokens it has."""
+        """A recipe for a text that is said in one go, though a long text is split otherwise.
+
+        Args:
+            text: the whole.
+            tokens: of the text, as far as Bark reads it.
+            seed: of the speech.
+            voice: as `voice_used` describes it.
+            options: as they were asked for.
+        """
         reading: dict[str, Setting] = {}
         if tokens > int(MAX_SECONDS * TOKENS_PER_SECOND):
             most = self._bundle.manifest.generation.semantic.max_input_semantic_length

@@ -42,9 +42,8 @@ class RequestReader:
         ids = self._tokenizer.encode(text)
         rng = np.random.default_rng(int(number))
         loaded = self._bundle.voice(voice)
-        tokens = self._tokenizer.count(text)
         used = self._recipes.voice_used(voice, loaded)
-        recipe = self._recipes.write_single(text, tokens, number, used, options)
+        recipe = self._recipes.write_single(text, len(ids), number, used, options)
         return Request(text, ids, loaded, number, rng, recipe)
 
     def read_all(
