@@ -41,10 +41,9 @@ class RequestReader:
         check_seed(number)
         ids = self._tokenizer.encode(text)
         rng = np.random.default_rng(int(number))
-        loaded = self._bundle.voice(voice)
-        used = self._recipes.voice_used(voice, loaded)
-        recipe = self._recipes.write_single(text, len(ids), number, used, options)
-        return Request(text, ids, loaded, number, rng, recipe)
+        loaded = self._bundle.load_voice(voice)
+        recipe = self._recipes.write_single(text, len(ids), number, loaded.used, options)
+        return Request(text, ids, loaded.voice, number, rng, recipe)
 
     def read_all(
         self,
