@@ -147,10 +147,12 @@ class Voice:
 
 
 def is_voice_name(name: str) -> bool:
-    """Whether `name` can name a voice of a bundle: a word, with at most one folder before it."""
-    return _NAME.fullmatch(name) is not None and not any(
-        part.strip(".") == "" for part in name.split("/")
-    )
+    """Whether `name` can name a voice of a bundle: a word, with at most one folder before it.
+
+    What would be taken for a path cannot.
+    """
+    is_word = _NAME.fullmatch(name) is not None and not is_voice_path(name)
+    return is_word and not any(part.strip(".") == "" for part in name.split("/"))
 
 
 def is_voice_path(voice: str) -> bool:

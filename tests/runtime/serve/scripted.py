@@ -13,7 +13,7 @@ from bark_onnx.runtime.engine.status import EngineStatus, StageStatus
 
 RATE_HZ = 24_000
 SECONDS = 0.2  # of every piece
-VOICES = ["v2/en_speaker_0", "v2/en_speaker_6", "trap.npz"]
+VOICES = ["v2/en_speaker_0", "v2/en_speaker_6"]
 
 
 def speech(text: str, seed: int, seconds: float = SECONDS) -> Speech:
