@@ -60,8 +60,7 @@ class Reading:
                 f"{self.crossfade_seconds}; expected only one of them: pieces that overlap have "
                 "no silence between them"
             )
-        if not is_count(self.together):
-            raise OptionsError(f"together is {self.together!r}, expected an integer from 1")
+        check_together(self.together)
         if self.together > 1 and self.continuity == "previous":
             raise OptionsError(
                 f"together is {self.together}, but with continuity 'previous' each piece waits "
@@ -78,6 +77,16 @@ class Reading:
 
 # As `Bark.submit`.
 Submit = Callable[..., Pending]
+
+
+def check_together(together: int) -> None:
+    """Check that so many can be said at the same time.
+
+    Raises:
+        OptionsError: it is no integer, or less than 1.
+    """
+    if not is_count(together):
+        raise OptionsError(f"together is {together!r}, expected an integer from 1")
 
 
 def plan_lines(
