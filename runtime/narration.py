@@ -11,8 +11,9 @@ from bark_onnx.runtime.audio.speech import Speech
 from bark_onnx.runtime.bundle import Bundle, VoiceLike
 from bark_onnx.runtime.options import GenerationOptions
 from bark_onnx.runtime.progress import OnProgress
-from bark_onnx.runtime.reading import Reader, Reading, Submit, draw_seed, plan_lines
+from bark_onnx.runtime.reading import Reader, Reading, Submit, plan_lines
 from bark_onnx.runtime.recipes import RecipeWriter
+from bark_onnx.runtime.seeds import settle_seed
 from bark_onnx.runtime.takes import Cleaning
 from bark_onnx.runtime.text.breaks import CountTokens
 from bark_onnx.runtime.text.dialogue import split_turns
@@ -86,7 +87,7 @@ class Narrator:
         Raises:
             BarkError: something cannot be as asked for; before anything is said.
         """
-        seed = draw_seed() if seed is None else seed
+        seed = settle_seed(seed)
         reader = self._reader(seed, options, manner, on_progress)
         loaded = {name: self._bundle.load_voice(voice) for name, voice in voices.items()}
         split = partial(

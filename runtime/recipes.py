@@ -59,7 +59,7 @@ class RecipeWriter:
         return Recipe(
             software=self._software,
             text=text,
-            seed=int(seed),
+            seed=seed,
             bundle=self._used,
             voice=voice,
             cast=dict(cast or {}),

@@ -26,7 +26,7 @@ from bark_onnx.runtime.commands.suno_names import TakesSunoNames, suno_options
 from bark_onnx.runtime.commands.text import parse_cast, read_text
 from bark_onnx.runtime.options import SAMPLINGS
 from bark_onnx.runtime.pipeline import Bark
-from bark_onnx.runtime.reading import check_seed, draw_seed
+from bark_onnx.runtime.seeds import settle_seed
 from bark_onnx.runtime.sessions import PROVIDERS
 
 
@@ -105,8 +105,7 @@ def speak(
     reading = settle_reading(_take(settings, READING), is_lines=output.lines)
     given = {name: value for name, value in settings.items() if value is not None}
     options = SAMPLINGS[sampling]().replace(**given)
-    if seed is not None:
-        check_seed(seed)
+    seed = settle_seed(seed)
     started = time.perf_counter()
     bark = Bark.load(
         bundle,
@@ -120,7 +119,7 @@ def speak(
     report = Report(
         output=output.output,
         sample_rate_hz=output.sample_rate_hz or bark.sample_rate_hz,
-        seed=draw_seed() if seed is None else seed,
+        seed=seed,
         voice=voice,
         loading_seconds=time.perf_counter() - started,
         precision=described["precision"],

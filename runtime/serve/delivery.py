@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bark_onnx.runtime.reading import draw_seed
+from bark_onnx.runtime.seeds import settle_seed
 from bark_onnx.runtime.serve.encoding import MEDIA_TYPES, STATES_LENGTH
 from bark_onnx.runtime.serve.errors import ApiError
 from bark_onnx.runtime.serve.schema import SpeechRequest
@@ -123,7 +123,7 @@ def _order(request: SpeechRequest, service: Service) -> Order:
     return Order(
         pieces=tuple(pieces),
         voice=service.voices.resolve(request.voice_name),
-        seed=draw_seed() if request.seed is None else request.seed,
+        seed=settle_seed(request.seed),
         options=request.generation_options(),
     )
 

@@ -9,7 +9,7 @@ from bark_onnx.graphs.errors import QueueFullError
 from bark_onnx.runtime import Bark, GenerationOptions, Speech
 from bark_onnx.runtime.bundle import VoiceLike
 from bark_onnx.runtime.engine.jobs import Job
-from bark_onnx.runtime.reading import piece_seed
+from bark_onnx.runtime.seeds import piece_seed
 
 _FULL_PAUSE_SECONDS = 0.05  # until a request that has begun asks a full queue again
 

@@ -16,7 +16,8 @@ import soundfile
 from bark_onnx.graphs.errors import EngineError
 from bark_onnx.runtime import Bark
 from bark_onnx.runtime.commands.reading import settle_reading
-from bark_onnx.runtime.reading import Reading, piece_seed
+from bark_onnx.runtime.reading import Reading
+from bark_onnx.runtime.seeds import piece_seed
 from bark_onnx.runtime.takes import Cleaning
 from bark_onnx.runtime.text.pieces import Splitting
 from tests.runtime.command import ENTRY_POINT, Run, failed, worked

@@ -5,12 +5,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bark_onnx.graphs.voice_file import VoiceFile
 from bark_onnx.runtime import Bark, Voice
 from bark_onnx.runtime.audio.recipe import Recipe, VoiceUsed
 from bark_onnx.runtime.bundle import Bundle, LoadedVoice
+from bark_onnx.runtime.seeds import settle_seed
 from bark_onnx.runtime.text.tokenizer import TextTokenizer
 
 NAME = "v2/en_speaker_0"
@@ -111,3 +113,9 @@ def test_a_voice_without_a_file_has_no_checksum(demo_bundle: Path) -> None:
     arrays["fine_prompt"] = voice.fine_prompt
     assert opened.load_voice(arrays).used == VoiceUsed("", "")
     assert opened.load_voice(None) == LoadedVoice(None, None)
+
+
+def test_a_seed_is_settled_as_an_int() -> None:
+    assert settle_seed(2**70) == 2**70
+    assert type(settle_seed(np.uint64(3))) is int  # type: ignore[arg-type]
+    assert len({settle_seed(None) for _ in range(10)}) == 10

@@ -15,7 +15,7 @@ import pytest
 
 from bark_onnx.graphs.errors import EngineError
 from bark_onnx.runtime import GenerationOptions, Voice
-from bark_onnx.runtime.reading import piece_seed
+from bark_onnx.runtime.seeds import piece_seed
 from bark_onnx.runtime.serve.encoding import FORMATS
 from bark_onnx.runtime.serve.schema import BarkSettings
 from tests.messages import assert_one_line
