@@ -124,7 +124,8 @@ class ScriptedBark:
         return speech(text, 0)
 
     def voice(self, voice: Any) -> Voice | None:
-        return voice if isinstance(voice, Voice) else None
+        known = voice is None or isinstance(voice, Voice)
+        return voice if known else speech("", 0).to_voice(voice)
 
     def count_tokens(self, text: str) -> int:
         return len(text.split())
