@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from bark_onnx.graphs.errors import OptionsError, TextError
 from bark_onnx.runtime.bundle import Bundle, VoiceLike
 from bark_onnx.runtime.options import GenerationOptions
@@ -39,10 +37,9 @@ class RequestReader:
             raise TextError(f"The text is a {type(text).__name__}; expected a string")
         number = settle_seed(seed)
         ids = self._tokenizer.encode(text)
-        rng = np.random.default_rng(number)
         loaded = self._bundle.load_voice(voice)
         recipe = self._recipes.write_single(text, len(ids), number, loaded.used, options)
-        return Request(text, ids, loaded.voice, number, rng, recipe)
+        return Request(text, ids, loaded.voice, number, recipe)
 
     def read_all(
         self,
