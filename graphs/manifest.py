@@ -159,6 +159,11 @@ def _check_versions(path: Path, data: object) -> None:
             raise BundleError(f"{path}: {key} is {found!r}, expected {ours}; {remedy}")
 
 
+def voice_file(name: str) -> str:
+    """Path of a voice relative to the bundle."""
+    return f"{VOICES_FOLDER}/{name}.npz"
+
+
 def record_file(path: Path) -> FileRecord:
     """Size and checksum of a file as it is now."""
     with path.open("rb") as file:
@@ -195,9 +200,17 @@ def check_contents(folder: Path, files: dict[str, FileRecord], names: Iterable[s
     for name in names:
         if name not in files:
             raise BundleError(f"{folder / MANIFEST_NAME} does not list {name}; {_EXPORT_AGAIN}")
-        found = record_file(folder / name)
-        if found.sha256 != files[name].sha256:
-            raise BundleError(
-                f"{folder / name}: found sha256 {found.sha256[:12]}…, expected "
-                f"{files[name].sha256[:12]}…; the file was altered, {_EXPORT_AGAIN}"
-            )
+        check_sha256(folder / name, record_file(folder / name).sha256, files[name])
+
+
+def check_sha256(path: Path, found: str, record: FileRecord) -> None:
+    """Check that the checksum of a file's contents is that of its record.
+
+    Raises:
+        BundleError: the file has been altered.
+    """
+    if found != record.sha256:
+        raise BundleError(
+            f"{path}: found sha256 {found[:12]}…, expected {record.sha256[:12]}…; "
+            f"the file was altered, {_EXPORT_AGAIN}"
+        )

@@ -34,6 +34,17 @@ _UNREADABLE = (
 )
 
 
+def read_contents(file: BinaryIO, *, name: str) -> bytes:
+    """All of an open file, once it is sure that it is no larger than a voice can be.
+
+    Raises:
+        VoiceError: it cannot be read, or is huge.
+    """
+    with _unreadable_is_an_error(f"{name}: not a voice"):
+        _check_size(_bytes(file), name)
+        return file.read(MOST_BYTES)
+
+
 def read_npz(file: BinaryIO, keys: Iterable[str], *, name: str) -> dict[str, Any]:
     """Those of the arrays `keys` that an open .npz file has.
 

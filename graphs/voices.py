@@ -16,6 +16,7 @@ from bark_onnx.graphs.errors import VoiceError
 from bark_onnx.graphs.files import os_errors_as, whole_file
 from bark_onnx.graphs.settings import GenerationSettings
 from bark_onnx.graphs.voice_arrays import read_npz
+from bark_onnx.graphs.voice_file import VoiceFile
 from bark_onnx.graphs.voice_origin import ORIGIN_KEY, VoiceOrigin
 
 Tokens = NDArray[np.int64]
@@ -75,15 +76,12 @@ class Voice:
         Raises:
             VoiceError: the file cannot be read or is no voice.
         """
-        path = Path(path)
-        try:
-            with path.open("rb") as file:
-                arrays = read_npz(file, _KEYS, name=str(path))
-        except FileNotFoundError as error:
-            raise VoiceError(f"{path}: no such file; expected a voice as .npz") from error
-        except (OSError, ValueError) as error:
-            raise VoiceError(f"{path}: not a voice: {error}") from error
-        return cls.from_arrays(arrays, name=str(path) if name is None else name)
+        return cls.from_file(VoiceFile.read(path), name=name)
+
+    @classmethod
+    def from_file(cls, file: VoiceFile, *, name: str | None = None) -> "Voice":
+        """The voice in a file that was read; otherwise as `load`."""
+        return cls.from_arrays(file.arrays(_KEYS), name=str(file.path) if name is None else name)
 
     @classmethod
     def read(cls, file: BinaryIO, *, name: str) -> "Voice":
@@ -149,10 +147,17 @@ class Voice:
 
 
 def is_voice_name(name: str) -> bool:
-    """Whether `name` can name a voice of a bundle: a word, with at most one folder before it."""
-    return _NAME.fullmatch(name) is not None and not any(
-        part.strip(".") == "" for part in name.split("/")
-    )
+    """Whether `name` can name a voice of a bundle: a word, with at most one folder before it.
+
+    What would be taken for a path cannot.
+    """
+    is_word = _NAME.fullmatch(name) is not None and not is_voice_path(name)
+    return is_word and not any(part.strip(".") == "" for part in name.split("/"))
+
+
+def is_voice_path(voice: str) -> bool:
+    """Whether a voice is asked for by the path of its file, rather than by a name in a bundle."""
+    return voice.endswith(".npz")
 
 
 def _checked(where: str, key: str, array: Any, rank: int) -> Tokens:

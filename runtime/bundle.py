@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast
@@ -14,11 +15,15 @@ from bark_onnx.graphs.manifest import (
     VOICES_FOLDER,
     Manifest,
     check_contents,
+    check_sha256,
     check_sizes,
     prompt_graph,
+    voice_file,
 )
 from bark_onnx.graphs.precisions import float_dtype
-from bark_onnx.graphs.voices import Voice, is_voice_name
+from bark_onnx.graphs.voice_file import VoiceFile
+from bark_onnx.graphs.voices import Voice, is_voice_name, is_voice_path
+from bark_onnx.runtime.audio.recipe import VoiceUsed
 from bark_onnx.runtime.text.tokenizer import TextTokenizer
 from bark_onnx.runtime.voices.languages import resolve_alias
 
@@ -98,30 +103,36 @@ class Bundle:
             VoiceError: it is unknown or malformed.
             BundleError: its file was altered since the export.
         """
+        return self.load_voice(voice).voice
+
+    def load_voice(self, voice: "VoiceLike") -> "LoadedVoice":
+        """The voice that something stands for, as `voice`, and what to write down of it."""
         if voice is None:
-            return None
-        if isinstance(voice, Mapping):
-            found = Voice.from_arrays(voice)
-        elif isinstance(voice, Voice):
-            found = voice
-        elif isinstance(voice, str | os.PathLike):
-            found = self._load_voice(os.fspath(voice))
+            return LoadedVoice(None, None)
+        if isinstance(voice, str | os.PathLike):
+            found, used = self._read_voice(os.fspath(voice))
+        elif isinstance(voice, Voice | Mapping):
+            found = voice if isinstance(voice, Voice) else Voice.from_arrays(voice)
+            used = VoiceUsed(found.name, "")
         else:
             raise VoiceError(
                 f"voice is a {type(voice).__name__}; expected a name, the path of an .npz file, "
                 "a Voice, or a dict of its arrays"
             )
         found.check(self.manifest.generation)
-        return found
+        return LoadedVoice(found, used)
 
-    def _load_voice(self, voice: str) -> Voice:
-        if voice.endswith(".npz"):
-            return Voice.load(voice)
+    def _read_voice(self, voice: str) -> tuple[Voice, VoiceUsed]:
+        if is_voice_path(voice):
+            file = VoiceFile.read(voice)
+            return Voice.from_file(file), VoiceUsed(voice, file.sha256)
         name = self._voice_name(voice)
-        relative = f"{VOICES_FOLDER}/{name}.npz"
-        if relative in self.manifest.files:
-            self._check([relative])
-        return Voice.load(self.folder / relative, name=name)
+        relative = voice_file(name)
+        file = VoiceFile.read(self.folder / relative)
+        if self._verify and relative in self.manifest.files and relative not in self._verified:
+            check_sha256(file.path, file.sha256, self.manifest.files[relative])
+            self._verified.add(relative)
+        return Voice.from_file(file, name=name), VoiceUsed(name, file.sha256)
 
     def _voice_name(self, voice: str) -> str:
         """The voice of that name; where there is none, the one that a language's name stands for.
@@ -145,7 +156,7 @@ class Bundle:
 
     def _has_voice(self, name: str) -> bool:
         folder = self.folder / VOICES_FOLDER
-        path = folder / f"{name}.npz"
+        path = self.folder / voice_file(name)
         return path.is_file() and lies_within(path, folder)
 
     def _check(self, names: list[str]) -> None:
@@ -156,6 +167,14 @@ class Bundle:
 
 
 VoiceLike = str | os.PathLike[str] | Voice | Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class LoadedVoice:
+    """What a `VoiceLike` stands for. Where it has a file, both fields are of the same bytes."""
+
+    voice: Voice | None  # None: the model chooses
+    used: VoiceUsed | None  # for a recipe
 
 
 def _locate(source: str) -> Path:

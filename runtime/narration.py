@@ -11,8 +11,9 @@ from bark_onnx.runtime.audio.speech import Speech
 from bark_onnx.runtime.bundle import Bundle, VoiceLike
 from bark_onnx.runtime.options import GenerationOptions
 from bark_onnx.runtime.progress import OnProgress
-from bark_onnx.runtime.reading import Reader, Reading, Submit, draw_seed, plan_lines
+from bark_onnx.runtime.reading import Reader, Reading, Submit, plan_lines
 from bark_onnx.runtime.recipes import RecipeWriter
+from bark_onnx.runtime.seeds import settle_seed
 from bark_onnx.runtime.takes import Cleaning
 from bark_onnx.runtime.text.breaks import CountTokens
 from bark_onnx.runtime.text.dialogue import split_turns
@@ -86,9 +87,9 @@ class Narrator:
         Raises:
             BarkError: something cannot be as asked for; before anything is said.
         """
-        seed = draw_seed() if seed is None else seed
+        seed = settle_seed(seed)
         reader = self._reader(seed, options, manner, on_progress)
-        loaded = {name: self._bundle.voice(voice) for name, voice in voices.items()}
+        loaded = {name: self._bundle.load_voice(voice) for name, voice in voices.items()}
         split = partial(
             split_text,
             count_tokens=self._count_tokens,
@@ -97,12 +98,15 @@ class Narrator:
             max_tokens=self._bundle.manifest.generation.semantic.max_input_semantic_length,
         )
         speakers = [name for name in voices if name != NARRATOR]
-        lines = plan_lines(split_turns(text, speakers), loaded, split)
-        used = {
-            name: self._recipes.voice_used(voice, loaded[name]) for name, voice in voices.items()
-        }
+        spoken_by = {name: voice.voice for name, voice in loaded.items()}
+        lines = plan_lines(split_turns(text, speakers), spoken_by, split)
         recipe = self._recipes.write(
-            text, seed, used.pop(NARRATOR), options, cast=used, reading=manner.changes()
+            text,
+            seed,
+            loaded[NARRATOR].used,
+            options,
+            cast={name: loaded[name].used for name in speakers},
+            reading=manner.changes(),
         )
         return _with_recipe(reader.read(lines), recipe, len(lines))
 

@@ -5,15 +5,12 @@ Knows how to ask for speech, not how it is made.
 
 import dataclasses
 import math
-import secrets
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, get_args
-
-import numpy as np
 
 from bark_onnx.graphs.contract import Stage
 from bark_onnx.graphs.errors import BarkError, OptionsError, QueueFullError
@@ -23,6 +20,7 @@ from bark_onnx.runtime.audio.seam import Seam
 from bark_onnx.runtime.audio.speech import Speech
 from bark_onnx.runtime.options import GenerationOptions, is_count
 from bark_onnx.runtime.progress import OnProgress
+from bark_onnx.runtime.seeds import piece_seed
 from bark_onnx.runtime.takes import Cleaning, clean, limit_babble
 from bark_onnx.runtime.text.dialogue import Turn
 from bark_onnx.runtime.text.pieces import Piece
@@ -30,8 +28,6 @@ from bark_onnx.runtime.text.pieces import Piece
 Continuity = Literal["voice", "previous"]
 CONTINUITIES: tuple[Continuity, ...] = get_args(Continuity)
 SILENCE_SECONDS = 0.25  # Suno's own, between sentences
-
-_SEED_BITS = 32
 
 
 @dataclass(frozen=True)
@@ -60,8 +56,7 @@ class Reading:
                 f"{self.crossfade_seconds}; expected only one of them: pieces that overlap have "
                 "no silence between them"
             )
-        if not is_count(self.together):
-            raise OptionsError(f"together is {self.together!r}, expected an integer from 1")
+        check_together(self.together)
         if self.together > 1 and self.continuity == "previous":
             raise OptionsError(
                 f"together is {self.together}, but with continuity 'previous' each piece waits "
@@ -80,6 +75,16 @@ class Reading:
 Submit = Callable[..., Pending]
 
 
+def check_together(together: int) -> None:
+    """Check that so many can be said at the same time.
+
+    Raises:
+        OptionsError: it is no integer, or less than 1.
+    """
+    if not is_count(together):
+        raise OptionsError(f"together is {together!r}, expected an integer from 1")
+
+
 def plan_lines(
     turns: Iterable[Turn], voices: Mapping[str, Voice | None], split: Callable[[str], list[Piece]]
 ) -> list[Line]:
@@ -89,33 +94,6 @@ def plan_lines(
         for piece in split(turn.text):
             lines.append(Line(len(lines), piece, voices[turn.speaker], turn.speaker))
     return lines
-
-
-def draw_seed() -> int:
-    """A seed for somebody who names none."""
-    return secrets.randbits(_SEED_BITS)
-
-
-def check_seed(seed: int) -> None:
-    """Check that a number can be a seed.
-
-    Raises:
-        OptionsError: it is no integer, or negative.
-    """
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise OptionsError(f"seed is {seed!r}, expected an integer from 0")
-
-
-def piece_seed(seed: int, index: int, take: int = 0) -> int:
-    """The seed of a take of a piece: independent streams, whatever runs beside them.
-
-    The first take of the first piece has the seed itself, so that a text of one piece sounds as if
-    said by `speak`.
-    """
-    if index == take == 0:
-        return int(seed)
-    sequence = np.random.SeedSequence(int(seed), spawn_key=(index, take))
-    return int(sequence.generate_state(1, np.uint64)[0])
 
 
 class Reader:
@@ -142,7 +120,6 @@ class Reader:
         semantic_rate_hz: float,
         on_progress: OnProgress | None = None,
     ) -> None:
-        check_seed(seed)
         self._submit = submit
         self._options = options
         self._reading = reading

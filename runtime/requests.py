@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from bark_onnx.graphs.errors import OptionsError, TextError
 from bark_onnx.runtime.bundle import Bundle, VoiceLike
 from bark_onnx.runtime.options import GenerationOptions
-from bark_onnx.runtime.reading import check_seed, draw_seed
 from bark_onnx.runtime.recipes import RecipeWriter
+from bark_onnx.runtime.seeds import settle_seed
 from bark_onnx.runtime.synthesis import Request
 from bark_onnx.runtime.text.tokenizer import TextTokenizer
 
@@ -37,15 +35,11 @@ class RequestReader:
         """
         if not isinstance(text, str):
             raise TextError(f"The text is a {type(text).__name__}; expected a string")
-        number = draw_seed() if seed is None else seed
-        check_seed(number)
+        number = settle_seed(seed)
         ids = self._tokenizer.encode(text)
-        rng = np.random.default_rng(int(number))
-        loaded = self._bundle.voice(voice)
-        tokens = self._tokenizer.count(text)
-        used = self._recipes.voice_used(voice, loaded)
-        recipe = self._recipes.write_single(text, tokens, number, used, options)
-        return Request(text, ids, loaded, number, rng, recipe)
+        loaded = self._bundle.load_voice(voice)
+        recipe = self._recipes.write_single(text, len(ids), number, loaded.used, options)
+        return Request(text, ids, loaded.voice, number, recipe)
 
     def read_all(
         self,

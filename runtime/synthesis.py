@@ -27,7 +27,6 @@ class Request:
     text_ids: Tokens
     voice: Voice | None
     seed: int
-    rng: np.random.Generator
     recipe: Recipe | None = None
 
 
@@ -54,7 +53,7 @@ def synthesize(
         progress: hears how far it has come.
     """
     settings, shapes = manifest.generation, manifest.shapes
-    voice, rng = request.voice, request.rng
+    voice, rng = request.voice, np.random.default_rng(request.seed)
     # 1. Text to semantic tokens.
     progress.expect("semantic", options.semantic_max_new_tokens)
     prompt = semantic_prompt(request.text_ids, voice, settings.semantic, shapes.semantic)

@@ -1,7 +1,6 @@
 """A recipe as the shell command that makes the sound again."""
 
 import dataclasses
-import hashlib
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any
 import click
 
 from bark_onnx.graphs.errors import AudioError, BundleError
-from bark_onnx.graphs.manifest import VOICES_FOLDER, Manifest
+from bark_onnx.graphs.manifest import Manifest, record_file, voice_file
+from bark_onnx.graphs.voices import is_voice_path
 from bark_onnx.runtime.audio.formats import FORMATS, SUFFIXES
 from bark_onnx.runtime.audio.recipe import Recipe, VoiceUsed
 from bark_onnx.runtime.commands.speak import speak
@@ -61,7 +61,7 @@ def remarks(recipe: Recipe, *, bundle: str | None = None) -> Iterator[str]:
     folder = Path(bundle or recipe.bundle.path)
     for voice in voices:
         path = _voice_path(voice, folder)
-        if path.is_file() and voice.sha256 not in ("", _sha256(path)):
+        if path.is_file() and voice.sha256 not in ("", record_file(path).sha256):
             yield f"{path} is another voice than the one that was used"
     try:
         found = Manifest.read(folder).fingerprint(recipe.bundle.precision)
@@ -146,10 +146,4 @@ def _beside(file: Path) -> Path:
 
 
 def _voice_path(voice: VoiceUsed, bundle: Path) -> Path:
-    if voice.name.endswith(".npz"):
-        return Path(voice.name)
-    return bundle / VOICES_FOLDER / f"{voice.name}.npz"
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return Path(voice.name) if is_voice_path(voice.name) else bundle / voice_file(voice.name)

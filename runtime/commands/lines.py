@@ -16,7 +16,7 @@ from bark_onnx.runtime.audio.timestamps import write_timestamps
 from bark_onnx.runtime.audio.writer import SpeechWriter
 from bark_onnx.runtime.commands.names import LineFile, make_folder
 from bark_onnx.runtime.commands.report import Report, Said
-from bark_onnx.runtime.reading import piece_seed
+from bark_onnx.runtime.seeds import piece_seed
 
 _LOOK_UP_SECONDS = 0.2  # how soon an interrupt is noticed
 

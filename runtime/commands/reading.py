@@ -1,13 +1,14 @@
 """Options that say how a long text is read, and how clean: keywords of `Bark.stream`."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 import click
 
-from bark_onnx.runtime.reading import CONTINUITIES, Reading
+from bark_onnx.runtime.reading import CONTINUITIES, Reading, check_together
 from bark_onnx.runtime.takes import Cleaning
-from bark_onnx.runtime.text.pieces import MAX_SECONDS
+from bark_onnx.runtime.text.pieces import MAX_SECONDS, Splitting
 from bark_onnx.runtime.text.sentences import LANGUAGES
 
 _OPTIONS = (
@@ -61,10 +62,9 @@ _OPTIONS = (
     click.option("--peak", type=float, help="Scale each piece to this loudest sample, at most 1."),
 )
 _TOGETHER = 8  # what a `Bark` decodes at a time unless told otherwise
-READING = (
-    *("language", "max_seconds", "continuity", "silence_seconds", "crossfade_seconds", "together"),
-    *("takes", "trim", "stop_babble", "peak"),
-)
+_FOLLOWING = tuple(field.name for field in fields(Reading))
+_CLEANING = tuple(field.name for field in fields(Cleaning))
+READING = (*(field.name for field in fields(Splitting)), *_FOLLOWING, *_CLEANING)
 
 
 def reading_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -74,20 +74,30 @@ def reading_options(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-def settle_together(reading: Mapping[str, Any], *, is_lines: bool) -> int:
-    """How much is said at a time; checks everything else on the way, before any work is done.
+@dataclass(frozen=True)
+class Settled:
+    """Options of reading, checked and complete."""
+
+    lines_together: int  # texts that are said at the same time
+    keywords: dict[str, Any]  # of `Bark.stream`, for each
+
+
+def settle_reading(given: Mapping[str, Any], *, is_lines: bool) -> Settled:
+    """Fill in what was left open, and check it before any work is done.
 
     Args:
-        reading: values by the names in `READING`.
-        is_lines: lines are said at a time, and the pieces of each one after the other.
+        given: values by the names in `READING`.
+        is_lines: lines are said together, and the pieces of each one after the other; otherwise
+            the pieces of a single text are.
 
     Raises:
         OptionsError: a value is out of range, or two exclude each other.
     """
-    Cleaning(*(reading[name] for name in ("takes", "trim", "stop_babble", "peak")))
-    default = _TOGETHER if is_lines or reading["continuity"] == "voice" else 1
-    together: int = default if reading["together"] is None else reading["together"]
-    Reading(together=together)
-    follow = ("continuity", "silence_seconds", "crossfade_seconds")
-    Reading(**{name: reading[name] for name in follow}, together=1 if is_lines else together)
-    return together
+    default = _TOGETHER if is_lines or given["continuity"] == "voice" else 1
+    together = default if given["together"] is None else given["together"]
+    lines, pieces = (together, 1) if is_lines else (1, together)
+    keywords = {**given, "together": pieces}
+    Cleaning(**{name: keywords[name] for name in _CLEANING})
+    check_together(lines)
+    Reading(**{name: keywords[name] for name in _FOLLOWING})
+    return Settled(lines, keywords)

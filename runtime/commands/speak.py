@@ -18,7 +18,7 @@ from bark_onnx.runtime.commands.lines import LineSettings, say_lines, split_line
 from bark_onnx.runtime.commands.names import LineFile, line_files
 from bark_onnx.runtime.commands.outputs import OUTPUT, STANDARD_OUTPUT, Output, output_options
 from bark_onnx.runtime.commands.progress import progress_bars
-from bark_onnx.runtime.commands.reading import READING, reading_options, settle_together
+from bark_onnx.runtime.commands.reading import READING, reading_options, settle_reading
 from bark_onnx.runtime.commands.report import Report
 from bark_onnx.runtime.commands.saying import name_of, say
 from bark_onnx.runtime.commands.settings import bundle_option, generation_options
@@ -26,7 +26,7 @@ from bark_onnx.runtime.commands.suno_names import TakesSunoNames, suno_options
 from bark_onnx.runtime.commands.text import parse_cast, read_text
 from bark_onnx.runtime.options import SAMPLINGS
 from bark_onnx.runtime.pipeline import Bark
-from bark_onnx.runtime.reading import check_seed, draw_seed
+from bark_onnx.runtime.seeds import settle_seed
 from bark_onnx.runtime.sessions import PROVIDERS
 
 
@@ -95,7 +95,6 @@ def speak(
       bark-onnx speak -i lines.txt -m bark-small-onnx --lines -o prompts/
     """
     output = Output(**_take(settings, OUTPUT))
-    reading = _take(settings, READING)
     words = read_text(text, file)
     voices = parse_cast(cast)
     if output.lines and voices:
@@ -103,12 +102,10 @@ def speak(
     keeper = VoiceKeeper(save_voice, has_cast=bool(voices), has_lines=output.lines)
     lines = split_lines(words) if output.lines else {}
     files = line_files(output, list(lines)) if lines else []
+    reading = settle_reading(_take(settings, READING), is_lines=output.lines)
     given = {name: value for name, value in settings.items() if value is not None}
     options = SAMPLINGS[sampling]().replace(**given)
-    together = settle_together(reading, is_lines=output.lines)
-    del reading["together"]
-    if seed is not None:
-        check_seed(seed)
+    seed = settle_seed(seed)
     started = time.perf_counter()
     bark = Bark.load(
         bundle,
@@ -122,17 +119,17 @@ def speak(
     report = Report(
         output=output.output,
         sample_rate_hz=output.sample_rate_hz or bark.sample_rate_hz,
-        seed=draw_seed() if seed is None else seed,
+        seed=seed,
         voice=voice,
         loading_seconds=time.perf_counter() - started,
         precision=described["precision"],
         provider=described["provider"],
     )
-    stream = partial(bark.stream, voice=voice, cast=voices, options=options, **reading)
+    stream = partial(bark.stream, voice=voice, cast=voices, options=options, **reading.keywords)
     if output.lines:
-        _speak_lines(bark, lines, files, output, report, stream, together)
+        _speak_lines(bark, lines, files, output, report, stream, reading.lines_together)
     else:
-        _speak_whole(words, output, report, partial(stream, together=together), keeper)
+        _speak_whole(words, output, report, stream, keeper)
 
 
 def _speak_whole(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bark_onnx.runtime.reading import draw_seed
+from bark_onnx.runtime.seeds import settle_seed
 from bark_onnx.runtime.serve.encoding import MEDIA_TYPES, STATES_LENGTH
 from bark_onnx.runtime.serve.errors import ApiError
 from bark_onnx.runtime.serve.schema import SpeechRequest
@@ -101,7 +101,7 @@ class Delivery:
             yield chunk
 
     def _usage(self) -> dict[str, int]:
-        read = sum(map(self._service.bark.count_tokens, self._order.pieces))
+        read = sum(piece.tokens for piece in self._order.pieces)
         drawn = self._output_tokens
         return {"input_tokens": read, "output_tokens": drawn, "total_tokens": read + drawn}
 
@@ -116,14 +116,14 @@ def _order(request: SpeechRequest, service: Service) -> Order:
             code="text_too_long",
         )
     split = split_text(request.input, count_tokens=service.bark.count_tokens)
-    pieces = [piece.text for piece in split if piece.tokens]
+    pieces = tuple(piece for piece in split if piece.tokens)
     if not pieces:
         raise ApiError(400, "input is blank; expected something to say", param="input")
     service.check_model(request.model)
     return Order(
-        pieces=tuple(pieces),
+        pieces=pieces,
         voice=service.voices.resolve(request.voice_name),
-        seed=draw_seed() if request.seed is None else request.seed,
+        seed=settle_seed(request.seed),
         options=request.generation_options(),
     )
 

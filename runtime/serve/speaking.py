@@ -9,7 +9,8 @@ from bark_onnx.graphs.errors import QueueFullError
 from bark_onnx.runtime import Bark, GenerationOptions, Speech
 from bark_onnx.runtime.bundle import VoiceLike
 from bark_onnx.runtime.engine.jobs import Job
-from bark_onnx.runtime.reading import piece_seed
+from bark_onnx.runtime.seeds import piece_seed
+from bark_onnx.runtime.text.pieces import Piece
 
 _FULL_PAUSE_SECONDS = 0.05  # until a request that has begun asks a full queue again
 
@@ -18,7 +19,7 @@ _FULL_PAUSE_SECONDS = 0.05  # until a request that has begun asks a full queue a
 class Order:
     """A text to say."""
 
-    pieces: tuple[str, ...]
+    pieces: tuple[Piece, ...]
     voice: VoiceLike
     seed: int
     options: GenerationOptions
@@ -40,7 +41,7 @@ async def say(bark: Bark, order: Order, *, at_once: int) -> AsyncGenerator[Speec
         QueueFullError: the engine takes nothing more; nothing was said.
         BarkError: a piece cannot be said.
     """
-    voice = order.voice
+    voice = bark.voice(order.voice)  # loaded once: all pieces have the same, whatever happens
     flying: deque[tuple[Job, asyncio.Future[Speech]]] = deque()
     submitted = 0
     try:
@@ -50,7 +51,7 @@ async def say(bark: Bark, order: Order, *, at_once: int) -> AsyncGenerator[Speec
             while submitted < len(order.pieces) and len(flying) < most:
                 try:
                     job = bark.submit(
-                        order.pieces[submitted],
+                        order.pieces[submitted].text,
                         voice=voice,
                         seed=piece_seed(order.seed, submitted),
                         options=order.options,

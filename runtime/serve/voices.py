@@ -40,7 +40,7 @@ class VoiceBook:
     """The voices of a server.
 
     Args:
-        bundle_names: of the bundle's voices.
+        bundle_names: of the bundle's voices; none of them is taken for a path.
         check: raises VoiceError for a voice of another checkpoint.
         aliases: other names and the voices they stand for; None stands for no voice, so that the
             model chooses. None instead of the whole takes OpenAI's names.
@@ -59,8 +59,7 @@ class VoiceBook:
         aliases: Mapping[str, str | None] | None,
         uploads: Path | None,
     ) -> None:
-        # A name with the suffix of a file would be read as a path.
-        self._bundle_names = [name for name in bundle_names if not name.endswith(".npz")]
+        self._bundle_names = bundle_names
         self._check = check
         self._uploads = uploads
         if uploads is not None:

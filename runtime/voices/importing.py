@@ -12,7 +12,7 @@ from pathlib import Path
 from bark_onnx.graphs.errors import BundleError, VoiceError
 from bark_onnx.graphs.files import whole_file
 from bark_onnx.graphs.hub import cached_repository, lies_within
-from bark_onnx.graphs.manifest import MANIFEST_NAME, VOICES_FOLDER, Manifest
+from bark_onnx.graphs.manifest import MANIFEST_NAME, VOICES_FOLDER, Manifest, voice_file
 from bark_onnx.graphs.presets import Voices, find_presets
 from bark_onnx.graphs.voices import Voice, is_voice_name
 from bark_onnx.runtime.bundle import Bundle
@@ -56,7 +56,7 @@ def import_voices(bundle: Path | str, sources: Iterable[Path], *, force: bool = 
     try:
         with _staging(opened.folder) as staging:
             for name, read in found.items():
-                _stage(name, read(), opened.manifest, staging / VOICES_FOLDER)
+                _stage(name, read(), opened.manifest, staging)
             _place(opened, list(found), taken, staging)
     except OSError as error:
         raise BundleError(
@@ -74,7 +74,7 @@ def _find(sources: Iterable[Path]) -> Voices:
         else:
             voices = find_presets(source)
         for name, read in voices.items():
-            if not is_voice_name(name) or name.endswith(".npz"):
+            if not is_voice_name(name):
                 raise VoiceError(
                     f'{source}: "{name}" cannot name a voice; expected letters, digits, "_", "-" '
                     'and ".", with at most one folder before it'
@@ -116,7 +116,7 @@ def _staging(folder: Path) -> Iterator[Path]:
 
 def _stage(name: str, voice: Voice, manifest: Manifest, folder: Path) -> None:
     voice.check(manifest.generation)
-    path = folder / f"{name}.npz"
+    path = folder / voice_file(name)
     path.parent.mkdir(parents=True, exist_ok=True)
     voice.save(path)
 
@@ -129,26 +129,26 @@ def _place(bundle: Bundle, names: list[str], taken: set[str], staging: Path) -> 
     folder, manifest = bundle.folder / VOICES_FOLDER, bundle.manifest
     with ExitStack() as undo:
         # 1. The records first: a voice without one may have any contents.
-        gone = {f"{VOICES_FOLDER}/{name}.npz" for name in taken}
+        gone = {voice_file(name) for name in taken}
         files = {name: record for name, record in manifest.files.items() if name not in gone}
         if files != manifest.files:
             undo.callback(_write_manifest, bundle.folder, manifest)
             _write_manifest(bundle.folder, dataclasses.replace(manifest, files=files))
         # 2. Then the voices.
         for name in names:
-            target = folder / f"{name}.npz"
+            target = bundle.folder / voice_file(name)
             for parent in (folder, target.parent):
                 if not parent.exists():
                     parent.mkdir()
                     undo.callback(parent.rmdir)
             if name in taken:
-                former = staging / "former" / f"{name}.npz"
+                former = staging / "former" / voice_file(name)
                 former.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(target, former, follow_symlinks=False)
                 undo.callback(former.replace, target)
             else:
                 undo.callback(target.unlink, missing_ok=True)
-            (staging / VOICES_FOLDER / f"{name}.npz").replace(target)
+            (staging / voice_file(name)).replace(target)
         undo.pop_all()
 
 

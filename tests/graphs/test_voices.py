@@ -288,7 +288,8 @@ def test_a_word_with_at_most_one_folder_names_a_voice(name: str):
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "..", "../me", "v2/..", "/me", "me/", "a/b/c", "a\\b", "a b", "v2/en\n"]
+    "name",
+    ["", ".", "..", "../me", "v2/..", "/me", "me/", "a/b/c", "a\\b", "a b", "v2/en\n", "me.npz"],
 )
-def test_whatever_could_leave_the_folder_names_no_voice(name: str):
+def test_whatever_could_leave_the_folder_or_be_a_path_names_no_voice(name: str):
     assert not is_voice_name(name)

@@ -106,6 +106,15 @@ def test_an_altered_voice_is_named_when_it_is_used(bundle: Path) -> None:
     assert_one_line(caught.value, str(bundle / VOICE), "found sha256", "altered")
 
 
+def test_a_voice_whose_archive_is_broken_is_named_as_altered(bundle: Path) -> None:
+    content = (bundle / VOICE).read_bytes()
+    start = content.index(b"PK\x05\x06")  # where the archive says what is in it
+    (bundle / VOICE).write_bytes(content[:start] + bytes(len(content) - start))
+    with pytest.raises(BundleError) as caught:
+        Bundle(bundle).voice("v2/en_speaker_0")
+    assert_one_line(caught.value, str(bundle / VOICE), "found sha256", "altered")
+
+
 def test_without_verification_checksums_alone_are_skipped(bundle: Path) -> None:
     path = bundle / "fp32" / "semantic.onnx.data"
     content = bytearray(path.read_bytes())
@@ -284,7 +293,7 @@ def test_voices_that_a_user_adds_work(bundle: Path, demo: Bark) -> None:
 
 def test_every_name_that_is_listed_can_be_loaded(bundle: Path) -> None:
     # What cannot be loaded by its name may not be offered.
-    for name in ("me.v1", "..odd", "with space", "a", "ünï"):
+    for name in ("me.v1", "..odd", "with space", "a", "ünï", "path.npz"):
         shutil.copy(bundle / VOICE, bundle / "voices" / f"{name}.npz")
     (bundle / "voices" / "deep" / "er").mkdir(parents=True)
     shutil.copy(bundle / VOICE, bundle / "voices" / "deep" / "er" / "x.npz")

@@ -6,14 +6,20 @@ import os
 import signal
 import subprocess
 import time
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile
 
 from bark_onnx.graphs.errors import EngineError
 from bark_onnx.runtime import Bark
-from bark_onnx.runtime.reading import piece_seed
+from bark_onnx.runtime.commands.reading import settle_reading
+from bark_onnx.runtime.reading import Reading
+from bark_onnx.runtime.seeds import piece_seed
+from bark_onnx.runtime.takes import Cleaning
+from bark_onnx.runtime.text.pieces import Splitting
 from tests.runtime.command import ENTRY_POINT, Run, failed, worked
 
 SHORT = ("--semantic-max-new-tokens", 15)
@@ -27,6 +33,27 @@ def speak(run: Run, demo_bundle: Path, tmp_path: Path) -> Run:
     return lambda *arguments: run(
         *("speak", "-i", "lines.txt", "-m", demo_bundle, "--lines", *SHORT, *arguments)
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "is_lines", "lines", "pieces"),
+    [
+        ({}, False, 1, 8),
+        ({"together": 3}, False, 1, 3),
+        ({"continuity": "previous"}, False, 1, 1),
+        ({}, True, 8, 1),
+        ({"together": 3}, True, 3, 1),
+        ({"continuity": "previous", "together": 3}, True, 3, 1),
+    ],
+)
+def test_either_lines_or_pieces_are_said_together(
+    given: dict[str, Any], is_lines: bool, lines: int, pieces: int
+) -> None:
+    defaults = asdict(Splitting()) | asdict(Reading()) | asdict(Cleaning()) | {"together": None}
+    asked = {**defaults, **given}
+    settled = settle_reading(asked, is_lines=is_lines)
+    assert settled.lines_together == lines
+    assert settled.keywords == {**asked, "together": pieces}
 
 
 def names(folder: Path) -> list[str]:
@@ -126,6 +153,7 @@ def test_a_line_that_fails_in_the_engine_costs_no_other(
     [
         (("--voice", "nobody"), ("nobody", "not found")),
         (("--takes", 0), ("takes is 0",)),
+        (("--together", 0), ("together is 0", "from 1")),
         (("--semantic-max-new-tokens", 5000), ("5000", "context holds")),
         (("--seed", -1), ("seed is -1", "from 0")),
     ],

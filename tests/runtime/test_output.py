@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from bark_onnx.runtime import Bark
-from bark_onnx.runtime.reading import piece_seed
+from bark_onnx.runtime.seeds import piece_seed
 from tests.runtime.command import ENTRY_POINT, Run, failed, outside, worked
 
 RATE = 24_000

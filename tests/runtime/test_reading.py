@@ -13,7 +13,8 @@ import pytest
 from bark_onnx.graphs.errors import QueueFullError
 from bark_onnx.runtime import Bark, GenerationOptions, OptionsError, Speech, TextError, VoiceError
 from bark_onnx.runtime.attempts import Line
-from bark_onnx.runtime.reading import Reader, Reading, piece_seed
+from bark_onnx.runtime.reading import Reader, Reading
+from bark_onnx.runtime.seeds import piece_seed
 from bark_onnx.runtime.takes import Cleaning
 from bark_onnx.runtime.text.pieces import Piece
 from tests.messages import assert_one_line

@@ -13,7 +13,7 @@ from bark_onnx.runtime.engine.status import EngineStatus, StageStatus
 
 RATE_HZ = 24_000
 SECONDS = 0.2  # of every piece
-VOICES = ["v2/en_speaker_0", "v2/en_speaker_6", "trap.npz"]
+VOICES = ["v2/en_speaker_0", "v2/en_speaker_6"]
 
 
 def speech(text: str, seed: int, seconds: float = SECONDS) -> Speech:
@@ -124,7 +124,8 @@ class ScriptedBark:
         return speech(text, 0)
 
     def voice(self, voice: Any) -> Voice | None:
-        return voice if isinstance(voice, Voice) else None
+        known = voice is None or isinstance(voice, Voice)
+        return voice if known else speech("", 0).to_voice(voice)
 
     def count_tokens(self, text: str) -> int:
         return len(text.split())

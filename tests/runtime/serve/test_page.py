@@ -78,7 +78,7 @@ def test_somebody_types_chooses_speaks_hears_and_downloads(page: Page, bark: Scr
     page.find("speak").click()
     page.wait_for_status(f"Done: {LONG_SECONDS:.2f} s")
     assert " ".join(job.text for job in bark.jobs) == LONG
-    assert bark.jobs[0].voice == "v2/en_speaker_0"
+    assert bark.jobs[0].voice.name == "v2/en_speaker_0"
     assert bark.jobs[0].seed == 5
     assert bark.jobs[0].options.semantic_temperature == 0.6
     assert page.find("audio-seconds").text == f"{LONG_SECONDS:.2f} s"

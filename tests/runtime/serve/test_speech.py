@@ -15,7 +15,7 @@ import pytest
 
 from bark_onnx.graphs.errors import EngineError
 from bark_onnx.runtime import GenerationOptions, Voice
-from bark_onnx.runtime.reading import piece_seed
+from bark_onnx.runtime.seeds import piece_seed
 from bark_onnx.runtime.serve.encoding import FORMATS
 from bark_onnx.runtime.serve.schema import BarkSettings
 from tests.messages import assert_one_line
@@ -134,7 +134,8 @@ def test_pieces_are_in_the_engine_together_and_are_sent_in_order(bark: ScriptedB
     assert " ".join(said) == LONG
     assert [job.seed for job in bark.jobs] == [7, piece_seed(7, 1), piece_seed(7, 2)]
     assert len({job.seed for job in bark.jobs}) == 3
-    assert {job.voice for job in bark.jobs} == {"v2/en_speaker_6"}
+    assert {job.voice.name for job in bark.jobs} == {"v2/en_speaker_6"}
+    assert len({id(job.voice) for job in bark.jobs}) == 1  # loaded once
     pause = np.zeros(round(PAUSE * RATE_HZ))
     parts = [speech(text, 0).samples for text in said]
     expected = np.concatenate([parts[0], pause, parts[1], pause, parts[2]])

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bark_onnx.runtime import Bark, Speech, Voice
-from bark_onnx.runtime.reading import SILENCE_SECONDS, piece_seed
+from bark_onnx.runtime.reading import SILENCE_SECONDS
+from bark_onnx.runtime.seeds import piece_seed
 from bark_onnx.runtime.serve.encoding import FORMATS, STATES_LENGTH, AudioFormat, open_encoder
 from bark_onnx.runtime.serve.schema import SpeechRequest
 from bark_onnx.runtime.text.pieces import split_text
