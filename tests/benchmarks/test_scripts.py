@@ -95,4 +95,4 @@ def test_a_result_says_what_was_measured_and_where(path: Path):
     found = json.loads(path.read_text())
     assert found["machine"]["processor"]
     assert found["machine"]["date"] in path.name
-    assert any(found.get(key) for key in ("runs", "points", "errors"))
+    assert any(found.get(key) for key in ("runs", "points", "rows", "errors"))
