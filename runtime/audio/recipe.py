@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from bark_onnx.graphs.records import RecordError, read_record
 from bark_onnx.runtime.audio.tags import MOST_BYTES, MOST_BYTES_ELSEWHERE, Tags
-from bark_onnx.runtime.text.excerpt import excerpt
+from bark_onnx.runtime.text.printable import excerpt
 
 FORMAT = 1
 

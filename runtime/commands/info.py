@@ -1,7 +1,6 @@
 """bark-onnx info: what a bundle is, or how a sound file was made."""
 
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from bark_onnx.runtime.audio.recipe import Recipe, VoiceUsed
 from bark_onnx.runtime.audio.tags import read_tags
 from bark_onnx.runtime.bundle import Bundle
 from bark_onnx.runtime.commands.again import remarks, shell_command
-from bark_onnx.runtime.text.excerpt import excerpt, one_line
+from bark_onnx.runtime.text.printable import excerpt, one_line, printable_json
 
 _SHOWN_CHARACTERS = 200
 _SHOWN_DIGITS = 12
@@ -127,7 +126,7 @@ def _print_json(recipe: Recipe, path: Path, bundle: str | None) -> None:
         "command": shell_command(recipe, path, bundle=bundle),
         "remarks": list(remarks(recipe, bundle=bundle)),
     }
-    click.echo(json.dumps(data, ensure_ascii=False, indent=2))
+    click.echo(printable_json(data, indent=2))
 
 
 def _print_recipe(recipe: Recipe, path: Path, bundle: str | None) -> None:

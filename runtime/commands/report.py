@@ -1,6 +1,5 @@
 """What a command says when it has spoken: a line for people, or a JSON object for programs."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +7,7 @@ import click
 
 from bark_onnx.runtime.audio.speech import Speech
 from bark_onnx.runtime.audio.timestamps import Timestamp
+from bark_onnx.runtime.text.printable import printable_json
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Report:
             "precision": self.precision,
             "provider": self.provider,
         }
-        return json.dumps(fields, ensure_ascii=False)
+        return printable_json(fields)
 
     def show(self, *, as_json: bool, to_stderr: bool) -> None:
         """Print it."""

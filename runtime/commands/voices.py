@@ -1,6 +1,5 @@
 """bark-onnx voices: which there are, whether a file is one, and new ones for a bundle."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from bark_onnx.graphs.errors import BarkError
 from bark_onnx.graphs.voices import Voice
 from bark_onnx.runtime.bundle import Bundle
 from bark_onnx.runtime.commands.settings import bundle_option, optional_bundle_option
+from bark_onnx.runtime.text.printable import printable_json
 from bark_onnx.runtime.voices.checking import Hearing, describe_voice
 from bark_onnx.runtime.voices.importing import import_voices
 from bark_onnx.runtime.voices.listing import VoiceEntry, find_voices
@@ -142,4 +142,4 @@ def _as_json(entries: list[VoiceEntry]) -> str:
         }
         for entry in entries
     ]
-    return json.dumps(records, ensure_ascii=False, indent=2)
+    return printable_json(records, indent=2)

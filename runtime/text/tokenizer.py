@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 
 from bark_onnx.graphs.errors import BundleError, TextError
 from bark_onnx.graphs.voices import Tokens
-from bark_onnx.runtime.text.excerpt import excerpt
+from bark_onnx.runtime.text.printable import excerpt
 
 _SHOWN_CHARACTERS = 40
 

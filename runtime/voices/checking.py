@@ -11,7 +11,7 @@ import numpy as np
 from bark_onnx.graphs.settings import GenerationSettings
 from bark_onnx.graphs.voice_origin import VoiceOrigin
 from bark_onnx.graphs.voices import Voice
-from bark_onnx.runtime.text.excerpt import excerpt
+from bark_onnx.runtime.text.printable import excerpt
 from bark_onnx.runtime.voices.languages import language_of
 
 _SHOWN = 200  # characters of a text

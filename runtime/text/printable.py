@@ -1,4 +1,7 @@
-"""A text as it can be shown to people: on one line, of limited length, harmless to a terminal."""
+"""Texts of anybody as they can be shown to people: harmless to a terminal."""
+
+import json
+from typing import Any
 
 
 def one_line(text: str) -> str:
@@ -17,3 +20,10 @@ def excerpt(text: str, most_characters: int) -> str:
     if len(line) <= most_characters:
         return line
     return line[: most_characters - 1].rstrip() + "…"
+
+
+def printable_json(data: Any, *, indent: int | None = None) -> str:
+    """JSON that people can read in any script; what a terminal would obey is escaped."""
+    text = json.dumps(data, ensure_ascii=False, indent=indent)
+    # Outside strings there is nothing that is not printable but the line breaks of the indent.
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)

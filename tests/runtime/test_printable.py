@@ -1,10 +1,12 @@
 """Texts of strangers, as they are shown to people."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bark_onnx.runtime.text.excerpt import excerpt, one_line
+from bark_onnx.runtime.text.printable import excerpt, one_line, printable_json
 
 
 @pytest.mark.parametrize(
@@ -38,3 +40,18 @@ def test_every_text_is_shown_harmless_and_short(text: str, most: int) -> None:
     assert len(shown) <= most
     assert excerpt(shown, most) == shown
     assert shown == one_line(text) or shown.endswith("…")
+
+
+@given(st.dictionaries(st.text(), st.text() | st.none() | st.floats(allow_nan=False)))
+@pytest.mark.parametrize("indent", [None, 2])
+def test_json_says_the_same_and_steers_no_terminal(
+    indent: int | None, data: dict[str, object]
+) -> None:
+    text = printable_json(data, indent=indent)
+    assert json.loads(text) == data
+    assert text.replace("\n", "").isprintable()
+
+
+def test_json_is_readable_in_every_script() -> None:
+    found = printable_json({"text": "你好 \u202e\x9b\U000e0001"})
+    assert found == '{"text": "你好 \\u202e\\u009b\\udb40\\udc01"}'
