@@ -1,6 +1,7 @@
 """Checkpoints with every parameter random, bundles exported from them, and transformers beside."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # What a shell starts in the background ignores interrupts, and so would all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--provider") == "cuda":
         try:
             start_cuda()
