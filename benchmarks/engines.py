@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 from unittest.mock import patch
 
-from meter import TEXT, Measured, Meter, Say
+from meter import TEXT, Measured, Meter, Prompts, Say
 from models import bundle_folder, checkpoint_folder, openvino_folder
 
 from bark_onnx.graphs.contract import STAGES, Stage
-from bark_onnx.runtime import Bark, GenerationOptions
+from bark_onnx.runtime import Bark, GenerationOptions, share_threads
 from bark_onnx.runtime.decoders.rows import Feed
 from bark_onnx.runtime.sampling import Logits
 from bark_onnx.runtime.stages import Stages
@@ -26,6 +26,7 @@ ENGINES = {
         "openvino int8",
         "fp32",
         "int8",
+        "low-memory int8",
         "int4",
     ),
     "cuda": ("transformers fp32", "transformers fp16", "fp16"),
@@ -39,12 +40,15 @@ def prepare(engine: str, size: str) -> None:
     maker, _, precision = engine.rpartition(" ")
     if maker == "openvino":
         openvino_folder(size, precision)
-    bundle_folder(size, ("fp32",) if maker else (precision,))
+    bundle_folder(size, ("fp32",) if maker in ("transformers", "openvino") else (precision,))
     checkpoint_folder(size)
 
 
 def open_engine(engine: str, size: str, threads: int, provider: Device) -> Say:
-    """Load an engine that is prepared."""
+    """Load an engine that is prepared.
+
+    Ours is what the command is: a program whose stages share one pool of threads.
+    """
     maker, _, precision = engine.rpartition(" ")
     if maker == "transformers":
         from engine_transformers import open_transformers
@@ -52,8 +56,10 @@ def open_engine(engine: str, size: str, threads: int, provider: Device) -> Say:
         return open_transformers(precision, size, threads, provider)
     if maker == "openvino":
         return _open_openvino(precision, size, threads)
+    share_threads()
     folder = bundle_folder(size, (precision,))
-    return _open_bark(folder, precision, threads, provider, Stages._open)
+    low_memory = maker == "low-memory"
+    return _open_bark(folder, precision, threads, provider, Stages._open, low_memory=low_memory)
 
 
 def _open_openvino(precision: str, size: str, threads: int) -> Say:
@@ -75,23 +81,29 @@ def _open_bark(
     threads: int,
     provider: Device,
     open_stage: Callable[[Stages, Stage], Any],
+    *,
+    low_memory: bool = False,
 ) -> Say:
     """A `Bark` whose stages are opened by `open_stage`."""
     meter = Meter()
 
     def opened(stages: Stages, stage: Stage) -> Any:
         session = open_stage(stages, stage)
-        return _watched(session, stage, meter) if stage in ("semantic", "coarse") else session
+        if stage not in ("semantic", "coarse"):
+            return session
+        return _Watched(session, lambda: meter.prompts[stage])
 
-    with patch.object(Stages, "_open", opened):
-        bark = Bark.load(
-            folder,
-            provider=provider,
-            precision=precision,
-            threads=threads,
-            max_rows=1,
-            verify=False,
-        )
+    # For good, as a stage is opened for every use where memory is low.
+    patch.object(Stages, "_open", opened).start()
+    bark = Bark.load(
+        folder,
+        provider=provider,
+        precision=precision,
+        threads=threads,
+        max_rows=1,
+        verify=False,
+        low_memory=low_memory,
+    )
     options = GenerationOptions.greedy()
 
     def say(tokens: int, voice: bool) -> Measured:
@@ -117,15 +129,21 @@ def _open_bark(
     return say
 
 
-def _watched(decoder: Any, stage: Stage, meter: Meter) -> Any:
-    """The same decoder; its prompts are metered."""
-    feed = decoder.feed
+class _Watched:
+    """A decoder whose prompts are metered.
 
-    def metered(slot: int, tokens: Feed) -> Logits:
+    Stands around it instead of changing it, which would keep it alive: memory is measured, too.
+    """
+
+    def __init__(self, decoder: Any, prompts: Callable[[], Prompts]) -> None:
+        self._decoder = decoder
+        self._prompts = prompts
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._decoder, name)
+
+    def feed(self, slot: int, tokens: Feed) -> Logits:
         started = time.perf_counter()
-        logits: Logits = feed(slot, tokens)
-        meter.prompts[stage].add(len(tokens.ids), time.perf_counter() - started)
+        logits: Logits = self._decoder.feed(slot, tokens)
+        self._prompts().add(len(tokens.ids), time.perf_counter() - started)
         return logits
-
-    decoder.feed = metered
-    return decoder

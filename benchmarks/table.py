@@ -6,6 +6,11 @@ from pathlib import Path
 from typing import Any
 
 _SECONDS = 7.0  # the usual utterance
+_NAMES = {
+    "transformers": "transformers {}",
+    "openvino": "OpenVINO {}",
+    "low-memory": "bark-onnx {}, low memory",
+}
 
 
 def markdown_table(result: dict[str, Any]) -> str:
@@ -21,7 +26,7 @@ def markdown_table(result: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for engine, run in plain.items():
-        name = engine.replace("openvino", "OpenVINO") if " " in engine else f"bark-onnx {engine}"
+        name = _NAMES.get(engine.split(" ")[0], "bark-onnx {}").format(engine.split(" ")[-1])
         ratio = first["total_seconds"] / run["total_seconds"]
         lines.append(
             f"| {name} | {run['total_seconds']:.1f} | {voiced[engine]['total_seconds']:.1f} "

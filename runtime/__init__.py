@@ -21,6 +21,7 @@ from bark_onnx.runtime.audio.speech import Speech
 from bark_onnx.runtime.audio.writer import SpeechWriter
 from bark_onnx.runtime.options import GenerationOptions
 from bark_onnx.runtime.pipeline import Bark
+from bark_onnx.runtime.process import share_threads
 
 __all__ = [
     "AudioError",
@@ -36,4 +37,5 @@ __all__ = [
     "TextError",
     "Voice",
     "VoiceError",
+    "share_threads",
 ]

@@ -8,6 +8,7 @@ from bark_onnx.graphs.command import run_command
 from bark_onnx.runtime.commands.info import info
 from bark_onnx.runtime.commands.speak import speak
 from bark_onnx.runtime.commands.voices import voices
+from bark_onnx.runtime.process import share_threads
 from bark_onnx.runtime.serve.command import serve
 
 
@@ -37,4 +38,5 @@ def main() -> None:
         click.echo(f"bark-onnx: warning: {message}", err=True)
 
     warnings.showwarning = show
+    share_threads()
     run_command(command, "bark-onnx")

@@ -13,6 +13,7 @@ from bark_onnx.graphs.contract import METADATA_KEY, GraphContract, TensorContrac
 from bark_onnx.graphs.errors import BundleError, ContractError, ProviderError
 from bark_onnx.graphs.onnxruntime import import_onnxruntime
 from bark_onnx.runtime.options import is_count
+from bark_onnx.runtime.process import open_pool, share_memory
 
 Provider = Literal["auto", "cpu", "cuda"]
 PROVIDERS: tuple[Provider, ...] = get_args(Provider)
@@ -44,19 +45,22 @@ class Device:
 
     provider: Literal["cpu", "cuda"]
     threads: int | None = None  # of the CPU; None: one per physical core
+    lasting: bool = True  # for sessions that stay open; the memory of others goes when they go
 
 
 def check_device_options(provider: str, threads: int | None) -> None:
     """Check what a caller asks for, and that there is an ONNX Runtime at all.
 
     Raises:
-        ProviderError: onnxruntime is missing, or the provider or the number of threads is unknown.
+        ProviderError: onnxruntime is missing, the provider or the number of threads is unknown, or
+            the process shares another number of threads.
     """
     if provider not in PROVIDERS:
         raise ProviderError(f"provider is {provider!r}, expected one of {', '.join(PROVIDERS)}")
     if threads is not None and not is_count(threads):
         raise ProviderError(f"threads is {threads!r}, expected an integer from 1")
     import_onnxruntime()
+    open_pool(threads)
 
 
 def start_cuda() -> None:
@@ -99,19 +103,14 @@ def open_session(
         ProviderError: the provider did not take the whole graph.
     """
     onnxruntime = import_onnxruntime()
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _ERRORS_ONLY
-    # Threads that wait busily for the next run take the cores from other stages: where two take
-    # turns, each step took twice as long.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    if device.threads is not None:
-        options.intra_op_num_threads = device.threads
+    options = _options(onnxruntime, device)
     providers: list[Any] = [_CPU]
     if device.provider == "cuda":
-        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         providers.insert(0, (_CUDA, _cuda_options(recorded=recorded)))
     try:
         session = _open(onnxruntime, path, options, providers)
+    except ProviderError:
+        raise
     except Exception as error:  # onnxruntime has no common class for a graph it cannot load
         raise BundleError(
             f"{path}: ONNX Runtime cannot load it ({_first_line(error)}); export the bundle again"
@@ -120,6 +119,27 @@ def open_session(
     if device.provider == "cuda":
         check_placement(session, path)
     return session
+
+
+def _options(onnxruntime: Any, device: Device) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    if open_pool(device.threads):
+        options.use_per_session_threads = False
+    else:
+        # Threads that wait busily for the next run take the cores from other stages: where two
+        # take turns, each step took twice as long.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        options.intra_op_num_threads = device.threads or 0
+    if device.provider == "cuda":
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    else:
+        # A pattern keeps a block of memory for each shape beside what runs need anyway.
+        options.enable_mem_pattern = False
+        if device.lasting:
+            share_memory()
+            options.add_session_config_entry("session.use_env_allocators", "1")
+    return options
 
 
 def _cuda_options(*, recorded: bool) -> dict[str, str]:
@@ -132,18 +152,20 @@ def _cuda_options(*, recorded: bool) -> dict[str, str]:
 
 
 def _open(onnxruntime: Any, path: Path, options: Any, providers: list[Any]) -> Any:
-    """A session on threads of its own, or on those that the process shares.
-
-    One shared pool for all stages would need every other session of the process to use it, too:
-    that is for the program to decide, not for a library.
-    """
+    """A session; in a process that made ONNX Runtime's shared pool of threads itself, on that."""
     try:
         return onnxruntime.InferenceSession(path, options, providers=providers, enable_fallback=0)
     except Exception as error:
         if "use_per_session_threads" not in str(error):
             raise
-        options.use_per_session_threads = False
-        return onnxruntime.InferenceSession(path, options, providers=providers, enable_fallback=0)
+    if options.intra_op_num_threads:
+        raise ProviderError(
+            f"threads is {options.intra_op_num_threads}, but this process has made a pool of "
+            "threads for all sessions (onnxruntime.set_global_thread_pool_sizes); "
+            "leave threads out"
+        )
+    options.use_per_session_threads = False
+    return onnxruntime.InferenceSession(path, options, providers=providers, enable_fallback=0)
 
 
 def check_placement(session: Any, path: Path) -> None:

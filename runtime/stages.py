@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Literal
 
 from bark_onnx.graphs.contract import STAGES, CausalStage, Stage
@@ -49,7 +50,8 @@ class Stages:
         wait: bool = True,
     ) -> None:
         check_device_options(provider, threads)
-        self.device = Device(_pick_provider(bundle, provider, precision), threads)
+        picked = _pick_provider(bundle, provider, precision)
+        self.device = Device(picked, threads, lasting=not low_memory)
         self.precision = _pick_precision(bundle, self.device.provider, precision)
         self.max_rows = max_rows
         self.low_memory = low_memory
@@ -107,7 +109,7 @@ class Stages:
             if self.device.provider == "cpu":
                 raise
             warnings.warn(f"The codec runs on the CPU: {error}", stacklevel=2)
-            cpu = Device("cpu", self.device.threads)
+            cpu = replace(self.device, provider="cpu")
             path = self._bundle.graph(self.precision, "codec")
             return open_session(path, self._bundle.contract("codec", self.precision), cpu)
 

@@ -36,6 +36,7 @@ PUBLIC = [
     "TextError",
     "Voice",
     "VoiceError",
+    "share_threads",
 ]
 
 

@@ -44,7 +44,7 @@ def test_batch_counts_tokens_over_rows():
 
 
 def test_compare_says_the_same_utterance_with_every_engine(tmp_path: Path):
-    engines = ("transformers fp32", "fp32", "int8")
+    engines = ("transformers fp32", "fp32", "int8", "low-memory int8")
     named = [word for engine in engines for word in ("--engine", engine)]
     output = tmp_path / "result.json"
     table, found = result("compare.py", *named, *ONCE, "--output", str(output))
