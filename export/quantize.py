@@ -20,7 +20,16 @@ from bark_onnx.graphs.passes.halve_floats import HalveFloatsPass
 from bark_onnx.graphs.passes.quantize_blocks import QuantizeBlocksPass
 from bark_onnx.graphs.passes.quantize_dynamic import QuantizeDynamicPass
 from bark_onnx.graphs.passes.quantize_embeddings import QuantizeEmbeddingsPass
-from bark_onnx.graphs.precisions import HEAD_KERNEL, Dynamic, Half, Kernel, StagePrecision
+from bark_onnx.graphs.passes.quantize_rows import QuantizeRowsPass
+from bark_onnx.graphs.precisions import (
+    HEAD_KERNEL,
+    Blocks,
+    Dynamic,
+    Half,
+    Kernel,
+    Rows,
+    StagePrecision,
+)
 
 _STEPS = 16  # single tokens compared after a prompt
 _PROMPTS = 3
@@ -55,10 +64,14 @@ def _passes(kernel: Kernel) -> list[InPlacePass]:
     if isinstance(kernel, Half):
         return [HalveFloatsPass()]
     head = QuantizeBlocksPass(HEAD_KERNEL.bits, HEAD_KERNEL.block_size, head=True)
-    if isinstance(kernel, Dynamic):
-        return [QuantizeDynamicPass(), head, QuantizeEmbeddingsPass()]
-    products = QuantizeBlocksPass(kernel.bits, kernel.block_size, head=False)
-    return [products, head, QuantizeEmbeddingsPass()]
+    return [_products(kernel), head, QuantizeEmbeddingsPass()]
+
+
+def _products(kernel: Blocks | Dynamic | Rows) -> InPlacePass:
+    """The pass for all products but the head's."""
+    if isinstance(kernel, Blocks):
+        return QuantizeBlocksPass(kernel.bits, kernel.block_size, head=False)
+    return QuantizeDynamicPass() if isinstance(kernel, Dynamic) else QuantizeRowsPass()
 
 
 def compare_precision(

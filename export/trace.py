@@ -78,7 +78,7 @@ def trace_stage(
 
 
 def save_graph(graph: ir.Model, path: Path, *, shared: Path | None = None) -> None:
-    """Write a graph with its weights beside it in NAME.onnx.data.
+    """Write a graph, with the weights that it has for itself beside it in NAME.onnx.data.
 
     Args:
         graph: what to write.
@@ -96,11 +96,12 @@ def save_graph(graph: ir.Model, path: Path, *, shared: Path | None = None) -> No
             value.const_value = other
         else:
             own.append(value)
-    external = ir.external_data.convert_tensors_to_external(
-        [value.const_value for value in own], path.parent, f"{path.name}.data"
-    )
-    for value, tensor in zip(own, external, strict=True):
-        value.const_value = tensor
+    if own:
+        external = ir.external_data.convert_tensors_to_external(
+            [value.const_value for value in own], path.parent, f"{path.name}.data"
+        )
+        for value, tensor in zip(own, external, strict=True):
+            value.const_value = tensor
     ir.save(graph, path)
 
 

@@ -1,8 +1,9 @@
 """Which kernel each stage uses at each precision: the one table that says so.
 
 The choice is by measurement (benchmarks/LOG.md): a step of one token is bound by reading weights,
-so it wants few bits; a prompt or a fine window is bound by arithmetic, so it wants the integer
-product with one activation scale, which for a prompt, that runs alone, harms no other row.
+so it wants few bits, and rows that share it must not hear of each other; a prompt or a fine window
+is bound by arithmetic, so it wants the integer product with one activation scale, which for a
+prompt, that runs alone, harms no other row. Row by row and dynamic kernels have the same weights.
 """
 
 from dataclasses import dataclass
@@ -30,6 +31,14 @@ class Dynamic:
 
 
 @dataclass(frozen=True)
+class Rows:
+    """MatMulIntegerToFloat: 8 bits, a scale per column, one activation scale per row."""
+
+    def __str__(self) -> str:
+        return "8 bits, row by row"
+
+
+@dataclass(frozen=True)
 class Half:
     """float16 weights, activations and cache; logits leave in float32."""
 
@@ -37,7 +46,7 @@ class Half:
         return "float16"
 
 
-Kernel = Blocks | Dynamic | Half
+Kernel = Blocks | Dynamic | Rows | Half
 
 
 @dataclass(frozen=True)
@@ -59,8 +68,8 @@ PRECISIONS: dict[str, dict[Stage, StagePrecision]] = {
         "fine": StagePrecision(Half()),
     },
     "int8": {
-        "semantic": StagePrecision(Blocks(8, 64), Dynamic()),
-        "coarse": StagePrecision(Blocks(8, 64), Dynamic()),
+        "semantic": StagePrecision(Rows(), Dynamic()),
+        "coarse": StagePrecision(Rows(), Dynamic()),
         "fine": StagePrecision(Dynamic()),
     },
     "int4": {

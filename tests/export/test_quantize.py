@@ -14,6 +14,7 @@ from bark_onnx.graphs.manifest import Manifest
 from bark_onnx.graphs.passes.quantize_blocks import QuantizeBlocksPass, quantize_blocks
 from bark_onnx.graphs.passes.quantize_dynamic import QuantizeDynamicPass
 from bark_onnx.graphs.passes.quantize_embeddings import QuantizeEmbeddingsPass
+from bark_onnx.graphs.passes.quantize_rows import QuantizeRowsPass
 from bark_onnx.graphs.precisions import PRECISIONS
 from bark_onnx.runtime import Bark, GenerationOptions
 from tests.conftest import export
@@ -34,8 +35,10 @@ bark_test (int64[batch, 1] ids) => (float[batch, {COLUMNS}] logits)
 """
 
 
-def graph() -> ir.Model:
-    model = ir.from_onnx_text(MODEL)
+def graph(*, gelu: bool = False) -> ir.Model:
+    """Embedding, product and head; with `gelu`, the product is of what comes out of one."""
+    text = MODEL.replace("MatMul (row, inner)", "MatMul (bent, inner)") if gelu else MODEL
+    model = ir.from_onnx_text(text.replace("    hidden", "    bent = Gelu (row)\n    hidden", gelu))
     rng = np.random.default_rng(0)
     for name, size in (("table", (8192, ROWS)), ("inner", (ROWS, ROWS)), ("head", (ROWS, COLUMNS))):
         value = model.graph.initializers.get(name)
@@ -68,9 +71,10 @@ IDS = np.arange(0, 8192, 700)[:, None]
         ([QuantizeBlocksPass(8, 32, head=True)], {"MatMulNBits": 1, "MatMul": 1}, 0.01),
         ([QuantizeBlocksPass(4, 32, head=False)], {"MatMulNBits": 1, "MatMul": 1}, 0.12),
         ([QuantizeDynamicPass()], {"DynamicQuantizeMatMul": 1, "MatMul": 1}, 0.02),
+        ([QuantizeRowsPass()], {"MatMulIntegerToFloat": 1, "MatMul": 1}, 0.02),
         ([QuantizeEmbeddingsPass()], {"Gather": 2, "MatMul": 2}, 0.01),
     ],
-    ids=["8 bits", "8 bits head", "4 bits", "dynamic", "embeddings"],
+    ids=["8 bits", "8 bits head", "4 bits", "dynamic", "rows", "embeddings"],
 )
 def test_a_pass_replaces_what_it_says_and_stays_near(passes, operators, error):
     model = graph()
@@ -91,6 +95,31 @@ def test_rows_of_8_bit_blocks_do_not_depend_on_their_neighbours(block_size: int)
     together = run(model, IDS)
     alone = np.concatenate([run(model, row[None]) for row in IDS])
     np.testing.assert_array_equal(together, alone)
+
+
+@pytest.mark.parametrize("gelu", [False, True])
+def test_rows_with_scales_of_their_own_do_not_depend_on_their_neighbours(*, gelu: bool):
+    model = graph(gelu=gelu)
+    table = model.graph.initializers["table"].const_value.numpy()
+    table[IDS[3]] = 0  # says nothing, and has no largest value
+    table[IDS[4]] *= 1e4
+    expected = run(model, IDS)
+    QuantizeRowsPass()(model)
+    together = run(model, IDS)
+    alone = np.concatenate([run(model, row[None]) for row in IDS])
+    np.testing.assert_array_equal(together, alone)
+    for ours, theirs in zip(together, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=0.05 * np.abs(theirs).max() + 1e-3)
+
+
+def test_what_comes_out_of_a_gelu_gets_all_integers():
+    errors = []
+    for rewrite in (QuantizeRowsPass(), QuantizeDynamicPass()):
+        model = graph(gelu=True)
+        expected = run(model, IDS[:1])
+        rewrite(model)
+        errors.append(distance(run(model, IDS[:1]), expected))
+    assert errors[0] < errors[1] * 1.2
 
 
 @pytest.mark.parametrize("bits", [4, 8])
@@ -130,18 +159,23 @@ def test_a_bundle_says_how_far_each_precision_is_from_fp32(quantized_bundle: Pat
     assert not (quantized_bundle / "fp32").exists()  # nobody asked for it
 
 
-def test_prompts_share_the_weights_that_both_graphs_have(quantized_bundle: Path):
-    for stage in ("semantic", "coarse"):
-        path = quantized_bundle / "int8" / f"{stage}.prompt.onnx"
+@pytest.mark.parametrize("stage", ["semantic", "coarse"])
+def test_prompts_share_the_weights_that_both_graphs_have(quantized_bundle: Path, stage: str):
+    def places(precision: str) -> set[str]:
+        path = quantized_bundle / precision / f"{stage}.prompt.onnx"
         model = onnx.load(path, load_external_data=False)
-        places = {
+        return {
             entry.value
             for tensor in model.graph.initializer
             for entry in tensor.external_data
             if entry.key == "location"
         }
-        assert places == {f"{stage}.onnx.data", f"{stage}.prompt.onnx.data"}
-        assert (path.parent / f"{path.name}.data").stat().st_size < 200_000
+
+    own = f"{stage}.prompt.onnx.data"
+    assert places("int8") == {f"{stage}.onnx.data"}
+    assert not (quantized_bundle / "int8" / own).exists()
+    assert places("int4") == {f"{stage}.onnx.data", own}
+    assert (quantized_bundle / "int4" / own).stat().st_size < 200_000
 
 
 @pytest.mark.parametrize("precision", ["int8", "int4"])
