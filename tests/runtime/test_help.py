@@ -30,7 +30,8 @@ def commands() -> dict[str, click.Command]:
 def examples_of(name: str) -> list[list[str]]:
     """The words of each command that stands in a help text."""
     command = commands()[name]
-    with click.Context(command, info_name=name) as context:
+    # The names that both programs have: click remembers those of the first context for good.
+    with click.Context(command, info_name=name, help_option_names=["-h", "--help"]) as context:
         text = command.get_help(context)
     after = text.partition("Example")[2].partition("\nOptions:")[0].replace("\\\n", " ")
     lines = [part for line in after.splitlines() for part in line.split(" | ")]
