@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from onnx_ir.passes import InPlacePass, PassResult
 
 from bark_onnx.graphs.passes.weights import (
+    IntegerColumns,
     Product,
     add_weight,
     columns_of_integers,
     constant_products,
-    integer_columns,
     replace_node,
 )
 
@@ -71,37 +71,44 @@ class _Rewrite:
         if source is None:
             raise ir.passes.PreconditionError(f"{product.node.name} has no left side")
         made = _Chain()
+        weight = columns_of_integers(self._model, product)
         axis = self._constant("axis", np.array([-1]))
         producer = source.producer()
         if producer is not None and producer.op_type == "Gelu":
             below_zero = self._constant("below_zero", np.float32(_BELOW_ZERO))
             lifted = made.add("Add", source, below_zero)
             largest = made.add("ReduceMax", lifted, axis)
-            mixed = self._mix(made, product, lifted, largest, _ONE_SIGN)
-            made.add("Sub", mixed, self._lift(product))
+            mixed = self._mix(made, weight, lifted, largest, _ONE_SIGN)
+            made.add("Sub", mixed, self._lift(product.name, weight))
         else:
             largest = made.add("ReduceMax", made.add("Abs", source), axis)
-            self._mix(made, product, source, largest, _BOTH_SIGNS)
+            self._mix(made, weight, source, largest, _BOTH_SIGNS)
         replace_node(self._model, product.node, *made.nodes)
 
     def _mix(
-        self, made: "_Chain", product: Product, rows: ir.Value, largest: ir.Value, grid: _Grid
+        self,
+        made: "_Chain",
+        weight: IntegerColumns,
+        rows: ir.Value,
+        largest: ir.Value,
+        grid: _Grid,
     ) -> ir.Value:
         """The product of rows with the largest value that each has."""
         step = self._constant(f"step_{grid.steps}", np.float32(1 / grid.steps))
         zero = self._constant(f"zero_{grid.zero}", np.uint8(grid.zero))
-        weight, scales = columns_of_integers(self._model, product)
         integers = made.add("QuantizeLinear", made.add("Div", rows, largest), step, zero)
         scaled = made.add(
-            "MatMulIntegerToFloat", integers, weight, step, scales, zero, domain="com.microsoft"
+            "MatMulIntegerToFloat",
+            *(integers, weight.integers, step, weight.scales, zero),
+            domain="com.microsoft",
         )
         return made.add("Mul", scaled, largest)
 
-    def _lift(self, product: Product) -> ir.Value:
+    def _lift(self, name: str, weight: IntegerColumns) -> ir.Value:
         """What lifting the rows adds to the product."""
-        integers, scales = integer_columns(product.weight)
+        integers, scales = (np.asarray(part.const_value) for part in weight)
         sums = integers.astype(np.float64).sum(0) * scales * _BELOW_ZERO
-        return add_weight(self._model, f"{product.name}.lift", sums.astype(np.float32))
+        return add_weight(self._model, f"{name}.lift", sums.astype(np.float32))
 
     def _constant(self, name: str, value: NDArray[np.generic] | np.generic) -> ir.Value:
         if name not in self._shared:

@@ -1,6 +1,7 @@
 """What the quantising passes share: finding constant matrices and putting others in their place."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import onnx_ir as ir
@@ -62,25 +63,25 @@ def add_weight(model: ir.Model, name: str, array: NDArray[np.generic]) -> ir.Val
     return value
 
 
-def integer_columns(
-    weight: NDArray[np.float32],
-) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """A weight as integers (rows, columns) with a scale for each column (columns,)."""
-    scales = np.abs(weight).max(axis=0) / _LARGEST
-    safe = np.where(scales == 0, 1, scales)
-    # Signed: unsigned weights cost twice the time on processors with VNNI.
-    return np.rint(weight / safe).astype(np.int8), safe.astype(np.float32)
+class IntegerColumns(NamedTuple):
+    """A weight as constants of a graph."""
+
+    integers: ir.Value  # int8 (rows, columns)
+    scales: ir.Value  # float32 (columns,)
 
 
-def columns_of_integers(model: ir.Model, product: Product) -> tuple[ir.Value, ir.Value]:
-    """A product's weight as `integer_columns`, as constants of the graph.
+def columns_of_integers(model: ir.Model, product: Product) -> IntegerColumns:
+    """A product's weight as 8-bit integers with a scale for each column.
 
     They have the same names in every graph, so that graphs can share them.
     """
-    integers, scales = integer_columns(product.weight)
-    return (
+    scales = np.abs(product.weight).max(axis=0) / _LARGEST
+    safe = np.where(scales == 0, 1, scales)
+    # Signed: unsigned weights cost twice the time on processors with VNNI.
+    integers = np.rint(product.weight / safe).astype(np.int8)
+    return IntegerColumns(
         add_weight(model, f"{product.name}.s8", integers),
-        add_weight(model, f"{product.name}.s8_scale", scales),
+        add_weight(model, f"{product.name}.s8_scale", safe.astype(np.float32)),
     )
 
 
