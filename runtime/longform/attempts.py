@@ -23,14 +23,13 @@ class Line:
 class Pending(Protocol):
     """A text that is being said, as `Bark.submit` returns it."""
 
-    @property
     def done(self) -> bool:
         """Whether it has ended."""
 
     def result(self) -> Speech:
         """Wait for the speech."""
 
-    def cancel(self) -> None:
+    def cancel(self) -> object:
         """Ask for its end. Nothing happens to one that has ended."""
 
 
@@ -64,7 +63,7 @@ class Attempt:
     @property
     def has_ended(self) -> bool:
         """Whether a take has ended that was not judged yet."""
-        return self._pending is not None and self._pending.done
+        return self._pending is not None and self._pending.done()
 
     def judge(self) -> None:
         """Wait for the take that is being said, and begin another one if it is needed.
