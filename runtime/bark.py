@@ -58,10 +58,10 @@ class Bark:
             threads=threads,
             max_batch_size=max_batch_size,
             low_memory=low_memory,
-            wait=wait,
+            background=not wait,
         )
         self._recipes = ProvenanceRecorder(
-            bundle, precision=self._stages.precision, provider=self._stages.device.provider
+            bundle, precision=self._stages.precision, provider=self._stages.target.provider
         )
         self._requests = RequestReader(bundle, self._tokenizer, self._recipes)
         self._engine = Engine(self._stages, max_queue=max_queue)
@@ -120,7 +120,7 @@ class Bark:
 
     def __repr__(self) -> str:
         stages = self._stages
-        return f"Bark({str(self._bundle.folder)!r}, {stages.device.provider}, {stages.precision})"
+        return f"Bark({str(self._bundle.folder)!r}, {stages.target.provider}, {stages.precision})"
 
     @property
     def sample_rate_hz(self) -> int:
@@ -154,11 +154,11 @@ class Bark:
         return {
             "bundle": str(self._bundle.folder),
             "source": manifest.source,
-            "provider": self._stages.device.provider,
+            "provider": self._stages.target.provider,
             "precision": self._stages.precision,
             "precisions": list(manifest.precisions),
             "attention": manifest.attention,
-            "threads": self._stages.device.threads,
+            "threads": self._stages.target.threads,
             "low_memory": self._stages.low_memory,
             "max_batch_size": self._stages.max_batch_size,
             "sample_rate_hz": self.sample_rate_hz,
@@ -347,7 +347,7 @@ class Bark:
         progress = Progress(on_progress)
         manifest = self._bundle.manifest
         syntheses = [generate_speech(request, options, manifest, progress) for request in requests]
-        return self._engine.submit(syntheses, owner=self)
+        return self._engine.submit(syntheses, keepalive=self)
 
     def _resolve(self, options: GenerationOptions) -> ResolvedOptions:
         manifest = self._bundle.manifest
