@@ -27,6 +27,7 @@ class Request:
     text_ids: Tokens
     voice: Voice | None
     seed: int
+    options: ResolvedOptions
     provenance: Provenance | None = None
 
 
@@ -41,18 +42,15 @@ class StageCall:
 SpeechGenerator = Generator[StageCall, Any, Speech]
 
 
-def generate_speech(
-    request: Request, options: ResolvedOptions, manifest: Manifest, progress: Progress
-) -> SpeechGenerator:
+def generate_speech(request: Request, manifest: Manifest, progress: Progress) -> SpeechGenerator:
     """Generate the speech of one request: yield each stage call and receive its result.
 
     Args:
-        request: Text, voice and seed.
-        options: Generation options.
+        request: Text, voice, seed and options.
         manifest: Shapes and settings of the bundle.
         progress: Counters of the call.
     """
-    settings, shapes = manifest.generation, manifest.shapes
+    settings, shapes, options = manifest.generation, manifest.shapes, request.options
     voice, rng = request.voice, np.random.default_rng(request.seed)
     sequence: Generator[Any, Any, Any]
     # 1. Text to semantic tokens.
