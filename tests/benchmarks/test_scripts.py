@@ -38,7 +38,7 @@ def test_decode_puts_steps_beside_the_memory_and_passes_beside_plain_products():
 
 def test_batch_counts_tokens_over_rows():
     table, found = result("batch.py", "--precision", "fp32", "--steps", "2")
-    assert [point["rows"] for point in found["points"]] == [1, 2, 4, 8, 16, 32]
+    assert [point["batch_size"] for point in found["points"]] == [1, 2, 4, 8, 16, 32]
     assert all(point["tokens_per_second"] > 0 for point in found["points"])
     assert len(table) == 6
 
