@@ -10,7 +10,6 @@ import soundfile
 import torch
 
 from bark_onnx.runtime import AudioError, Bark, GenerationOptions, Speech, Voice, VoiceError
-from bark_onnx.runtime.text.tokenizer import TextTokenizer
 from tests.support.fixtures import CachedReference, preset
 from tests.support.messages import assert_one_line
 from tests.support.reference import GREEDY, ReferenceSpeech
@@ -20,7 +19,7 @@ PRESETS = ["announcer", "en_speaker_6", "v2/en_speaker_6", "fr_speaker_5"]
 
 
 def _ids(bark: Bark, text: str) -> np.ndarray:
-    return bark._tokenizer.encode(text)
+    return bark._builder.tokenizer.encode(text)
 
 
 def _speak(bark: Bark, text: str, voice: Voice | None = None, **overrides: Any) -> Speech:
@@ -110,11 +109,8 @@ def test_a_text_of_more_than_256_tokens_is_truncated_as_in_transformers_with_a_w
     text = "the quick brown fox jumps " * 16
     with pytest.warns(UserWarning, match=r"the quick.* has 336 tokens; Bark reads the first 256"):
         speech = _speak(either, text, semantic_max_new_tokens=20)
-    ids = np.array(
-        TextTokenizer.from_bundle(either._bundle)
-        ._tokenizer.encode(text, add_special_tokens=False)
-        .ids
-    )
+    tokenizer = either._builder.tokenizer._tokenizer
+    ids = np.array(tokenizer.encode(text, add_special_tokens=False).ids)
     assert len(ids) == 336
     _equal(speech, demo_reference.generate(ids, **GREEDY, semantic_max_new_tokens=20))
 
