@@ -20,8 +20,9 @@ class FfmpegEncoder:
 
         self._streamed = streamed
         self._buffer = AppendOnlyBuffer()
-        self._output: Any = av.open(self._buffer, "w", format=file_format.container)
-        self._stream: Any = self._output.add_stream(file_format.encoding, rate=rate_hz)
+        output: Any = av.open(self._buffer, "w", format=file_format.container)
+        self._output = output
+        self._stream = output.add_stream(file_format.encoding, rate=rate_hz)
         self._stream.layout = "mono"
         self._clock = _FrameClock(rate_hz)
         self._rate_hz = rate_hz

@@ -15,6 +15,7 @@ from bark_onnx.runtime.audio.resampling import Samples
 _SETTINGS: dict[str, dict[str, Any]] = {
     "MP3": {"bitrate_mode": "CONSTANT", "compression_level": 0.6}  # 64 kbit/s at 24 kHz
 }
+_LAME_GAIN = np.float32(0.95)  # of every constant bit rate up to 160 kbit/s
 _VORBIS_BLOCK_SAMPLES = 1024
 
 _MPEG_HEADER_BYTES = 4
@@ -46,12 +47,13 @@ class SampleWriter:
             **_SETTINGS.get(file_format.container, {}),
         )
         self._is_vorbis = file_format.encoding == "VORBIS"
+        self._is_mp3 = file_format.container == "MP3"
         self._held = np.zeros(0, np.float32)
 
     def write(self, samples: Samples) -> None:
         """Append samples, float32 (n,)."""
         if not self._is_vorbis:
-            self.file.write(samples)
+            self.file.write(samples / _LAME_GAIN if self._is_mp3 else samples)
             return
         samples = np.concatenate([self._held, samples])
         ends = range(_VORBIS_BLOCK_SAMPLES, len(samples) + 1, _VORBIS_BLOCK_SAMPLES)

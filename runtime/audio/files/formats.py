@@ -31,16 +31,12 @@ class FileFormat:
 
 
 _TABLE = (
-    FileFormat(
-        "wav", "WAV", "PCM_16", "audio/wav", "pcm", states_length=True, can_be_empty=True
-    ),
+    FileFormat("wav", "WAV", "PCM_16", "audio/wav", "pcm", states_length=True, can_be_empty=True),
     FileFormat("flac", "FLAC", "PCM_16", "audio/flac", states_length=True),
     FileFormat("ogg", "OGG", "VORBIS", "audio/ogg", can_be_empty=True),
     FileFormat("mp3", "MP3", "MPEG_LAYER_III", "audio/mpeg", rates_hz=_MPEG_RATES_HZ),
     FileFormat("opus", "OGG", "OPUS", "audio/opus", rates_hz=_OPUS_RATES_HZ),
-    FileFormat(
-        "raw", "RAW", "PCM_16", "audio/pcm", "pcm", can_be_empty=True, byte_order="LITTLE"
-    ),
+    FileFormat("raw", "RAW", "PCM_16", "audio/pcm", "pcm", can_be_empty=True, byte_order="LITTLE"),
     FileFormat("aac", "adts", "aac", "audio/aac", "ffmpeg", rates_hz=_AAC_RATES_HZ),
 )
 # Formats of files and of the command line, whose only library is libsndfile.
