@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from bark_onnx.graphs.bundle.manifest import Manifest, hash_file, voice_file
+from bark_onnx.graphs.bundle.integrity import hash_file
+from bark_onnx.graphs.bundle.manifest import Manifest, voice_file
 from bark_onnx.graphs.errors import AudioError, BundleError
 from bark_onnx.graphs.voices.voice import is_voice_path
 from bark_onnx.runtime.audio.files.formats import FORMATS, SUFFIXES

@@ -11,14 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bark_onnx.graphs.bundle.manifest import (
-    FORMAT_VERSION,
-    Manifest,
-    ParityCase,
-    check_contents,
-    check_sizes,
-    hash_file,
-)
+from bark_onnx.graphs.bundle.integrity import check_contents, check_sizes, hash_file
+from bark_onnx.graphs.bundle.manifest import FORMAT_VERSION, Manifest, ParityCase
 from bark_onnx.graphs.errors import BundleError
 from tests.support.messages import assert_one_line
 from tests.support.sizes import SETTINGS, SHAPES
