@@ -12,14 +12,14 @@ from typing import Any
 import click
 
 from bark_onnx.graphs.bundle.manifest import Manifest
-from bark_onnx.graphs.command_line import GroupedCommand, option_group, run_command
+from bark_onnx.graphs.command_line import GroupedCommand, grouped_option, run_command
 from bark_onnx.graphs.contract import ATTENTIONS, Attention
 from bark_onnx.graphs.errors import ExportError
 from bark_onnx.graphs.precisions import PRECISIONS
 
-_contents = option_group("Contents")
-_parts = option_group("Parts from other sources")
-_output = option_group("Output")
+_contents = grouped_option("Contents")
+_parts = grouped_option("Parts from other sources")
+_output = grouped_option("Output")
 
 
 @click.command(cls=GroupedCommand, context_settings={"help_option_names": ["-h", "--help"]})

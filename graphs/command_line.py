@@ -24,7 +24,7 @@ class GroupedOption(click.Option):
         self.group = group
 
 
-def option_group(heading: str) -> Callable[..., Callable[[_Function], _Function]]:
+def grouped_option(heading: str) -> Callable[..., Callable[[_Function], _Function]]:
     """Return a decorator like `click.option`, for options under a heading."""
     return partial(click.option, cls=GroupedOption, group=heading)
 
