@@ -1,4 +1,4 @@
-"""bark-onnx serve: the command. Imports the server's packages only when it runs."""
+"""bark-onnx serve. Imports the packages of the extra [serve] only when it runs."""
 
 from collections.abc import Callable
 from functools import partial
@@ -19,7 +19,7 @@ _LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 def _option(flag: str, *names: str, **attributes: Any) -> Callable[[Command], Command]:
-    """An option that an environment variable of the same name sets, too."""
+    """Create an option that can also be set by an environment variable of the same name."""
     variable = flag.split("/")[0].strip("-").upper().replace("-", "_")
     return click.option(
         flag, *names, envvar=f"BARK_ONNX_SERVE_{variable}", show_envvar=True, **attributes
@@ -37,85 +37,99 @@ def _option(flag: str, *names: str, **attributes: Any) -> Callable[[Command], Co
     metavar="BUNDLE",
     help="A bundle's folder or hub id.",
 )
-@_option("--host", default="127.0.0.1", help="Address to listen at; 0.0.0.0 is all.")
-@_option("--port", type=click.IntRange(0, 65535), default=8000, help="0: a free one.")
-@_option("--model-id", help="Name of the model in /v1/models; default: the bundle's.")
-@_option("--api-key", help="What clients must send as bearer token; better set the variable.")
-@_option("--cors-origin", "cors_origins", multiple=True, help="A site whose pages may call.")
+@_option("--host", default="127.0.0.1", help="Address to listen on; 0.0.0.0: all.")
+@_option("--port", type=click.IntRange(0, 65535), default=8000, help="TCP port; 0: a free one.")
+@_option("--model-id", help="Name of the model in /v1/models; default: name of the bundle.")
+@_option("--api-key", help="Bearer token required from clients; prefer the variable.")
+@_option("--cors-origin", "cors_origins", multiple=True, help="Allowed CORS origin; repeatable.")
 @_option(
     "--voices",
     "aliases",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help='JSON file of names for voices: {"alloy": "v2/en_speaker_6", "any": null}; '
-    "null lets the model choose. Default: OpenAI's names.",
+    help='JSON file of other names for voices: {"alloy": "v2/en_speaker_6", "any": null}; '
+    "null: the model chooses. Default: OpenAI's names.",
 )
 @_option(
     "--uploads",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for voices that clients upload; without it they cannot.",
-)
-@_option("--max-batch-size", type=click.IntRange(1), default=8, help="Sequences in a decode step.")
-@_option(
-    "--max-queue", type=click.IntRange(1), default=64, help="Pieces that wait; more get a 429."
+    help="Folder for uploaded voices; default: uploads are off.",
 )
 @_option(
-    "--pieces-at-once",
+    "--max-batch-size",
     type=click.IntRange(1),
-    default=_DEFAULTS.pieces_at_once,
-    help="Pieces of one text in the engine.",
+    default=8,
+    help="Maximum number of sequences decoded together.",
+)
+@_option(
+    "--max-queue",
+    type=click.IntRange(1),
+    default=64,
+    help="Maximum number of waiting segments; beyond it, requests get a 429.",
+)
+@_option(
+    "--concurrency",
+    type=click.IntRange(1),
+    default=_DEFAULTS.concurrency,
+    help="Segments of one text generated in parallel.",
 )
 @_option(
     "--max-text-characters",
     type=click.IntRange(1),
     default=_DEFAULTS.max_text_characters,
-    help="Longest text of a request.",
+    help="Maximum length of a request's text.",
 )
 @_option(
     "--max-body-bytes",
     type=click.IntRange(1),
     default=_DEFAULTS.max_body_bytes,
-    help="Largest body of a request, uploads included.",
+    help="Maximum size of a request's body, uploads included.",
 )
 @_option(
     "--request-seconds",
     type=click.FloatRange(0, min_open=True),
     default=_DEFAULTS.request_seconds,
-    help="Longest time for a request.",
+    help="Maximum time from a request's arrival to its last byte.",
 )
 @_option(
     "--client-seconds",
     type=click.FloatRange(0, min_open=True),
     default=_DEFAULTS.client_seconds,
-    help="Longest wait for a client to send a request, or to go on reading an answer.",
+    help="Maximum time for a client to send a request, or to continue reading a response.",
 )
 @_option(
     "--max-connections",
     type=click.IntRange(1),
     default=_DEFAULTS.max_connections,
-    help="Connections at once; beyond, idle ones are dropped and requests get a 429.",
+    help="Maximum number of connections; beyond it, idle ones are dropped and requests get a 429.",
 )
 @_option(
     "--shutdown-seconds",
     type=click.FloatRange(0, min_open=True),
     default=_DEFAULTS.shutdown_seconds,
-    help="After a signal, what runs may take this long.",
+    help="Time for running requests to finish after a signal.",
 )
 @_option(
     "--silence-seconds",
     type=click.FloatRange(0, 10),
     default=_DEFAULTS.silence_seconds,
-    help="Between the pieces of a long text.",
+    help="Silence between the segments of a long text.",
 )
-@_option("--provider", type=click.Choice(PROVIDERS), default="auto", help="Where it runs.")
-@_option("--precision", help="A precision of the bundle; default: the fastest.")
-@_option("--threads", type=click.IntRange(1), help="CPU threads; default: one per core.")
-@_option("--low-memory", is_flag=True, help="Keep one stage loaded at a time.")
+@_option("--provider", type=click.Choice(PROVIDERS), default="auto", help="Execution provider.")
+@_option("--precision", help="Precision of the bundle; default: the fastest for the provider.")
+@_option("--threads", type=click.IntRange(1), help="CPU threads; default: one per physical core.")
+@_option("--low-memory", is_flag=True, help="Keep only one stage in memory at a time.")
 @_option(
-    "--warm-up/--no-warm-up", "warms_up", default=True, help="Say something before being ready."
+    "--warm-up/--no-warm-up",
+    "warms_up",
+    default=True,
+    help="Run a warm-up request before /ready returns 200.",
 )
 @_option("--log-texts", "logs_texts", is_flag=True, help="Log the texts of requests.")
 @_option(
-    "--log-level", type=click.Choice(_LOG_LEVELS), default="info", help="The least that is logged."
+    "--log-level",
+    type=click.Choice(_LOG_LEVELS),
+    default="info",
+    help="Lowest level that is logged.",
 )
 def serve(
     bundle: str,
@@ -133,7 +147,7 @@ def serve(
     cors_origins: tuple[str, ...],
     **settings: Any,
 ) -> None:
-    """Serve a bundle by OpenAI's speech API, with a page to try it at /.
+    """Serve a bundle behind OpenAI's speech API, with a web page at /.
 
     \b
     Example:
@@ -142,7 +156,7 @@ def serve(
         -d '{"input": "Hello!", "voice": "alloy"}' -o hello.mp3
     """
     run = _import_server()
-    from bark_onnx.runtime.server.voices import read_aliases
+    from bark_onnx.runtime.server.aliases import read_aliases
 
     load = partial(
         Bark.load,

@@ -1,4 +1,4 @@
-"""The one place that talks to the engine: pieces of a text go in, speech comes out in order."""
+"""The one place that talks to the engine: segments of a text go in, speech comes out in order."""
 
 import asyncio
 from collections import deque
@@ -19,39 +19,39 @@ _FULL_PAUSE_SECONDS = 0.05  # until a request that has begun asks a full queue a
 class Order:
     """A text to say."""
 
-    pieces: tuple[Segment, ...]
+    segments: tuple[Segment, ...]
     voice: VoiceLike
     seed: int
     options: GenerationOptions
 
 
-async def say(bark: Bark, order: Order, *, at_once: int) -> AsyncGenerator[Speech]:
-    """Say a text piece by piece, in order.
+async def generate(bark: Bark, order: Order, *, concurrency: int) -> AsyncGenerator[Speech]:
+    """Say a text segment by segment, in order.
 
     Pieces are in the engine together, so that they share its steps. Where no voice was asked for,
-    the first piece that says anything lends its own to those after it. Closing the generator
+    the first segment that says anything lends its own to those after it. Closing the generator
     cancels what is left.
 
     Args:
         bark: who speaks.
         order: what to say.
-        at_once: pieces in the engine at most.
+        concurrency: segments in the engine at most.
 
     Raises:
         QueueFullError: the engine takes nothing more; nothing was said.
-        BarkError: a piece cannot be said.
+        BarkError: a segment cannot be said.
     """
-    voice = bark.voice(order.voice)  # loaded once: all pieces have the same, whatever happens
+    voice = bark.voice(order.voice)  # loaded once: all segments have the same, whatever happens
     flying: deque[tuple[SpeechFuture, asyncio.Future[Speech]]] = deque()
     submitted = 0
     try:
-        for _ in order.pieces:
-            # 1. Hand over as many pieces as may be there.
-            most = 1 if voice is None else at_once
-            while submitted < len(order.pieces) and len(flying) < most:
+        for _ in order.segments:
+            # 1. Hand over as many segments as may be there.
+            most = 1 if voice is None else concurrency
+            while submitted < len(order.segments) and len(flying) < most:
                 try:
                     job = bark.submit(
-                        order.pieces[submitted].text,
+                        order.segments[submitted].text,
                         voice=voice,
                         seed=segment_seed(order.seed, submitted),
                         options=order.options,
