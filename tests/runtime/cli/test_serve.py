@@ -14,9 +14,14 @@ import pytest
 
 import bark_onnx.runtime.cli.serve as command
 from bark_onnx.runtime.server.settings import ServerSettings
-from tests.runtime.server.conftest import WAIT_SECONDS, Background, wait_until
 from tests.support.messages import assert_one_line
-from tests.support.server_process import ENTRY_POINT, started
+from tests.support.server_process import (
+    ENTRY_POINT,
+    WAIT_SECONDS,
+    Background,
+    server_process,
+    wait_until,
+)
 
 ROOT = Path(__file__).parents[3]
 
@@ -85,17 +90,17 @@ def failed(done: subprocess.CompletedProcess[str], status: int, *words: str) -> 
     assert "Traceback" not in done.stderr
 
 
-def test_a_missing_bundle_is_one_line(tmp_path: Path) -> None:
+def test_missing_bundle_is_a_one_line_error(tmp_path: Path) -> None:
     failed(run("-m", tmp_path / "none", "--port", 0), 1, "none", "no such folder", "bark-export")
 
 
-def test_a_bad_alias_is_one_line(demo_bundle: Path, tmp_path: Path) -> None:
+def test_invalid_alias_is_a_one_line_error(demo_bundle: Path, tmp_path: Path) -> None:
     table = tmp_path / "voices.json"
     table.write_text('{"alloy": "nobody"}')
     failed(run("-m", demo_bundle, "--port", 0, "--voices", table), 1, "'alloy'", "'nobody'")
 
 
-def test_missing_packages_are_one_line() -> None:
+def test_missing_packages_are_a_one_line_error() -> None:
     code = (
         "import sys; sys.modules['fastapi'] = None; sys.argv[1:] = ['serve', '-m', 'x']; "
         "from bark_onnx.runtime.cli.main import main; main()"
@@ -104,16 +109,16 @@ def test_missing_packages_are_one_line() -> None:
     failed(done, 1, "fastapi", "bark-onnx[cpu,serve]")
 
 
-def test_sigterm_under_load_answers_everybody(demo_bundle: Path) -> None:
+def test_every_request_gets_a_response_after_sigterm(demo_bundle: Path) -> None:
     body = {"input": "Hello there. " * 8, "voice": "alloy", "response_format": "wav"}
     with (
-        started("-m", demo_bundle, "--threads", 1, "--max-batch-size", 2) as served,
+        server_process("-m", demo_bundle, "--threads", 1, "--max-batch-size", 2) as server,
         Background(12) as background,
     ):
-        process, http = served.process, served.http
+        process, http = server.process, server.http
 
         def ask() -> httpx2.Response:
-            return httpx2.post(f"{served.url}/v1/audio/speech", json=body, timeout=WAIT_SECONDS)
+            return httpx2.post(f"{server.url}/v1/audio/speech", json=body, timeout=WAIT_SECONDS)
 
         first = [background(ask) for _ in range(6)]
         wait_until(lambda: 'bark_slots_in_use{stage="semantic"} 2' in http.get("/metrics").text)
@@ -132,7 +137,7 @@ def test_sigterm_under_load_answers_everybody(demo_bundle: Path) -> None:
         assert process.wait(WAIT_SECONDS) in (0, -signal.SIGTERM)
 
 
-def test_the_deployment_files_use_what_there_is() -> None:
+def test_deployment_files_refer_to_existing_options() -> None:
     folder = ROOT / "deploy"
     dockerfile = (folder / "Dockerfile").read_text()
     assert re.findall(r"\[([\w,]+)\]'", dockerfile) == ["cpu,serve"]

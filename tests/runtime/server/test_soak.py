@@ -15,8 +15,13 @@ import httpx2
 import pytest
 
 from bark_onnx.runtime import Bark, Voice
-from tests.runtime.server.conftest import WAIT_SECONDS, wait_until
-from tests.support.server_process import Started, read_metrics, started
+from tests.support.server_process import (
+    WAIT_SECONDS,
+    ServerProcess,
+    read_metrics,
+    server_process,
+    wait_until,
+)
 from tests.support.soak.catalogue import SECRET, VoiceQuery, catalogue
 from tests.support.soak.clients import MUCH_TOKENS, PATIENCE_SECONDS, Clients
 from tests.support.soak.ledger import Ledger, growth
@@ -63,10 +68,10 @@ def wanted(bark: Bark, voices: dict[str, Voice]) -> list[VoiceQuery]:
 
 
 @pytest.fixture
-def served(demo_bundle: Path, voices: dict[str, Voice], tmp_path: Path) -> Iterator[Started]:
+def server(demo_bundle: Path, voices: dict[str, Voice], tmp_path: Path) -> Iterator[ServerProcess]:
     """A server in a process of its own, which has the voices."""
     settings = [part for pair in SETTINGS.items() for part in pair]
-    with started("-m", demo_bundle, "--uploads", tmp_path / "uploads", *settings) as found:
+    with server_process("-m", demo_bundle, "--uploads", tmp_path / "uploads", *settings) as found:
         for name, voice in voices.items():
             voice.save(tmp_path / "voice.npz")
             files = {"file": (tmp_path / "voice.npz").read_bytes()}
@@ -75,31 +80,31 @@ def served(demo_bundle: Path, voices: dict[str, Voice], tmp_path: Path) -> Itera
         yield found
 
 
-def test_half_an_hour_of_everything(
-    served: Started, wanted: list[VoiceQuery], pytestconfig: pytest.Config
+def test_server_survives_a_mix_of_all_clients(
+    server: ServerProcess, wanted: list[VoiceQuery], pytestconfig: pytest.Config
 ) -> None:
     rounds = pytestconfig.getoption("--soak-rounds")
     assert rounds >= 2, "--soak-rounds: expected 2 or more, of which the first half warms up"
-    _check_flat([_round(served, wanted, Random(number)) for number in range(rounds)])
-    asyncio.run(_stop_under_load(served, wanted))
-    assert served.process.wait(WAIT_SECONDS) in (0, -signal.SIGTERM)
-    served.reader.join(WAIT_SECONDS)
-    assert [line for line in served.log if line["level"] != "info"] == []
-    assert SECRET not in str(served.log)
+    _check_flat([_round(server, wanted, Random(number)) for number in range(rounds)])
+    asyncio.run(_stop_under_load(server, wanted))
+    assert server.process.wait(WAIT_SECONDS) in (0, -signal.SIGTERM)
+    server.reader.join(WAIT_SECONDS)
+    assert [line for line in server.log if line["level"] != "info"] == []
+    assert SECRET not in str(server.log)
 
 
-def _round(served: Started, wanted: list[VoiceQuery], rng: Random) -> Held:
+def _round(server: ServerProcess, wanted: list[VoiceQuery], rng: Random) -> Held:
     """Some seconds of everything; what the server holds when everybody has gone."""
-    before, ledger = served.metrics(), Ledger()
-    asyncio.run(_nobody_stays(served.url, ledger))
-    wait_until(lambda: _unfinished(served.metrics()) == 0)
-    done = growth(before, served.metrics())[_TOKENS]
+    before, ledger = server.metrics(), Ledger()
+    asyncio.run(_nobody_stays(server.url, ledger))
+    wait_until(lambda: _unfinished(server.metrics()) == 0)
+    done = growth(before, server.metrics())[_TOKENS]
     assert done < LEAVERS * MUCH_TOKENS / 2, f"{done} steps for those who left"
-    asyncio.run(_everybody(served.url, ledger, wanted, rng))
-    wait_until(lambda: _unfinished(served.metrics()) == 0)
-    ledger.check_counts(growth(before, served.metrics()))
+    asyncio.run(_everybody(server.url, ledger, wanted, rng))
+    wait_until(lambda: _unfinished(server.metrics()) == 0)
+    ledger.check_counts(growth(before, server.metrics()))
     ledger.check_sounds()
-    found = held(served.process.pid)
+    found = held(server.process.pid)
     print(found, f"{dict(ledger.seen)} and {ledger.left} left", sep=", ")
     return found
 
@@ -131,12 +136,12 @@ async def _everybody(url: str, ledger: Ledger, wanted: list[VoiceQuery], rng: Ra
         watching.cancel()
 
 
-async def _stop_under_load(served: Started, wanted: list[VoiceQuery]) -> None:
+async def _stop_under_load(server: ServerProcess, wanted: list[VoiceQuery]) -> None:
     """SIGTERM while requests run: they are all answered, and what comes later is refused."""
-    before, ledger = served.metrics(), Ledger()
+    before, ledger = server.metrics(), Ledger()
     short = [each for each in wanted if len(each.utterance.pieces) == 1]
     accepted = short[: MAX_BATCH_SIZE + MAX_QUEUE - 4]
-    async with _clients(served.url, ledger) as clients, asyncio.TaskGroup() as group:
+    async with _clients(server.url, ledger) as clients, asyncio.TaskGroup() as group:
         for each in accepted:
             group.create_task(clients.listens(each, retries=False))
         while _taken(before, await _metrics(clients.http)) < len(accepted):
@@ -146,7 +151,7 @@ async def _stop_under_load(served: Started, wanted: list[VoiceQuery]) -> None:
             group.create_task(clients.never_ends_its_head())
             group.create_task(clients.never_ends_its_body())
         await asyncio.sleep(0.1)
-        served.process.send_signal(signal.SIGTERM)
+        server.process.send_signal(signal.SIGTERM)
         for each in short:
             group.create_task(clients.listens_while_it_ends(each))
             await asyncio.sleep(0.02)
@@ -201,7 +206,7 @@ async def _metrics(http: httpx2.AsyncClient) -> dict[str, float]:
 
 
 def _unfinished(metrics: dict[str, float]) -> float:
-    return metrics["bark_queue_length"] + metrics["bark_jobs_running"]
+    return metrics["bark_requests_waiting"] + metrics["bark_requests_running"]
 
 
 def _taken(before: dict[str, float], now: dict[str, float]) -> float:
