@@ -16,12 +16,12 @@ from bark_onnx.runtime.server.schema import (
     ErrorBody,
     Model,
     ModelList,
-    SpeechRequest,
     Status,
     VoiceList,
     VoiceObject,
 )
 from bark_onnx.runtime.server.service import SpeechService
+from bark_onnx.runtime.server.speech_request import SpeechRequest
 from bark_onnx.runtime.server.speech_task import SpeechTask
 from bark_onnx.runtime.server.voices import UPLOAD_NAME
 

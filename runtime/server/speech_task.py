@@ -6,16 +6,13 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
-import numpy as np
-
+from bark_onnx.runtime import StreamPlan
 from bark_onnx.runtime.audio.encoders.ffmpeg import MEDIA_TYPES, SIZED_FORMATS
-from bark_onnx.runtime.seeds import resolve_seed
+from bark_onnx.runtime.audio.timeline import SpeechTimeline
 from bark_onnx.runtime.server.audio_encoder import AsyncEncoder
 from bark_onnx.runtime.server.errors import ApiError
-from bark_onnx.runtime.server.schema import SpeechRequest
 from bark_onnx.runtime.server.service import SpeechService
-from bark_onnx.runtime.server.speaking import Order, generate
-from bark_onnx.runtime.text.segments import split_text
+from bark_onnx.runtime.server.speech_request import SpeechRequest
 
 
 class SpeechTask:
@@ -85,21 +82,20 @@ class SpeechTask:
         return _event("error", **error.body()) if self._sends_events else None
 
     async def _encoded(self) -> AsyncGenerator[bytes]:
-        service, rate_hz, request = self._service, self._service.bark.sample_rate_hz, self._request
+        bark, request = self._service.bark, self._request
         encoder = AsyncEncoder(
-            request.response_format, rate_hz, speed=request.speed, streamed=not self.is_whole
+            request.response_format,
+            bark.sample_rate_hz,
+            speed=request.speed,
+            streamed=not self.is_whole,
         )
-        silence = np.zeros(round(service.settings.silence_seconds * rate_hz), np.float32)
-        gap = silence[:0]
-        async with aclosing(encoder):
-            speeches = generate(service.bark, self._plan, concurrency=service.settings.concurrency)
-            async with aclosing(speeches):
-                async for speech in speeches:
-                    self._output_tokens += len(speech.semantic_tokens)
-                    chunk = await encoder.add(np.concatenate([gap, speech.samples]))
-                    self.audio_seconds = encoder.seconds
-                    yield chunk
-                    gap = silence
+        timeline = SpeechTimeline(bark.sample_rate_hz)
+        async with aclosing(encoder), aclosing(bark.astream(self._plan)) as speeches:
+            async for speech in speeches:
+                self._output_tokens += len(speech.semantic_tokens)
+                chunk = await encoder.add(timeline.add(speech))
+                self.audio_seconds = encoder.seconds
+                yield chunk
             chunk = await encoder.finish()
             self.audio_seconds = encoder.seconds
             yield chunk
@@ -114,7 +110,7 @@ class SpeechTask:
         }
 
 
-def _plan(request: SpeechRequest, service: SpeechService) -> Order:
+def _plan(request: SpeechRequest, service: SpeechService) -> StreamPlan:
     limit = service.settings.max_text_characters
     if len(request.input) > limit:
         raise ApiError(
@@ -123,17 +119,24 @@ def _plan(request: SpeechRequest, service: SpeechService) -> Order:
             param="input",
             code="text_too_long",
         )
-    split = split_text(request.input, count_tokens=service.bark.count_tokens)
-    segments = tuple(segment for segment in split if segment.tokens)
-    if not segments:
-        raise ApiError(400, "input is blank; expected a text", param="input")
     service.check_model(request.model)
-    return Order(
-        segments=segments,
+    plan = service.bark.plan(
+        request.input,
         voice=service.voices.resolve(request.voice_name),
-        seed=resolve_seed(request.seed),
+        speakers={
+            speaker: service.voices.resolve(voice, param="speakers")
+            for speaker, voice in request.speaker_voices.items()
+        },
+        seed=request.seed,
         options=request.generation_options(),
+        stream=request.stream_options(
+            silence_seconds=service.settings.silence_seconds,
+            concurrency=service.settings.concurrency,
+        ),
     )
+    if not plan.segments or not all(segment.tokens for segment in plan.segments):
+        raise ApiError(400, "input, or a speaker's line, is blank; expected a text", param="input")
+    return plan
 
 
 def _delta(chunk: bytes) -> bytes:

@@ -17,6 +17,7 @@ from bark_onnx.runtime.voices.library import VoiceLike
 UPLOAD_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 
 _MAX_SHOWN_CHARACTERS = 60  # of a name in a message
+_NOT_FOUND = "voice_not_found"
 
 
 class VoiceRegistry:
@@ -67,29 +68,36 @@ class VoiceRegistry:
         preset = parse_preset_name(target or name) or (parse_alias(target) if target else None)
         return preset.language.code if preset else None
 
-    def resolve(self, name: str | None) -> VoiceLike:
+    def resolve(self, name: str | None, *, param: str = "voice") -> VoiceLike:
         """Look up the voice of a request: an alias, a voice, or a language ("german", "de-3").
 
+        Args:
+            name: Name in the request; None lets the model choose.
+            param: Field of the request that has the name.
+
         Raises:
-            ApiError: The voice does not exist.
-            VoiceError: An uploaded file is damaged.
+            ApiError: The voice does not exist, or its uploaded file is damaged.
         """
         target = self._aliases.get(name, name) if name is not None else None
         if target is None or target in self._bundle_names:
             return target
         if target in self._upload_names():
-            with self._path(target).open("rb") as file:
-                return Voice.read(file, name=target)
-        return self._resolve_language(target)
-
-    def _resolve_language(self, name: str) -> str:
+            return self._read_upload(target, param)
         try:
-            found = resolve_alias(name, self._bundle_names)
+            found = resolve_alias(target, self._bundle_names)
         except VoiceError as error:
-            raise _not_found(str(error)) from error
+            raise ApiError(400, str(error), param=param, code=_NOT_FOUND) from error
         if found is None:
-            raise _not_found(f"Voice {_quoted(name)} not found; list them with /v1/audio/voices")
+            message = f"Voice {_quoted(target)} not found; list them with /v1/audio/voices"
+            raise ApiError(400, message, param=param, code=_NOT_FOUND)
         return found
+
+    def _read_upload(self, name: str, param: str) -> Voice:
+        try:
+            with self._path(name).open("rb") as file:
+                return Voice.read(file, name=name)
+        except VoiceError as error:
+            raise ApiError(400, str(error), param=param) from error
 
     def add(self, name: str, data: bytes) -> None:
         """Store the arrays of an uploaded .npz file under a new name.
@@ -130,7 +138,7 @@ class VoiceRegistry:
                 403, f"Voice {_quoted(name)} is not an uploaded one, and cannot be deleted"
             )
         else:
-            raise ApiError(404, f"Voice {_quoted(name)} not found", code="voice_not_found")
+            raise ApiError(404, f"Voice {_quoted(name)} not found", code=_NOT_FOUND)
 
     def _folder(self) -> Path:
         if self._uploads is None:
@@ -168,10 +176,6 @@ class VoiceRegistry:
 def _make_folder(folder: Path) -> None:
     with wrap_os_errors(VoiceError, f"{folder}: cannot be created"):
         folder.mkdir(parents=True, exist_ok=True)
-
-
-def _not_found(message: str) -> ApiError:
-    return ApiError(400, message, param="voice", code="voice_not_found")
 
 
 def _quoted(name: str) -> str:

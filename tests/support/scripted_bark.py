@@ -1,18 +1,25 @@
 """A `Bark` without models whose segments finish as a test scripts them."""
 
 import threading
+from collections.abc import AsyncGenerator, Mapping
 from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from bark_onnx.graphs.errors import BarkError, QueueFullError
-from bark_onnx.runtime import GenerationOptions, Speech, Voice
-from bark_onnx.runtime.engine.status import EngineStatus, StageStatus
+from bark_onnx.runtime import GenerationOptions, Speech, StreamOptions, StreamPlan, Voice
+from bark_onnx.runtime.engine.status import BarkInfo, EngineStatus, StageStatus
+from bark_onnx.runtime.longform.plan import DEFAULT_SPEAKER, plan_stream
+from bark_onnx.runtime.longform.streaming import astream
+from bark_onnx.runtime.longform.window import SegmentTask
 
 RATE_HZ = 24_000
 SECONDS = 0.2  # of every segment
 VOICES = ["v2/en_speaker_0", "v2/en_speaker_6"]
+
+_SEMANTIC = SimpleNamespace(max_input_semantic_length=256, semantic_rate_hz=50.0)
 
 
 def tone(text: str, seed: int, seconds: float = SECONDS) -> Speech:
@@ -27,12 +34,12 @@ def tone(text: str, seed: int, seconds: float = SECONDS) -> Speech:
 class ScriptedFuture(Future[Speech]):
     """A submitted segment, which a test finishes."""
 
-    def __init__(self, text: str, voice: Any, seed: int, options: GenerationOptions) -> None:
+    def __init__(self, task: SegmentTask) -> None:
         super().__init__()
-        self.text = text
-        self.voice = voice
-        self.seed = seed
-        self.options = options
+        self.text = task.segment.text
+        self.voice = task.voice
+        self.seed = task.seed
+        self.options = task.options
 
     def finish(self, outcome: Speech | BaseException | None = None) -> None:
         """End with speech (None: a tone) or with an error."""
@@ -43,13 +50,14 @@ class ScriptedFuture(Future[Speech]):
 
 
 class ScriptedBark:
-    """Replacement of `Bark`.
+    """Replacement of `Bark`, with the library's own planning and streaming.
 
     Attributes:
         completes: Whether futures finish immediately.
         max_queue: Maximum number of unfinished futures.
         seconds: Duration of the tones of futures that finish immediately.
-        failure: Error raised by `submit`, or, if it is not a BarkError, set on its futures.
+        failure: Error of every segment: a BarkError is raised when it is submitted, others are
+            set on its future.
         futures: All futures so far.
         warm_up_texts: Texts given to `speak`.
     """
@@ -73,14 +81,37 @@ class ScriptedBark:
         self.futures.clear()
         self.warm_up_texts.clear()
 
-    def submit(
-        self, text: str, *, voice: Any, seed: int, options: GenerationOptions
-    ) -> ScriptedFuture:
+    def plan(
+        self,
+        text: str,
+        *,
+        voice: Any,
+        speakers: Mapping[str, Any],
+        seed: int | None,
+        options: GenerationOptions,
+        stream: StreamOptions,
+    ) -> StreamPlan:
+        builder: Any = SimpleNamespace(
+            tokenizer=SimpleNamespace(count=self.count_tokens),
+            voices=SimpleNamespace(
+                load=lambda voice: SimpleNamespace(voice=self.voice(voice), ref=None)
+            ),
+            resolve=lambda options: options,
+            recorder=SimpleNamespace(record=lambda *_, **__: None),
+            manifest=SimpleNamespace(generation=SimpleNamespace(semantic=_SEMANTIC)),
+        )
+        voices = {DEFAULT_SPEAKER: voice, **speakers}
+        return plan_stream(builder, text, voices, seed=seed, options=options, stream=stream)
+
+    def astream(self, plan: StreamPlan) -> AsyncGenerator[Speech]:
+        return astream(plan, self._submit)  # type: ignore[arg-type]
+
+    def _submit(self, task: SegmentTask, _: object = None) -> ScriptedFuture:
         if isinstance(self.failure, BarkError):
             raise self.failure
         if self._unfinished() >= self.max_queue:
             raise QueueFullError("The queue is full")
-        future = ScriptedFuture(text, voice, seed, options)
+        future = ScriptedFuture(task)
         with self._changed:
             self.futures.append(future)
             self._changed.notify_all()
@@ -89,7 +120,7 @@ class ScriptedBark:
         elif self.completes:
             for observer in self._observers:
                 observer.on_step("semantic", 2, 0.01)
-            future.finish(tone(text, seed, self.seconds))
+            future.finish(tone(future.text, future.seed, self.seconds))
         return future
 
     def wait_for_futures(self, count: int) -> list[ScriptedFuture]:
@@ -109,8 +140,20 @@ class ScriptedBark:
     def count_tokens(self, text: str) -> int:
         return len(text.split())
 
-    def describe(self) -> dict[str, Any]:
-        return {"source": "scripted"}
+    def describe(self) -> BarkInfo:
+        return BarkInfo(
+            bundle="scripted",
+            source="scripted",
+            provider="cpu",
+            precision="fp32",
+            precisions=("fp32",),
+            attention="fused",
+            threads=None,
+            low_memory=False,
+            max_batch_size=8,
+            sample_rate_hz=RATE_HZ,
+            voices=len(VOICES),
+        )
 
     def engine_status(self) -> EngineStatus:
         stages = {"semantic": StageStatus(slots=8, slots_in_use=3, steps=5, sequences=9)}

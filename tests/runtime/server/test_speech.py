@@ -18,7 +18,7 @@ from bark_onnx.graphs.errors import EngineError
 from bark_onnx.runtime import GenerationOptions, Voice
 from bark_onnx.runtime.audio.encoders.ffmpeg import FORMATS
 from bark_onnx.runtime.seeds import segment_seed
-from bark_onnx.runtime.server.schema import BarkSettings
+from bark_onnx.runtime.server.speech_request import BarkSettings
 from tests.support.messages import assert_one_line
 from tests.support.scripted_bark import RATE_HZ, SECONDS, ScriptedBark, tone
 from tests.support.server_process import Background, RunningServer, running_server, wait_until

@@ -19,7 +19,7 @@ from bark_onnx.runtime.audio.encoders.ffmpeg import (
 )
 from bark_onnx.runtime.longform.reading import SILENCE_SECONDS
 from bark_onnx.runtime.seeds import segment_seed
-from bark_onnx.runtime.server.schema import SpeechRequest
+from bark_onnx.runtime.server.speech_request import SpeechRequest
 from bark_onnx.runtime.text.segments import split_text
 
 SECRET = "zanzibar"  # in every text, and never in the log
