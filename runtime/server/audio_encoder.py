@@ -3,7 +3,9 @@
 import asyncio
 import threading
 
-from bark_onnx.runtime.audio.encoders.ffmpeg import ResponseFormat, TimeStretcher, open_encoder
+from bark_onnx.runtime.audio.encoders.encoder import open_encoder
+from bark_onnx.runtime.audio.encoders.ffmpeg import TimeStretcher
+from bark_onnx.runtime.audio.files.formats import RESPONSE_FORMATS, ResponseFormat
 from bark_onnx.runtime.audio.resampling import Samples
 
 
@@ -26,7 +28,7 @@ class AsyncEncoder:
         self.seconds = 0.0
         self._rate_hz = rate_hz
         self._stretcher = TimeStretcher(speed, rate_hz)
-        self._encoder = open_encoder(response_format, rate_hz, streams=streamed)
+        self._encoder = open_encoder(RESPONSE_FORMATS[response_format], rate_hz, streamed=streamed)
         self._lock = threading.Lock()  # a thread outlives the cancellation of its request
         self._is_closed = False
 

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import Any
 
 from bark_onnx.runtime import StreamPlan
-from bark_onnx.runtime.audio.encoders.ffmpeg import MEDIA_TYPES, SIZED_FORMATS
+from bark_onnx.runtime.audio.files.formats import MEDIA_TYPES, SIZED_FORMATS
 from bark_onnx.runtime.audio.timeline import SpeechTimeline
 from bark_onnx.runtime.server.audio_encoder import AsyncEncoder
 from bark_onnx.runtime.server.errors import ApiError

@@ -16,7 +16,7 @@ import pytest
 
 from bark_onnx.graphs.errors import EngineError
 from bark_onnx.runtime import GenerationOptions, Voice
-from bark_onnx.runtime.audio.encoders.ffmpeg import FORMATS
+from bark_onnx.runtime.audio.files.formats import RESPONSE_FORMATS
 from bark_onnx.runtime.seeds import segment_seed
 from bark_onnx.runtime.server.speech_request import BarkSettings
 from tests.support.messages import assert_one_line
@@ -58,7 +58,7 @@ def events(body: str) -> list[dict[str, Any]]:
 # Formats
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", RESPONSE_FORMATS)
 @pytest.mark.parametrize("stream_format", [None, "audio"])
 def test_every_format_contains_the_speech(
     server: RunningServer, name: str, stream_format: str | None
@@ -95,7 +95,7 @@ def test_wav_header_states_the_length_unless_streamed(server: RunningServer) -> 
     assert streamed.content[44:] == whole.content[44:]
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", RESPONSE_FORMATS)
 def test_speech_without_samples_is_a_valid_file(
     server: RunningServer, bark: ScriptedBark, name: str
 ) -> None:

@@ -11,13 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bark_onnx.runtime import Bark, Speech, Voice
-from bark_onnx.runtime.audio.encoders.ffmpeg import (
-    FORMATS,
-    SIZED_FORMATS,
-    ResponseFormat,
-    open_encoder,
-)
-from bark_onnx.runtime.longform.reading import SILENCE_SECONDS
+from bark_onnx.runtime.audio.encoders.encoder import open_encoder
+from bark_onnx.runtime.audio.files.formats import RESPONSE_FORMATS, SIZED_FORMATS, ResponseFormat
+from bark_onnx.runtime.options.stream import SILENCE_SECONDS
 from bark_onnx.runtime.seeds import segment_seed
 from bark_onnx.runtime.server.speech_request import SpeechRequest
 from bark_onnx.runtime.text.segments import split_text
@@ -37,9 +33,9 @@ class ExpectedSpeech:
     body: dict[str, Any]
     segments: tuple[Speech, ...]
 
-    def encode(self, name: ResponseFormat, *, streams: bool) -> bytes:
+    def encode(self, name: ResponseFormat, *, streamed: bool) -> bytes:
         rate_hz = self.segments[0].sample_rate_hz
-        encoder = open_encoder(name, rate_hz, streams=streams)
+        encoder = open_encoder(RESPONSE_FORMATS[name], rate_hz, streamed=streamed)
         silence = np.zeros(round(SILENCE_SECONDS * rate_hz), np.float32)
         parts = [
             encoder.add(np.concatenate([silence[: len(silence) * (number > 0)], segment.samples]))
@@ -78,11 +74,11 @@ def catalogue(bark: Bark, voices: dict[str, Voice]) -> list[ExpectedResponse]:
     """
     speeches = [_generate(bark, body, voices) for body in _bodies([*voices])]
     found = []
-    for number, (speech, name) in enumerate(itertools.product(speeches, FORMATS)):
-        stream_format = (None, "audio", "sse")[(number + number // len(FORMATS)) % 3]
+    for number, (speech, name) in enumerate(itertools.product(speeches, RESPONSE_FORMATS)):
+        stream_format = (None, "audio", "sse")[(number + number // len(RESPONSE_FORMATS)) % 3]
         body = {"response_format": name, "stream_format": stream_format, **speech.body}
         is_whole = stream_format is None and name in SIZED_FORMATS
-        audio = speech.encode(name, streams=not is_whole)
+        audio = speech.encode(name, streamed=not is_whole)
         _check_length(speech, name, audio)
         found.append(ExpectedResponse(body, name, speech, digest(name, audio)))
     return found
