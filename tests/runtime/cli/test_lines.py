@@ -63,7 +63,7 @@ def names(folder: Path) -> list[str]:
 def test_a_folder_has_a_file_per_line_named_by_its_number(speak: Run, tmp_path: Path) -> None:
     status, out, err = speak("-o", "out/", "--seed", 3)
     assert status == 1  # line 4 has nothing that can be said
-    assert err == "bark-onnx: line 4: The text is empty; expected something to say\n"
+    assert err == "bark-onnx: line 4: The text is empty; expected at least one word\n"
     shown = [line.split(": ")[0] for line in out.splitlines()]
     assert shown == ["out/001.wav", "out/003.wav", "out/005.wav"]
     assert names(tmp_path / "out") == ["001.wav", "003.wav", "005.wav"]

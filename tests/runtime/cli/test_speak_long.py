@@ -217,7 +217,7 @@ def test_babble_ends_with_its_text(run: Run, demo_bundle: Path) -> None:
         (("--timestamps", "nowhere/a.srt"), 1, ("nowhere", "no such folder")),
         (("--cast", "Anna"), 1, ("--cast", "'Anna'", "NAME=VOICE")),
         (("--cast", "A=x", "--cast", "A=y"), 1, ("--cast", "two voices", "'A'")),
-        (("--cast", "Anna=v2/en_speaker_0"), 1, ('"Anna" says nothing', '"Anna:"')),
+        (("--cast", "Anna=v2/en_speaker_0"), 1, ('"Anna" has no line', '"Anna:"')),
         (("--cast", "Here is=nobody"), 1, ("nobody", "not found")),
         (("--language", "nl"), 2, ("--language", "'nl'", "'de'")),
         (("--max-seconds", 0), 1, ("max_seconds", "0", "from 1")),

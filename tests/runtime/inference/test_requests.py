@@ -64,7 +64,7 @@ def test_a_recipe_keeps_a_text_together_that_is_split_otherwise(
     assert recipe_of(demo, text).reading == reading
 
 
-@pytest.mark.filterwarnings("ignore:.*the rest is not spoken")
+@pytest.mark.filterwarnings("ignore:.*the rest is not generated")
 def test_a_recipe_has_all_of_a_text_that_is_cut(demo: Bark) -> None:
     provenance = recipe_of(demo, "a " * 300)
     assert (provenance.text, provenance.reading) == ("a " * 300, {"max_seconds": 72.0})
