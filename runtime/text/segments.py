@@ -41,14 +41,6 @@ class Segment:
         return self.tokens / TOKENS_PER_SECOND
 
 
-@dataclass(frozen=True)
-class Splitting:
-    """Arguments of `split_text`."""
-
-    language: str | None = None
-    max_seconds: float = MAX_SECONDS
-
-
 def split_text(
     text: str,
     *,
