@@ -55,7 +55,7 @@ def voices(context: click.Context, bundle: str | None, search: str, as_json: boo
 @bundle_option
 @click.option("--force", is_flag=True, help="Replace voices of the same name.")
 def import_(sources: tuple[Path, ...], bundle: str, force: bool) -> None:
-    """Add voices to a bundle: all of them, or none if one cannot be imported.
+    """Add voices to a bundle: all of them or none.
 
     SOURCE is an .npz file, named by its stem; a folder of such files, as bark/assets/prompts in
     Suno's repository, whose subfolders become part of the name (v2/en_speaker_6); or a checkpoint
@@ -77,9 +77,10 @@ def import_(sources: tuple[Path, ...], bundle: str, force: bool) -> None:
 )
 @optional_bundle_option
 def check(files: tuple[Path, ...], bundle: str | None) -> None:
-    """Describe .npz files and warn of anomalies; exit with status 1 if one is not a voice.
+    """Describe .npz files and their anomalies.
 
-    With a bundle, also check that its checkpoint has every token.
+    Exits with status 1 if a file is not a voice. With a bundle, also checks that its checkpoint
+    has every token.
 
     \b
     Example:

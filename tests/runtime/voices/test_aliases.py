@@ -79,7 +79,9 @@ def test_lowest_number_of_the_preferred_series_replaces_a_missing_default() -> N
 
 def test_alias_with_a_number_matches_only_v2_presets() -> None:
     available = ["de_speaker_3", "v2/de_speaker_4", "v2/en_speaker_3"]
-    refused("german-3", available, "no v2/de_speaker_3", "German voices: de_speaker_3, v2/de_speaker_4")
+    refused(
+        "german-3", available, "no v2/de_speaker_3", "German voices: de_speaker_3, v2/de_speaker_4"
+    )
 
 
 def test_error_for_a_missing_language_lists_the_available_languages() -> None:

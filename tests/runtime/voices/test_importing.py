@@ -117,7 +117,9 @@ def test_suno_presets_are_imported(run: Run, bundle: Path) -> None:
     assert len(Bundle(bundle).voice_names()) == 13
 
 
-def test_voices_are_imported_into_a_bundle_without_voices(run: Run, bundle: Path, presets: Path) -> None:
+def test_voices_are_imported_into_a_bundle_without_voices(
+    run: Run, bundle: Path, presets: Path
+) -> None:
     shutil.rmtree(bundle / "voices")
     manifest = Manifest.read(bundle)
     del manifest.files[RECORD]
@@ -153,9 +155,7 @@ def test_replaced_voice_loses_its_checksum_in_the_manifest(
     assert Bundle(bundle).voice_names() == []
 
 
-def test_replaced_voice_can_be_replaced_again(
-    run: Run, bundle: Path, tmp_path: Path
-) -> None:
+def test_replaced_voice_can_be_replaced_again(run: Run, bundle: Path, tmp_path: Path) -> None:
     for name in ("v2/en_speaker_0", "announcer"):
         source = tmp_path / "new" / f"{name}.npz"
         write_presets(tmp_path / "new", [name])
@@ -215,7 +215,9 @@ def huge() -> bytes:
     return file.getvalue()
 
 
-def test_one_malformed_voice_stops_the_import(run: Run, bundle: Path, presets: Path, tmp_path: Path) -> None:
+def test_one_malformed_voice_stops_the_import(
+    run: Run, bundle: Path, presets: Path, tmp_path: Path
+) -> None:
     bad = presets / "v2" / "zz.npz"
     arrays = preset_arrays("announcer")
     for change, words in (
