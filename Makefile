@@ -6,7 +6,7 @@ WORKERS ?= 2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TYPES := build/types/bark_onnx
 
-.PHONY: help demo test lint types unit coverage docs build clean \
+.PHONY: help demo test lint types unit coverage docs build check-tag clean \
 	test-transformers-4 test-torch-free test-lowest test-cuda test-browser soak bench
 
 help: ## list the targets
@@ -53,6 +53,9 @@ build: $(VENV)/.stamp ## source archive and wheel in dist, checked by twine
 	rm -rf dist build/lib build/bdist.*
 	$(BIN)/python -m build
 	$(BIN)/python -m twine check --strict dist/*
+
+check-tag: $(VENV)/.stamp ## TAG=v1.2.3 is the version of the project
+	test "$(TAG)" = "v$$($(BIN)/python -c 'from importlib.metadata import version; print(version("bark-onnx"))')"
 
 test-transformers-4: ## the parity tests against transformers 4.57, in .venv-transformers-4
 	$(PYTHON) -m venv .venv-transformers-4

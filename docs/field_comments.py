@@ -3,35 +3,49 @@
 Options are documented by one comment per field, which griffe alone does not read.
 """
 
-import re
+import functools
+import tokenize
+from pathlib import Path
 from typing import Any
 
 import griffe
 
-_COMMENT = re.compile(r"#\s*(.*)$")
-
 
 class FieldComments(griffe.Extension):
-    """Turn comments of annotated attributes into docstrings."""
+    """Turns comments of a class's attributes into docstrings."""
 
     def on_attribute_instance(self, *, attr: griffe.Attribute, **_: Any) -> None:
         """Document one attribute, unless it has a docstring."""
         if attr.docstring is None and attr.lineno and attr.parent and attr.parent.is_class:
-            comment = _comment_of(attr.filepath.read_text("utf-8").splitlines(), attr)  # type: ignore[union-attr]
-            if comment:
-                attr.docstring = griffe.Docstring(comment, lineno=attr.lineno, parent=attr)
+            text = _comment_of(attr)
+            if text:
+                attr.docstring = griffe.Docstring(text, lineno=attr.lineno, parent=attr)
 
 
-def _comment_of(lines: list[str], attr: griffe.Attribute) -> str:
-    """The comment at the end of the field, or the lines of comment above it."""
-    first, last = attr.lineno or 1, attr.endlineno or attr.lineno or 1
-    beside = [found[1] for line in lines[first - 1 : last] if (found := _COMMENT.search(line))]
-    above: list[str] = []
-    for line in reversed(lines[: first - 1]):
-        if not line.strip().startswith("#"):
-            break
-        above.insert(0, line.strip().lstrip("# "))
-    text = " ".join(beside or above)
-    if text.startswith(">"):  # not a quotation
-        text = "\\" + text
-    return text[:1].upper() + text[1:]
+def _comment_of(attr: griffe.Attribute) -> str:
+    """The comment at the end of a field, or else the lines of comment above it."""
+    assert isinstance(attr.filepath, Path)
+    assert attr.lineno
+    beside, alone = _comments(attr.filepath)
+    lines = range(attr.lineno, (attr.endlineno or attr.lineno) + 1)
+    found = [beside[line] for line in lines if line in beside]
+    line = attr.lineno - 1
+    while not any(number in beside for number in lines) and line in alone:
+        found.insert(0, alone[line])
+        line -= 1
+    text = " ".join(found)
+    quotation = "\\" if text.startswith(">") else ""
+    return quotation + text[:1].upper() + text[1:]
+
+
+@functools.cache
+def _comments(path: Path) -> tuple[dict[int, str], dict[int, str]]:
+    """Comments by line: those beside code, and those that have a line of their own."""
+    beside: dict[int, str] = {}
+    alone: dict[int, str] = {}
+    with path.open("rb") as file:
+        for token in tokenize.tokenize(file.readline):
+            if token.type == tokenize.COMMENT:
+                kind = beside if token.line[: token.start[1]].strip() else alone
+                kind[token.start[0]] = token.string.lstrip("# ")
+    return beside, alone
