@@ -61,34 +61,34 @@ test-transformers-4: ## the parity tests against transformers 4.57, in .venv-tra
 	$(PYTHON) -m venv .venv-transformers-4
 	.venv-transformers-4/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --constraint constraints-transformers-4.txt 'torch==2.13.0'
 	.venv-transformers-4/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --constraint constraints-transformers-4.txt --editable '.[cpu,serve,export,plot,dev]'
-	HF_HUB_OFFLINE=1 .venv-transformers-4/$(SCRIPTS)/python -m pytest -n $(WORKERS) --dist loadfile tests/export tests/runtime/test_parity.py tests/runtime/test_stages.py tests/runtime/test_batch.py
+	HF_HUB_OFFLINE=1 .venv-transformers-4/$(SCRIPTS)/python -m pytest -n $(WORKERS) --dist loadfile tests/export tests/integration/test_parity.py tests/runtime/inference/test_stages.py tests/integration/test_batch.py
 
 test-torch-free: $(VENV)/.stamp ## speak in .venv-cpu, which has the extra [cpu] and nothing else
 	test -f demo-onnx/bark.json || $(BIN)/bark-export demo demo-onnx
 	$(PYTHON) -m venv .venv-cpu
 	.venv-cpu/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cpu]'
-	.venv-cpu/$(SCRIPTS)/python tests/speak_without_torch.py demo-onnx
+	.venv-cpu/$(SCRIPTS)/python tests/support/speak_without_torch.py demo-onnx
 
 test-lowest: $(VENV)/.stamp ## speak in .venv-lowest, with the lowest versions that pyproject.toml allows
 	test -f demo-onnx/bark.json || $(BIN)/bark-export demo demo-onnx
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --constraint constraints-lowest.txt --editable '.[cpu]'
-	.venv-lowest/$(SCRIPTS)/python tests/speak_without_torch.py demo-onnx
+	.venv-lowest/$(SCRIPTS)/python tests/support/speak_without_torch.py demo-onnx
 
 test-cuda: ## the parity tests and the benchmarks on a GPU, in .venv-cuda, with the extra [gpu]
 	$(PYTHON) -m venv .venv-cuda
 	.venv-cuda/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[gpu,export,dev]'
-	HF_HUB_OFFLINE=1 .venv-cuda/$(SCRIPTS)/python -m pytest --provider cuda tests/runtime/test_cuda.py tests/runtime/test_parity.py
+	HF_HUB_OFFLINE=1 .venv-cuda/$(SCRIPTS)/python -m pytest --provider cuda tests/integration/test_cuda.py tests/integration/test_parity.py
 	.venv-cuda/$(SCRIPTS)/python benchmarks/batch.py --provider cuda --precision fp16
 	.venv-cuda/$(SCRIPTS)/python benchmarks/compare.py --provider cuda
 
 test-browser: $(VENV)/.stamp ## the server's page in Chromium, which it installs on Debian if missing
 	command -v chromium chromedriver >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends chromium chromium-driver; }
-	$(BIN)/python -m pytest tests/runtime/serve/test_page.py
+	$(BIN)/python -m pytest tests/runtime/server/test_page.py
 
 SOAK_ROUNDS ?= 30
 soak: $(VENV)/.stamp ## thousands of requests of all kinds to one server, some minutes; SOAK_ROUNDS=30
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -s tests/runtime/serve/test_soak.py --soak-rounds $(SOAK_ROUNDS)
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -s tests/runtime/server/test_soak.py --soak-rounds $(SOAK_ROUNDS)
 
 bench: $(VENV)/.stamp ## all benchmarks, full-size shapes with random weights
 	$(PIP) --constraint constraints.txt --editable '.[cpu,export,dev,bench]'

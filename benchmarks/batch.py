@@ -13,9 +13,9 @@ import numpy as np
 from machine import describe_machine, peak_megabytes
 from models import bundle_folder, size_option
 
-from bark_onnx.runtime.bundle import Bundle
-from bark_onnx.runtime.decoders.rows import Decoder, Feed
-from bark_onnx.runtime.stages import Stages
+from bark_onnx.graphs.bundle.bundle import Bundle
+from bark_onnx.runtime.inference.decoders.decoder import Decoder, StepInput
+from bark_onnx.runtime.inference.models import StageModels
 
 _ROWS = (1, 2, 4, 8, 16, 32)
 
@@ -51,12 +51,12 @@ def main(
     vocabulary = bundle.manifest.shapes.coarse.input_vocabulary
     points: list[Point] = []
     for precision in precisions:
-        stages = Stages(
+        stages = StageModels(
             bundle,
             provider=provider,
             precision=precision,
             threads=threads,
-            max_rows=max(_ROWS),
+            max_batch_size=max(_ROWS),
             low_memory=True,
         )
         with stages.use("coarse") as decoder:
@@ -95,7 +95,7 @@ def _measure(decoder: Decoder, rows: int, context: int, steps: int, vocabulary: 
     for slot in range(rows):
         length = context + int(rng.integers(-context // 10, context // 10 + 1))
         if decoder.lengths[slot] == 0:
-            decoder.feed(slot, Feed(rng.integers(0, vocabulary, length), 0))
+            decoder.feed(slot, StepInput(rng.integers(0, vocabulary, length), 0))
         decoder.lengths[slot] = length
     times = []
     for _ in range(steps):

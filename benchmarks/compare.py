@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import click
-from engines import CHECKS, ENGINES, Device, open_engine, prepare
+from engines import CHECKS, ENGINES, ExecutionTarget, open_engine, prepare
 from machine import describe_machine, device_megabytes, peak_megabytes
 from meter import Measured, Say
 from models import size_option
@@ -71,7 +71,7 @@ class Run:
 def main(
     size: str,
     engines: tuple[str, ...],
-    provider: Device,
+    provider: ExecutionTarget,
     seconds: tuple[float, ...],
     voice: bool | None,
     repeats: int,
@@ -148,7 +148,7 @@ def _measure(
     seconds: tuple[float, ...],
     voices: tuple[bool, ...],
     limits: tuple[int, float],
-    provider: Device,
+    provider: ExecutionTarget,
 ) -> Iterable[Run]:
     say(20, False)  # warm up
     for voice in voices:
@@ -170,7 +170,7 @@ def _total(measured: Measured) -> float:
 
 
 def _summarise(
-    engine: str, length: float, voice: bool, measured: list[Measured], provider: Device
+    engine: str, length: float, voice: bool, measured: list[Measured], provider: ExecutionTarget
 ) -> Run:
     medians = {
         stage: statistics.median(each.seconds[stage] for each in measured) for stage in STAGES

@@ -20,14 +20,14 @@ from machine import describe_machine, peak_megabytes
 from models import bundle_folder, size_option
 from onnx import TensorProto, helper, numpy_helper
 
+from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.graphs.contract import CODEBOOK_INDEX, CODES, FRAME_INDICES
+from bark_onnx.graphs.generation_config import Sampling
 from bark_onnx.graphs.onnxruntime import import_onnxruntime
-from bark_onnx.graphs.settings import Sampling
 from bark_onnx.graphs.shapes import CausalShape, FineShape
-from bark_onnx.runtime.bundle import Bundle
-from bark_onnx.runtime.decoders.rows import Decoder, Feed
-from bark_onnx.runtime.sampling import draw
-from bark_onnx.runtime.stages import Stages
+from bark_onnx.runtime.inference.decoders.decoder import Decoder, StepInput
+from bark_onnx.runtime.inference.models import StageModels
+from bark_onnx.runtime.inference.sampling import sample_token
 
 _SAMPLING = Sampling(do_sample=True, temperature=0.7, top_k=50, top_p=1.0)  # Suno's settings
 _PASSES = (257, 887)  # a first prompt, and the prompt of a window that slides
@@ -67,8 +67,13 @@ class Pass:
 def main(size: str, precision: str, context: tuple[int, ...], steps: int, threads: int) -> None:
     """Measure steps and passes of one precision on the CPU."""
     bundle = Bundle(bundle_folder(size, (precision,)))
-    stages = Stages(
-        bundle, provider="cpu", precision=precision, threads=threads, max_rows=1, low_memory=True
+    stages = StageModels(
+        bundle,
+        provider="cpu",
+        precision=precision,
+        threads=threads,
+        max_batch_size=1,
+        low_memory=True,
     )
     shapes = bundle.manifest.shapes
     # Before and after, since the machine may be shared.
@@ -146,14 +151,14 @@ def _step(
     decoder: Decoder, stage: str, shape: CausalShape, weights: int, length: int, steps: int
 ) -> Step:
     rng = np.random.default_rng(0)
-    decoder.feed(0, Feed(rng.integers(0, shape.input_vocabulary, length - steps // 2), 0))
+    decoder.feed(0, StepInput(rng.integers(0, shape.input_vocabulary, length - steps // 2), 0))
     step_times, sampling_times = [], []
     for _ in range(steps):
-        ids = rng.integers(0, shape.input_vocabulary, 1)
+        input_ids = rng.integers(0, shape.input_vocabulary, 1)
         started = time.perf_counter()
-        logits = decoder.step(ids)
+        logits = decoder.step(input_ids)
         stepped = time.perf_counter()
-        draw(logits[0], _SAMPLING, rng)
+        sample_token(logits[0], _SAMPLING, rng)
         step_times.append(stepped - started)
         sampling_times.append(time.perf_counter() - stepped)
     cache = 2 * shape.num_layers * length * shape.num_heads * shape.head_size * 4
@@ -170,8 +175,8 @@ def _step(
 
 
 def _pass(decoder: Decoder, stage: str, shape: CausalShape, tokens: int) -> Pass:
-    ids = np.random.default_rng(0).integers(0, shape.input_vocabulary, tokens)
-    seconds = _median(lambda: decoder.feed(0, Feed(ids, 0)))
+    input_ids = np.random.default_rng(0).integers(0, shape.input_vocabulary, tokens)
+    seconds = _median(lambda: decoder.feed(0, StepInput(input_ids, 0)))
     # Each token sees itself and those before it: half of the square.
     operations = _operations(shape, tokens, seen=(tokens + 1) / 2)
     return Pass(stage, tokens, seconds * 1e3, operations, 0.0)

@@ -9,7 +9,9 @@ from meter import TEXT, Measured, Meter, Say
 from models import bundle_folder, checkpoint_folder
 from transformers import BarkModel
 
-from bark_onnx.runtime.bundle import Bundle
+from bark_onnx.graphs.bundle.bundle import Bundle
+from bark_onnx.runtime.text.tokenizer import TextTokenizer
+from bark_onnx.runtime.voices.library import VoiceLibrary
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _VOICE = ("semantic_prompt", "coarse_prompt", "fine_prompt")
@@ -51,12 +53,12 @@ def open_transformers(precision: str, size: str, threads: int, device: str) -> S
 
 def _inputs(bundle: Bundle, device: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The text as the processor would pass it, and a voice."""
-    ids = torch.from_numpy(bundle.tokenizer().encode(TEXT))
+    ids = torch.from_numpy(TextTokenizer.from_bundle(bundle).encode(TEXT))
     length = bundle.manifest.generation.semantic.max_input_semantic_length
     input_ids = torch.zeros((1, length), dtype=torch.long)
     input_ids[0, : len(ids)] = ids
     mask = (torch.arange(length) < len(ids)).long()[None]
-    voice = bundle.voice(bundle.voice_names()[0])
+    voice = VoiceLibrary(bundle).load(bundle.voice_names()[0]).voice
     history = {key: torch.tensor(getattr(voice, key), device=device) for key in _VOICE}
     return {"input_ids": input_ids.to(device), "attention_mask": mask.to(device)}, history
 

@@ -13,10 +13,10 @@ from meter import TEXT, Measured, Meter, Prompts, Say
 from models import bundle_folder, checkpoint_folder, openvino_folder
 
 from bark_onnx.graphs.contract import STAGES, Stage
-from bark_onnx.runtime import Bark, GenerationOptions, share_threads
-from bark_onnx.runtime.decoders.rows import Feed
-from bark_onnx.runtime.sampling import Logits
-from bark_onnx.runtime.stages import Stages
+from bark_onnx.runtime import Bark, GenerationOptions, use_global_thread_pool
+from bark_onnx.runtime.inference.decoders.decoder import StepInput
+from bark_onnx.runtime.inference.models import StageModels
+from bark_onnx.runtime.inference.sampling import Logits
 
 ENGINES = {
     "cpu": (
@@ -31,7 +31,7 @@ ENGINES = {
     ),
     "cuda": ("transformers fp32", "transformers fp16", "fp16"),
 }
-Device = Literal["cpu", "cuda"]
+ExecutionTarget = Literal["cpu", "cuda"]
 CHECKS = ("openvino f32",)  # says token for token what fp32 says: no figure of interest
 
 
@@ -44,7 +44,7 @@ def prepare(engine: str, size: str) -> None:
     checkpoint_folder(size)
 
 
-def open_engine(engine: str, size: str, threads: int, provider: Device) -> Say:
+def open_engine(engine: str, size: str, threads: int, provider: ExecutionTarget) -> Say:
     """Load an engine that is prepared.
 
     Ours is what the command is: a program whose stages share one pool of threads.
@@ -56,10 +56,12 @@ def open_engine(engine: str, size: str, threads: int, provider: Device) -> Say:
         return open_transformers(precision, size, threads, provider)
     if maker == "openvino":
         return _open_openvino(precision, size, threads)
-    share_threads()
+    use_global_thread_pool()
     folder = bundle_folder(size, (precision,))
     low_memory = maker == "low-memory"
-    return _open_bark(folder, precision, threads, provider, Stages._open, low_memory=low_memory)
+    return _open_bark(
+        folder, precision, threads, provider, StageModels._open, low_memory=low_memory
+    )
 
 
 def _open_openvino(precision: str, size: str, threads: int) -> Say:
@@ -68,7 +70,7 @@ def _open_openvino(precision: str, size: str, threads: int) -> Say:
 
     folder = openvino_folder(size, precision)
 
-    def opened(stages: Stages, stage: Stage) -> Any:
+    def opened(stages: StageModels, stage: Stage) -> Any:
         shapes = stages.manifest.shapes
         return open_stage(folder, stage, shapes, precision=precision, threads=threads)
 
@@ -79,28 +81,28 @@ def _open_bark(
     folder: Path,
     precision: str,
     threads: int,
-    provider: Device,
-    open_stage: Callable[[Stages, Stage], Any],
+    provider: ExecutionTarget,
+    open_stage: Callable[[StageModels, Stage], Any],
     *,
     low_memory: bool = False,
 ) -> Say:
     """A `Bark` whose stages are opened by `open_stage`."""
     meter = Meter()
 
-    def opened(stages: Stages, stage: Stage) -> Any:
+    def opened(stages: StageModels, stage: Stage) -> Any:
         session = open_stage(stages, stage)
         if stage not in ("semantic", "coarse"):
             return session
         return _Watched(session, lambda: meter.prompts[stage])
 
     # For good, as a stage is opened for every use where memory is low.
-    patch.object(Stages, "_open", opened).start()
+    patch.object(StageModels, "_open", opened).start()
     bark = Bark.load(
         folder,
         provider=provider,
         precision=precision,
         threads=threads,
-        max_rows=1,
+        max_batch_size=1,
         verify=False,
         low_memory=low_memory,
     )
@@ -142,8 +144,8 @@ class _Watched:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._decoder, name)
 
-    def feed(self, slot: int, tokens: Feed) -> Logits:
+    def feed(self, slot: int, tokens: StepInput) -> Logits:
         started = time.perf_counter()
         logits: Logits = self._decoder.feed(slot, tokens)
-        self._prompts().add(len(tokens.ids), time.perf_counter() - started)
+        self._prompts().add(len(tokens.input_ids), time.perf_counter() - started)
         return logits

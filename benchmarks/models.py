@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
+from bark_onnx.graphs.bundle.manifest import Manifest
 from bark_onnx.graphs.errors import BundleError
-from bark_onnx.graphs.manifest import Manifest
 
 FOLDER = Path(__file__).parents[1] / "build" / "benchmarks"
 _TEXT_VOCABULARY = 119_547  # bert-base-multilingual-cased
@@ -67,7 +67,7 @@ def export_checkpoint(
 ) -> Path:
     """Export a checkpoint, fp32 included; what was there is replaced."""
     from bark_onnx.export.bundle import ExportOptions, export_bundle
-    from bark_onnx.export.checkpoint import open_checkpoint
+    from bark_onnx.export.checkpoints.checkpoint import open_checkpoint
 
     export_bundle(
         open_checkpoint(str(checkpoint)),

@@ -90,11 +90,11 @@ def _rounded(rows: NDArray[np.float32]) -> Any:
     )
 
 
-def _looked_up(table: NDArray[np.float32], ids: Any, axis: Any) -> Any:
+def _looked_up(table: NDArray[np.float32], input_ids: Any, axis: Any) -> Any:
     """Rows of a table of integers, then scaled: OpenVINO would unpack a scaled table as a whole."""
     integers, scales = _integers(table)
-    rows = opset13.convert(opset13.gather(opset13.constant(integers), ids, axis), "f32")
-    return opset13.multiply(rows, opset13.gather(opset13.constant(scales), ids, axis))
+    rows = opset13.convert(opset13.wait_all(opset13.constant(integers), input_ids, axis), "f32")
+    return opset13.multiply(rows, opset13.wait_all(opset13.constant(scales), input_ids, axis))
 
 
 def _integers(rows: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:

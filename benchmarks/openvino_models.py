@@ -17,8 +17,8 @@ from openvino_int8 import Feeds, quantize
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from bark_onnx.export.causal import CausalGraph
-from bark_onnx.export.checkpoint import Checkpoint, open_checkpoint
+from bark_onnx.export.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from bark_onnx.export.modules.causal import CausalGraph
 from bark_onnx.graphs.contract import (
     CACHE_PARTS,
     CODEBOOK_INDEX,
@@ -96,9 +96,14 @@ def _stateful_model(checkpoint: Checkpoint, stage: CausalStage) -> Any:
     with_history = stage == "semantic"
     names = [INPUT_IDS, POSITION_IDS, BEAM_INDEX, *([HISTORY_IDS] if with_history else [])]
     cache = [(layer, part) for layer in range(shape.num_layers) for part in CACHE_PARTS]
-    ids = torch.arange(5)[None]
+    input_ids = torch.arange(5)[None]
     past = torch.zeros(1, shape.num_heads, 7, shape.head_size)
-    examples = [ids, ids, torch.zeros(1, dtype=torch.int32), *([ids] if with_history else [])]
+    examples = [
+        input_ids,
+        input_ids,
+        torch.zeros(1, dtype=torch.int32),
+        *([input_ids] if with_history else []),
+    ]
     examples += [past] * len(cache)
     shapes = [[1] if example.ndim == 1 else [1, -1] for example in examples[: len(names)]]
     shapes += [[1, shape.num_heads, -1, shape.head_size]] * len(cache)

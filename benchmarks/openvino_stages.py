@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from bark_onnx.graphs.contract import HISTORY_IDS, INPUT_IDS, POSITION_IDS, Stage
 from bark_onnx.graphs.shapes import ModelShapes
-from bark_onnx.graphs.voices import Tokens
-from bark_onnx.runtime.decoders.rows import Feed
-from bark_onnx.runtime.sampling import Logits
+from bark_onnx.graphs.voices.voice import Tokens
+from bark_onnx.runtime.inference.decoders.decoder import StepInput
+from bark_onnx.runtime.inference.sampling import Logits
 
 _BEAM_INDEX = np.zeros(1, np.int32)
 
@@ -29,43 +29,45 @@ class StatefulDecoder:
 
     slots = 1
 
-    def __init__(self, compiled: Any, no_history: int | None) -> None:
+    def __init__(self, compiled: Any, null_history_id: int | None) -> None:
         self.lengths = np.zeros(1, np.int64)
         self._request = compiled.create_infer_request()
-        self._no_history = no_history
+        self._no_history = null_history_id
         self._fed = np.zeros((2, 0), np.int64)  # ids and history ids that the state holds
 
-    def feed(self, slot: int, feed: Feed) -> Logits:
+    def feed(self, slot: int, feed: StepInput) -> Logits:
         """See `Decoder`."""
         none = self._no_history or 0
-        history = np.full(len(feed.ids), none) if feed.history_ids is None else feed.history_ids
-        tokens = np.stack([feed.ids, history])
+        history = (
+            np.full(len(feed.input_ids), none) if feed.history_ids is None else feed.history_ids
+        )
+        tokens = np.stack([feed.input_ids, history])
         held = self._fed.shape[1]
-        if feed.start != held or (held and len(feed.ids) > 1):
+        if feed.past_length != held or (held and len(feed.input_ids) > 1):
             # Run what is kept again. OpenVINO shortens its cache only by a detour through our
             # memory, and several tokens after a cache take ten times as long as all of them
             # without one (LOG.md).
-            tokens = np.concatenate([self._fed[:, : feed.start], tokens], axis=1)
+            tokens = np.concatenate([self._fed[:, : feed.past_length], tokens], axis=1)
             self._fed = np.zeros((2, 0), np.int64)
             self._request.reset_state()
         logits: Logits = self._run(tokens)[0]
         return logits
 
-    def step(self, ids: Tokens) -> NDArray[np.float32]:
+    def step(self, input_ids: Tokens) -> NDArray[np.float32]:
         """See `Decoder`."""
-        return self._run(np.array([ids, [self._no_history or 0]]))
+        return self._run(np.array([input_ids, [self._no_history or 0]]))
 
-    def move(self, source: int, target: int) -> None:
+    def copy_slot(self, source: int, target: int) -> None:
         """See `Decoder`. There is one slot, so a row is where it belongs."""
         assert source == target == 0
 
     def _run(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
         """Run ids and history ids (2, n) after those that the state holds; logits (1, n)."""
-        start = self._fed.shape[1]
+        past_length = self._fed.shape[1]
         self._fed = np.concatenate([self._fed, tokens], axis=1)
         inputs = {
             INPUT_IDS: tokens[:1],
-            POSITION_IDS: np.arange(start, self._fed.shape[1])[None],
+            POSITION_IDS: np.arange(past_length, self._fed.shape[1])[None],
             "beam_idx": _BEAM_INDEX,
         }
         if self._no_history is not None:

@@ -25,12 +25,12 @@ from transformers import BarkModel
 
 from bark_onnx.export.demo import RandomBark, write_checkpoint
 from bark_onnx.export.quantize import precision_error
+from bark_onnx.graphs.bundle.bundle import Bundle
+from bark_onnx.graphs.bundle.manifest import PrecisionError
 from bark_onnx.graphs.contract import CODEBOOK_INDEX, CODES, FRAME_INDICES, CausalStage
-from bark_onnx.graphs.manifest import PrecisionError
-from bark_onnx.graphs.voices import Tokens
-from bark_onnx.runtime.bundle import Bundle
-from bark_onnx.runtime.decoders.rows import Feed
-from bark_onnx.runtime.stages import Stages
+from bark_onnx.graphs.voices.voice import Tokens
+from bark_onnx.runtime.inference.decoders.decoder import StepInput
+from bark_onnx.runtime.inference.models import StageModels
 
 _SIZES = RandomBark(num_layers=4, num_heads=4, hidden_size=256, codec={"num_filters": 4})
 _WORDS = 512  # tokens of the made-up language
@@ -168,8 +168,13 @@ def _compare(bundle: Bundle, language: Language) -> Iterator[tuple[str, Precisio
     }
     logits: dict[str, dict[str, Any]] = {}
     for precision in ("fp32", *_PRECISIONS):
-        stages = Stages(
-            bundle, provider="cpu", precision=precision, threads=None, max_rows=1, low_memory=True
+        stages = StageModels(
+            bundle,
+            provider="cpu",
+            precision=precision,
+            threads=None,
+            max_batch_size=1,
+            low_memory=True,
         )
         logits[precision] = {
             stage: _causal_logits(stages, stage, rows) for stage, rows in sequences.items()
@@ -181,17 +186,17 @@ def _compare(bundle: Bundle, language: Language) -> Iterator[tuple[str, Precisio
             yield f"{precision}/{stage}", precision_error(*pair, temperature)
 
 
-def _causal_logits(stages: Stages, stage: CausalStage, sequences: Tokens) -> Any:
+def _causal_logits(stages: StageModels, stage: CausalStage, sequences: Tokens) -> Any:
     """Logits after the prompt and after each token that follows, (tokens, n)."""
     found = []
     with stages.use(stage) as decoder:
         for sequence in sequences:
-            found.append(decoder.feed(0, Feed(sequence[:_PROMPT], 0)).copy())
+            found.append(decoder.feed(0, StepInput(sequence[:_PROMPT], 0)).copy())
             found += [decoder.step(sequence[i : i + 1])[0].copy() for i in _STEPS]
     return np.stack(found)
 
 
-def _fine_logits(stages: Stages, codes: Tokens) -> Any:
+def _fine_logits(stages: StageModels, codes: Tokens) -> Any:
     """Logits of the last codebook over one window, (frames, n)."""
     feeds = {
         CODES: codes,

@@ -23,8 +23,9 @@ import numpy as np
 from machine import describe_machine, peak_megabytes
 from models import bundle_folder, size_option
 
-from bark_onnx.runtime.bundle import Bundle
-from bark_onnx.runtime.text.pieces import MAX_SECONDS, TOKENS_PER_SECOND, split_text
+from bark_onnx.graphs.bundle.bundle import Bundle
+from bark_onnx.runtime.text.segments import MAX_SECONDS, TOKENS_PER_SECOND, split_text
+from bark_onnx.runtime.text.tokenizer import TextTokenizer
 
 _SAMPLE_BYTES, _RATE_HZ = 2, 24_000
 _SECONDS_PER_TOKEN = 1 / 49.9  # semantic tokens of audio
@@ -43,7 +44,7 @@ class Answer:
 class Point:
     """So many clients at once, each with one request at a time."""
 
-    max_rows: int
+    max_batch_size: int
     clients: int
     requests: int
     audio_per_second: float  # seconds of audio of all clients in a second
@@ -111,14 +112,14 @@ def main(
         "rows  clients  requests  audio s/s  "
         "first audio p50 / p95 s  latency p50 / p95 s  rows a step  peak MB"
     )
-    for max_rows in rows:
-        arguments = ["--max-rows", str(max_rows), "--precision", precision]
+    for max_batch_size in rows:
+        arguments = ["--max-batch-size", str(max_batch_size), "--precision", precision]
         arguments += ["--threads", str(threads)] if threads else []
         with _server(folder, arguments) as (url, process):
             for count in clients:
                 seeds = [range(1000 * it, 1000 * it + -(-requests // count)) for it in range(count)]
                 bodies = [[request(seed) for seed in client] for client in seeds]
-                point = asyncio.run(_measure(url, process, bodies, max_rows))
+                point = asyncio.run(_measure(url, process, bodies, max_batch_size))
                 points.append(point)
                 _print(point)
     result = {"machine": describe_machine(), "size": size, "precision": precision}
@@ -131,7 +132,7 @@ def main(
 
 def _print(point: Point) -> None:
     click.echo(
-        f"{point.max_rows:>4}  {point.clients:>7}  {point.requests:>8}  "
+        f"{point.max_batch_size:>4}  {point.clients:>7}  {point.requests:>8}  "
         f"{point.audio_per_second:>9.2f}  "
         f"{point.first_audio_p50:>13.2f} / {point.first_audio_p95:>7.2f}  "
         f"{point.latency_p50:>9.2f} / {point.latency_p95:>7.2f}  "
@@ -141,7 +142,7 @@ def _print(point: Point) -> None:
 
 def _text(folder: Path, pieces: int) -> str:
     """Sentences, of which one piece holds one."""
-    count_tokens = Bundle(folder).tokenizer().count
+    count_tokens = TextTokenizer.from_bundle(Bundle(folder)).count
     sentence = "Hello, my dog is cute."
     while count_tokens(f"And {sentence}") <= MAX_SECONDS * TOKENS_PER_SECOND:
         sentence = f"And {sentence}"
@@ -182,7 +183,7 @@ def _wait_until_ready(log: IO[str]) -> str:
 
 
 async def _measure(
-    url: str, process: int, bodies: list[list[dict[str, Any]]], max_rows: int
+    url: str, process: int, bodies: list[list[dict[str, Any]]], max_batch_size: int
 ) -> Point:
     """Ask for all bodies, each client for its own."""
     async with httpx2.AsyncClient(base_url=url, timeout=None) as http:
@@ -190,7 +191,7 @@ async def _measure(
         started = time.perf_counter()
         answers = [
             answer
-            for each in await asyncio.gather(*(_ask(http, client) for client in bodies))
+            for each in await asyncio.wait_all(*(_ask(http, client) for client in bodies))
             for answer in each
         ]
         seconds = time.perf_counter() - started
@@ -198,7 +199,7 @@ async def _measure(
     first, last = np.percentile([answer.first_audio_seconds for answer in answers], (50, 95))
     middle, longest = np.percentile([answer.seconds for answer in answers], (50, 95))
     return Point(
-        max_rows=max_rows,
+        max_batch_size=max_batch_size,
         clients=len(bodies),
         requests=len(answers),
         audio_per_second=sum(answer.audio_seconds for answer in answers) / seconds,

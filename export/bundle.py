@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from bark_onnx.export.checkpoint import Checkpoint
+from bark_onnx.export.checkpoints.checkpoint import Checkpoint
+from bark_onnx.export.checkpoints.voices import convert_voices
 from bark_onnx.export.parity import compare_stage
 from bark_onnx.export.quantize import compare_precision, quantize_stage
 from bark_onnx.export.trace import CODEC_OPSET, OPSET, save_graph, trace_stage
-from bark_onnx.export.voices import convert_voices
-from bark_onnx.graphs.contract import STAGES, Attention, graph_contract
-from bark_onnx.graphs.errors import ExportError
-from bark_onnx.graphs.manifest import (
+from bark_onnx.graphs.bundle.manifest import (
     MANIFEST_NAME,
     TOKENIZER_NAME,
     VOICES_FOLDER,
@@ -25,8 +23,10 @@ from bark_onnx.graphs.manifest import (
     Manifest,
     ParityCase,
     PrecisionError,
-    record_file,
+    hash_file,
 )
+from bark_onnx.graphs.contract import STAGES, Attention, graph_contract
+from bark_onnx.graphs.errors import ExportError
 from bark_onnx.graphs.precisions import PRECISIONS, float_dtype
 
 _FP32 = "fp32"
@@ -59,7 +59,7 @@ def export_bundle(
     Raises:
         BarkError: the checkpoint is unusable, a graph is wrong, or the folder cannot be written.
     """
-    with _whole_or_nothing(target, force=force) as folder:
+    with atomic_directory(target, force=force) as folder:
         checkpoint.read_tokenizer().save(str(folder / TOKENIZER_NAME))
         names = convert_voices(checkpoint, options.voices, folder / VOICES_FOLDER)
         progress(f"tokenizer and {len(names)} voices")
@@ -114,8 +114,8 @@ def _export_precisions(
         (folder / precision).mkdir()
         for stage in STAGES:
             source, target = (folder / name / f"{stage}.onnx" for name in (_FP32, precision))
-            recipe = PRECISIONS[precision].get(stage)
-            if recipe is None:
+            provenance = PRECISIONS[precision].get(stage)
+            if provenance is None:
                 shutil.copyfile(source, target)
                 shutil.copyfile(f"{source}.data", f"{target}.data")
                 continue
@@ -126,7 +126,7 @@ def _export_precisions(
                 options.attention,
                 float_dtype=float_dtype(precision),
             )
-            quantize_stage(source, target, recipe, contract)
+            quantize_stage(source, target, provenance, contract)
             if options.verify:
                 error = compare_precision(checkpoint, stage, source, target)
                 errors[f"{precision}/{stage}"] = error
@@ -137,11 +137,11 @@ def _export_precisions(
 
 def _record_files(folder: Path) -> dict[str, FileRecord]:
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): record_file(path) for path in paths}
+    return {path.relative_to(folder).as_posix(): hash_file(path) for path in paths}
 
 
 @contextmanager
-def _whole_or_nothing(target: Path, *, force: bool) -> Iterator[Path]:
+def atomic_directory(target: Path, *, force: bool) -> Iterator[Path]:
     """A temporary folder beside `target` that takes its place when the block succeeds."""
     _check_target(target, force=force)
     try:

@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from bark_onnx.graphs.command import run_command
+from bark_onnx.graphs.bundle.manifest import Manifest
+from bark_onnx.graphs.command_line import run_command
 from bark_onnx.graphs.contract import ATTENTIONS, Attention
 from bark_onnx.graphs.errors import ExportError
-from bark_onnx.graphs.manifest import Manifest
 from bark_onnx.graphs.precisions import PRECISIONS
 
 
@@ -137,8 +137,8 @@ def _export(
 ) -> Manifest:
     try:
         from bark_onnx.export.bundle import ExportOptions, export_bundle
+        from bark_onnx.export.checkpoints.sources import SourceOptions, open_source
         from bark_onnx.export.demo import DEMO, write_checkpoint
-        from bark_onnx.export.sources import SourceOptions, open_source
     except ModuleNotFoundError as error:
         raise ExportError(
             f"{error.name} is not installed; exporting needs: pip install 'bark-onnx[export,cpu]'"

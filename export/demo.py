@@ -22,11 +22,11 @@ from transformers import (
     EncodecConfig,
 )
 
-from bark_onnx.export.checkpoint import CONFIG_NAME, uninitialised
-from bark_onnx.export.generation import GENERATION_NAME, SUNO_GENERATION
-from bark_onnx.export.randomise import randomise
+from bark_onnx.export.checkpoints.checkpoint import CONFIG_NAME, skip_init
+from bark_onnx.export.checkpoints.generation import GENERATION_NAME, SUNO_GENERATION
+from bark_onnx.export.randomize import randomize
 from bark_onnx.graphs.errors import ExportError
-from bark_onnx.graphs.presets import VOICE_INDEX_NAME
+from bark_onnx.graphs.voices.presets import VOICE_INDEX_NAME
 
 DEMO = "demo"
 
@@ -93,9 +93,9 @@ class RandomBark:
 
 def random_model(sizes: RandomBark) -> BarkModel:
     """A `BarkModel` in evaluation mode with every parameter random."""
-    with uninitialised():
+    with skip_init():
         model = BarkModel(sizes.config()).eval()
-    randomise(model, sizes.seed)
+    randomize(model, sizes.seed)
     return model
 
 

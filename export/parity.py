@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from bark_onnx.export.checkpoint import Checkpoint
+from bark_onnx.export.checkpoints.checkpoint import Checkpoint
 from bark_onnx.graphs import contract
+from bark_onnx.graphs.bundle.manifest import ParityCase
 from bark_onnx.graphs.contract import Attention, Stage
 from bark_onnx.graphs.errors import ExportError, ProviderError
-from bark_onnx.graphs.manifest import ParityCase
 from bark_onnx.graphs.onnxruntime import import_onnxruntime
 from bark_onnx.graphs.shapes import CausalShape
 

@@ -9,25 +9,25 @@ from numpy.typing import NDArray
 from onnx_ir.passes import InPlacePass
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from bark_onnx.export.checkpoint import Checkpoint
+from bark_onnx.export.checkpoints.checkpoint import Checkpoint
 from bark_onnx.export.parity import FusedCache, open_graph
 from bark_onnx.export.trace import save_graph
 from bark_onnx.graphs import contract
+from bark_onnx.graphs.bundle.manifest import PrecisionError, prefill_graph
 from bark_onnx.graphs.contract import GraphContract, Stage
-from bark_onnx.graphs.manifest import PrecisionError, prompt_graph
 from bark_onnx.graphs.passes.apply_contract import ApplyContractPass
-from bark_onnx.graphs.passes.halve_floats import HalveFloatsPass
-from bark_onnx.graphs.passes.quantize_blocks import QuantizeBlocksPass
-from bark_onnx.graphs.passes.quantize_dynamic import QuantizeDynamicPass
+from bark_onnx.graphs.passes.convert_to_float16 import ConvertToFloat16Pass
 from bark_onnx.graphs.passes.quantize_embeddings import QuantizeEmbeddingsPass
-from bark_onnx.graphs.passes.quantize_rows import QuantizeRowsPass
+from bark_onnx.graphs.passes.quantize_matmul_blockwise import QuantizeMatMulBlockwisePass
+from bark_onnx.graphs.passes.quantize_matmul_per_tensor import QuantizeMatMulPerTensorPass
+from bark_onnx.graphs.passes.quantize_matmul_per_token import QuantizeMatMulPerTokenPass
 from bark_onnx.graphs.precisions import (
     HEAD_KERNEL,
-    Blocks,
-    Dynamic,
-    Half,
-    Kernel,
-    Rows,
+    BlockwiseInt,
+    Float16,
+    PerTensorInt8,
+    PerTokenInt8,
+    QuantizationScheme,
     StagePrecision,
 )
 
@@ -50,28 +50,32 @@ def quantize_stage(
     save_graph(_rewritten(source, precision.kernel, contract), target)
     if precision.prompt_kernel is not None:
         prompt = _rewritten(source, precision.prompt_kernel, contract)
-        save_graph(prompt, prompt_graph(target), shared=target)
+        save_graph(prompt, prefill_graph(target), shared=target)
 
 
-def _rewritten(source: Path, kernel: Kernel, contract: GraphContract) -> ir.Model:
+def _rewritten(source: Path, kernel: QuantizationScheme, contract: GraphContract) -> ir.Model:
     graph = ir.load(source)
     for rewrite in (*_passes(kernel), RemoveUnusedNodesPass(), ApplyContractPass(contract)):
         rewrite(graph)
     return graph
 
 
-def _passes(kernel: Kernel) -> list[InPlacePass]:
-    if isinstance(kernel, Half):
-        return [HalveFloatsPass()]
-    head = QuantizeBlocksPass(HEAD_KERNEL.bits, HEAD_KERNEL.block_size, head=True)
+def _passes(kernel: QuantizationScheme) -> list[InPlacePass]:
+    if isinstance(kernel, Float16):
+        return [ConvertToFloat16Pass()]
+    head = QuantizeMatMulBlockwisePass(HEAD_KERNEL.bits, HEAD_KERNEL.block_size, head=True)
     return [_products(kernel), head, QuantizeEmbeddingsPass()]
 
 
-def _products(kernel: Blocks | Dynamic | Rows) -> InPlacePass:
+def _products(kernel: BlockwiseInt | PerTensorInt8 | PerTokenInt8) -> InPlacePass:
     """The pass for all products but the head's."""
-    if isinstance(kernel, Blocks):
-        return QuantizeBlocksPass(kernel.bits, kernel.block_size, head=False)
-    return QuantizeDynamicPass() if isinstance(kernel, Dynamic) else QuantizeRowsPass()
+    if isinstance(kernel, BlockwiseInt):
+        return QuantizeMatMulBlockwisePass(kernel.bits, kernel.block_size, head=False)
+    return (
+        QuantizeMatMulPerTensorPass()
+        if isinstance(kernel, PerTensorInt8)
+        else QuantizeMatMulPerTokenPass()
+    )
 
 
 def compare_precision(
@@ -134,7 +138,7 @@ def _causal_logits(
     checkpoint: Checkpoint, stage: Stage, reference: Path, graph: Path
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Prompts with single tokens after them, each side with its own cache; (tokens, n) each."""
-    prompt = prompt_graph(graph)
+    prompt = prefill_graph(graph)
     graphs = [open_graph(prompt if prompt.is_file() else graph), open_graph(graph)]
     references = [open_graph(reference)] * 2
     ours, theirs = [], []

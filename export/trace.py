@@ -12,10 +12,10 @@ import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 
-from bark_onnx.export.causal import CausalGraph
-from bark_onnx.export.checkpoint import Checkpoint
-from bark_onnx.export.codec import CodecGraph
-from bark_onnx.export.fine import FineGraph
+from bark_onnx.export.checkpoints.checkpoint import Checkpoint
+from bark_onnx.export.modules.causal import CausalGraph
+from bark_onnx.export.modules.codec import CodecGraph
+from bark_onnx.export.modules.fine import FineGraph
 from bark_onnx.graphs.contract import Attention, Stage, graph_contract
 from bark_onnx.graphs.passes.apply_contract import ApplyContractPass
 from bark_onnx.graphs.passes.fuse_bidirectional_attention import FuseBidirectionalAttentionPass

@@ -10,8 +10,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from bark_onnx.graphs.bundle.dataclass_json import SchemaError, from_json_dict
 from bark_onnx.graphs.errors import ContractError
-from bark_onnx.graphs.records import RecordError, read_record
 from bark_onnx.graphs.shapes import CausalShape, CodecShape, FineShape, ModelShapes
 
 CONTRACT_VERSION = 1
@@ -95,8 +95,8 @@ class GraphContract:
                     f"{where}: contract version {version}, expected at most {CONTRACT_VERSION}; "
                     "update bark-onnx"
                 )
-            return read_record(cls, data, "contract")
-        except (json.JSONDecodeError, RecordError) as error:
+            return from_json_dict(cls, data, "contract")
+        except (json.JSONDecodeError, SchemaError) as error:
             raise ContractError(f"{where}: not a contract: {error}; export it again") from error
 
 

@@ -12,7 +12,7 @@ from bark_onnx.graphs.contract import Stage
 
 
 @dataclass(frozen=True)
-class Blocks:
+class BlockwiseInt:
     """MatMulNBits: a scale per block of rows."""
 
     bits: int
@@ -23,7 +23,7 @@ class Blocks:
 
 
 @dataclass(frozen=True)
-class Dynamic:
+class PerTensorInt8:
     """DynamicQuantizeMatMul: 8 bits, a scale per column, one activation scale per run."""
 
     def __str__(self) -> str:
@@ -31,7 +31,7 @@ class Dynamic:
 
 
 @dataclass(frozen=True)
-class Rows:
+class PerTokenInt8:
     """MatMulIntegerToFloat: 8 bits, a scale per column, one activation scale per row."""
 
     def __str__(self) -> str:
@@ -39,52 +39,52 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Half:
+class Float16:
     """float16 weights, activations and cache; logits leave in float32."""
 
     def __str__(self) -> str:
         return "float16"
 
 
-Kernel = Blocks | Dynamic | Rows | Half
+QuantizationScheme = BlockwiseInt | PerTensorInt8 | PerTokenInt8 | Float16
 
 
 @dataclass(frozen=True)
 class StagePrecision:
     """How the products of one stage are computed."""
 
-    kernel: Kernel  # steps of a causal stage, windows of the fine one
-    prompt_kernel: Kernel | None = None  # prompts, where another graph serves them
+    kernel: QuantizationScheme  # steps of a causal stage, windows of the fine one
+    prompt_kernel: QuantizationScheme | None = None  # prompts, where another graph serves them
 
 
-HEAD_KERNEL = Blocks(bits=8, block_size=32)  # logits decide the token: the finest blocks
+HEAD_KERNEL = BlockwiseInt(bits=8, block_size=32)  # logits decide the token: the finest blocks
 
 # A stage that is missing stays in float32, as the codec always does.
 PRECISIONS: dict[str, dict[Stage, StagePrecision]] = {
     "fp32": {},
     "fp16": {
-        "semantic": StagePrecision(Half()),
-        "coarse": StagePrecision(Half()),
-        "fine": StagePrecision(Half()),
+        "semantic": StagePrecision(Float16()),
+        "coarse": StagePrecision(Float16()),
+        "fine": StagePrecision(Float16()),
     },
     "int8": {
-        "semantic": StagePrecision(Rows(), Dynamic()),
-        "coarse": StagePrecision(Rows(), Dynamic()),
-        "fine": StagePrecision(Dynamic()),
+        "semantic": StagePrecision(PerTokenInt8(), PerTensorInt8()),
+        "coarse": StagePrecision(PerTokenInt8(), PerTensorInt8()),
+        "fine": StagePrecision(PerTensorInt8()),
     },
     "int4": {
-        "semantic": StagePrecision(Blocks(4, 32), Dynamic()),
-        "coarse": StagePrecision(Blocks(4, 32), Dynamic()),
-        "fine": StagePrecision(Dynamic()),
+        "semantic": StagePrecision(BlockwiseInt(4, 32), PerTensorInt8()),
+        "coarse": StagePrecision(BlockwiseInt(4, 32), PerTensorInt8()),
+        "fine": StagePrecision(PerTensorInt8()),
     },
 }
 
 # What each provider runs well, and what to do about the others.
-FASTEST_FIRST: dict[str, tuple[str, ...]] = {
+PREFERRED_PRECISIONS: dict[str, tuple[str, ...]] = {
     "cpu": ("int4", "int8", "fp32"),
     "cuda": ("fp16", "fp32"),
 }
-ADVICE: dict[str, str] = {
+UNSUPPORTED_HINT: dict[str, str] = {
     "cpu": "a CPU runs float16 at a crawl; use int8, int4 or fp32",
     "cuda": "export with --precision fp16, or in fp32 with --attention standard, "
     "or use --provider cpu",

@@ -16,12 +16,12 @@ from bark_onnx.graphs.errors import (
     TextError,
     VoiceError,
 )
-from bark_onnx.graphs.voices import Voice
+from bark_onnx.graphs.voices.voice import Voice
+from bark_onnx.runtime.audio.files.writer import SpeechWriter
 from bark_onnx.runtime.audio.speech import Speech
-from bark_onnx.runtime.audio.writer import SpeechWriter
-from bark_onnx.runtime.options import GenerationOptions
-from bark_onnx.runtime.pipeline import Bark
-from bark_onnx.runtime.process import share_threads
+from bark_onnx.runtime.bark import Bark
+from bark_onnx.runtime.inference.thread_pool import use_global_thread_pool
+from bark_onnx.runtime.options.generation import GenerationOptions
 
 __all__ = [
     "AudioError",
@@ -37,5 +37,5 @@ __all__ = [
     "TextError",
     "Voice",
     "VoiceError",
-    "share_threads",
+    "use_global_thread_pool",
 ]

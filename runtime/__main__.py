@@ -1,5 +1,5 @@
 """`python -m bark_onnx.runtime` is `bark-onnx`."""
 
-from bark_onnx.runtime.cli import main
+from bark_onnx.runtime.cli.main import main
 
 main()

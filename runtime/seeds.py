@@ -9,7 +9,7 @@ from bark_onnx.graphs.errors import OptionsError
 _BITS = 32  # of a seed that nobody named
 
 
-def settle_seed(seed: int | None) -> int:
+def resolve_seed(seed: int | None) -> int:
     """The seed that was asked for; None draws one.
 
     Raises:
@@ -22,7 +22,7 @@ def settle_seed(seed: int | None) -> int:
     return int(seed)
 
 
-def piece_seed(seed: int, index: int, take: int = 0) -> int:
+def segment_seed(seed: int, index: int, take: int = 0) -> int:
     """The seed of a take of a piece: independent streams, whatever runs beside them.
 
     The first take of the first piece has the seed itself, so that a text of one piece sounds as if

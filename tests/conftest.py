@@ -12,11 +12,13 @@ os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 from bark_onnx.export.bundle import ExportOptions, export_bundle
-from bark_onnx.export.checkpoint import open_checkpoint
+from bark_onnx.export.checkpoints.checkpoint import open_checkpoint
 from bark_onnx.export.demo import RandomBark, write_checkpoint
 from bark_onnx.graphs.errors import ProviderError
 from bark_onnx.runtime import Bark
-from bark_onnx.runtime.sessions import start_cuda
+from bark_onnx.runtime.inference.sessions import start_cuda
+
+pytest_plugins = ["tests.support.fixtures"]
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 needs_shared_data = pytest.mark.skipif(

@@ -6,7 +6,7 @@ y = Attention(q, k, v) -> y = MultiHeadAttention(q, k, v)
 import onnx_ir as ir
 from onnx_ir.passes import InPlacePass, PassResult
 
-from bark_onnx.graphs.passes.attention import attention_nodes, check_plain, replace
+from bark_onnx.graphs.passes._attention import attention_nodes, check_plain, replace
 
 _CONTRIB = "com.microsoft"
 

@@ -14,7 +14,7 @@ import onnx_ir as ir
 from onnx_ir.passes import InPlacePass, PassResult
 
 from bark_onnx.graphs.contract import SEQLENS_K, TOTAL_SEQUENCE_LENGTH, GraphContract
-from bark_onnx.graphs.passes.attention import (
+from bark_onnx.graphs.passes._attention import (
     attention_nodes,
     check_plain,
     packed_projection,

@@ -7,7 +7,7 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import InPlacePass, PassResult
 
-from bark_onnx.graphs.passes.weights import add_weight, replace_node
+from bark_onnx.graphs.passes._weights import add_weight, replace_node
 
 _LARGEST = 127
 

@@ -14,10 +14,10 @@ from types import TracebackType
 from typing import IO, Self
 
 from bark_onnx.graphs.errors import PlayerError
-from bark_onnx.runtime.audio.formats import check_rate
-from bark_onnx.runtime.audio.pcm import pcm_bytes
+from bark_onnx.runtime.audio.encoders.pcm import pcm_bytes
+from bark_onnx.runtime.audio.files.formats import check_rate
 from bark_onnx.runtime.audio.speech import Speech
-from bark_onnx.runtime.audio.track import Track
+from bark_onnx.runtime.audio.timeline import SpeechTimeline
 
 _MOST_PIECES = 64  # that wait to be played; more make whoever speaks wait
 _LOOK_UP_SECONDS = 0.2  # how soon an interrupt is noticed
@@ -97,7 +97,7 @@ class SpeechPlayer:
     def __init__(self, sample_rate_hz: int) -> None:
         check_rate(sample_rate_hz)
         self._player = find_player()
-        self._track = Track(sample_rate_hz)
+        self._track = SpeechTimeline(sample_rate_hz)
         self._command = self._player.command(sample_rate_hz)
         self._waiting: queue.Queue[bytes | None] = queue.Queue(_MOST_PIECES)
         self._failed = threading.Event()

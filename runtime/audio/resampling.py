@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bark_onnx.runtime.audio.formats import check_rate
+from bark_onnx.runtime.audio.files.formats import check_rate
 
 Samples = NDArray[np.float32]
 _QUALITY = "VHQ"

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bark_onnx.graphs.voice_origin import VoiceOrigin, this_software
-from bark_onnx.graphs.voices import Tokens, Voice
-from bark_onnx.runtime.audio.recipe import Recipe
+from bark_onnx.graphs.voices.provenance import VoiceProvenance, software_version
+from bark_onnx.graphs.voices.voice import Tokens, Voice
+from bark_onnx.runtime.audio.files.sound_file import AtomicSoundFile, check_audio_path
 from bark_onnx.runtime.audio.resampling import resample
-from bark_onnx.runtime.audio.sound_file import NewSoundFile, check_audio_path
+from bark_onnx.runtime.provenance.provenance import Provenance
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class Speech:
     seed: int
     start_seconds: float = 0.0
     speaker: str = ""
-    recipe: Recipe | None = None
+    provenance: Provenance | None = None
 
     @property
     def seconds(self) -> float:
@@ -63,7 +63,7 @@ class Speech:
 
         Args:
             path: of the file.
-            metadata: the file tells how it was made: `recipe`, text included.
+            metadata: the file tells how it was made: `provenance`, text included.
 
         Raises:
             AudioError: the suffix is unknown, the format does not know the sample rate, or the
@@ -71,11 +71,11 @@ class Speech:
         """
         path = Path(path)
         audio_format = check_audio_path(path, sample_rate_hz=self.sample_rate_hz)
-        with NewSoundFile(path, audio_format, self.sample_rate_hz) as file:
-            if metadata and self.recipe is not None:
-                file.set_tags(self.recipe.to_tags(audio_format.name, self.sample_rate_hz))
+        with AtomicSoundFile(path, audio_format, self.sample_rate_hz) as file:
+            if metadata and self.provenance is not None:
+                file.set_tags(self.provenance.to_tags(audio_format.name, self.sample_rate_hz))
             file.write(self.samples)
-            file.keep()
+            file.commit()
 
     def resample(self, sample_rate_hz: int) -> "Speech":
         """The same speech at another sample rate, from 8000 to 192000 Hz; its tokens stay.
@@ -93,13 +93,13 @@ class Speech:
             VoiceError: nothing was said.
         """
         is_file = self.voice_name.endswith(".npz")
-        origin = VoiceOrigin(
+        provenance = VoiceProvenance(
             text=self.text,
             seed=int(self.seed),
-            software=this_software(),
-            checkpoint=self.recipe.bundle.source if self.recipe else "",
+            software=software_version(),
+            checkpoint=self.provenance.bundle.source if self.provenance else "",
             # A file's folders are nobody's business: voices are given away.
             voice=Path(self.voice_name).name if is_file else self.voice_name,
         )
         tokens = (self.semantic_tokens, self.coarse_tokens, self.fine_tokens)
-        return Voice(*tokens, name=name, origin=origin)
+        return Voice(*tokens, name=name, provenance=provenance)

@@ -7,9 +7,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from bark_onnx.graphs.bundle.atomic_write import atomic_write, wrap_os_errors
 from bark_onnx.graphs.errors import AudioError
-from bark_onnx.graphs.files import os_errors_as, whole_file
-from bark_onnx.runtime.audio.paths import check_file_path, check_suffix
+from bark_onnx.runtime.audio.files.paths import check_file_path, check_suffix
 from bark_onnx.runtime.audio.speech import Speech
 
 
@@ -55,7 +55,7 @@ def write_timestamps(path: Path, timestamps: Sequence[Timestamp]) -> None:
     """
     check_timestamps_path(path)
     text = _WRITERS[path.suffix.lower()](timestamps)
-    with os_errors_as(AudioError, f"{path}: cannot be written"), whole_file(path) as partial:
+    with wrap_os_errors(AudioError, f"{path}: cannot be written"), atomic_write(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 

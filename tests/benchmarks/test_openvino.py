@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from bark_onnx.runtime import Bark, GenerationOptions
-from bark_onnx.runtime.decoders.rows import Feed
-from bark_onnx.runtime.stages import Stages
+from bark_onnx.runtime.inference.decoders.decoder import StepInput
+from bark_onnx.runtime.inference.models import StageModels
 
 pytest.importorskip("openvino", reason="openvino is missing: install the extra [bench]")
 
@@ -63,13 +63,13 @@ def rounded(
     return models(scripts, "int8", demo_checkpoint, demo_bundle, folder)
 
 
-def feeds(vocabulary: int, *, with_history: bool) -> list[Feed]:
+def feeds(vocabulary: int, *, with_history: bool) -> list[StepInput]:
     """A prompt, single tokens, several tokens after a cache, and a shortened cache."""
     rng = np.random.default_rng(0)
     made = []
     for count, start in ((300, 0), (1, 300), (1, 301), (40, 302), (50, 200), (1, 250), (257, 0)):
         history = rng.integers(0, vocabulary, count) if with_history and start == 0 else None
-        made.append(Feed(rng.integers(0, vocabulary, count), start, history))
+        made.append(StepInput(rng.integers(0, vocabulary, count), start, history))
     return made
 
 
@@ -92,8 +92,8 @@ def test_logits_in_f32_are_those_of_our_graphs(
 def test_greedy_tokens_in_f32_are_those_of_our_graphs(
     voice: str | None, exact: dict[str, Any], demo: Bark, demo_bundle: Path
 ) -> None:
-    with patch.object(Stages, "_open", lambda _, stage: exact[stage]):
-        theirs = Bark.load(demo_bundle, max_rows=1)
+    with patch.object(StageModels, "_open", lambda _, stage: exact[stage]):
+        theirs = Bark.load(demo_bundle, max_batch_size=1)
     options = GenerationOptions.greedy()
     expected = demo.speak("Hello, my dog is cute", voice=voice, options=options)
     found = theirs.speak("Hello, my dog is cute", voice=voice, options=options)

@@ -80,13 +80,15 @@ def test_precision_compares_random_weights_and_trained_ones():
 def test_serve_asks_a_server_with_and_without_rows_that_share_a_step():
     clients = ("--clients", "1", "--clients", "3")
     table, found = result("serve.py", *clients, "--requests", "2", "--seconds", "0.4")
-    points = [(point["max_rows"], point["clients"], point["requests"]) for point in found["points"]]
+    points = [
+        (point["max_batch_size"], point["clients"], point["requests"]) for point in found["points"]
+    ]
     assert points == [(8, 1, 2), (8, 3, 3), (1, 1, 2), (1, 3, 3)]
     assert len(table) == 1 + len(points)
     for point in found["points"]:
         assert 0 < point["first_audio_p50"] <= point["latency_p50"] <= point["latency_p95"]
         assert point["audio_per_second"] > 0
-        assert point["mean_rows"] == 1 or point["max_rows"] > 1 < point["clients"]
+        assert point["mean_rows"] == 1 or point["max_batch_size"] > 1 < point["clients"]
         assert point["peak_mb"] > 100
 
 

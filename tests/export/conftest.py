@@ -9,9 +9,9 @@ import huggingface_hub.constants
 import pytest
 
 from bark_onnx.export.cli import command
-from bark_onnx.graphs.command import run_command
-from tests.messages import assert_one_line
-from tests.suno import Twins, write_twins
+from bark_onnx.graphs.command_line import run_command
+from tests.support.messages import assert_one_line
+from tests.support.suno import Twins, write_twins
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 

@@ -22,12 +22,12 @@ from onnx import numpy_helper
 
 import bark_onnx.export.bundle as bundle_module
 from bark_onnx.export.bundle import ExportOptions, export_bundle
-from bark_onnx.export.checkpoint import Checkpoint, open_checkpoint
+from bark_onnx.export.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from bark_onnx.export.parity import TOLERANCE, compare_stage
+from bark_onnx.graphs.bundle.manifest import Manifest
 from bark_onnx.graphs.contract import METADATA_KEY, STAGES, GraphContract, Stage, graph_contract
 from bark_onnx.graphs.errors import ExportError
-from bark_onnx.graphs.manifest import Manifest
-from tests.messages import assert_one_line
+from tests.support.messages import assert_one_line
 
 EXPORT = [sys.executable, "-m", "bark_onnx.export"]
 

@@ -10,10 +10,10 @@ import pytest
 
 import bark_onnx.export.bundle
 from bark_onnx.export.bundle import ExportOptions
-from bark_onnx.export.checkpoint import Checkpoint
+from bark_onnx.export.checkpoints.checkpoint import Checkpoint
 from bark_onnx.export.cli import parity_table
+from bark_onnx.graphs.bundle.manifest import Manifest
 from bark_onnx.graphs.errors import ExportError
-from bark_onnx.graphs.manifest import Manifest
 from tests.export.conftest import Run, failed
 
 

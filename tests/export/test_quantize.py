@@ -9,16 +9,19 @@ import onnx_ir as ir
 import onnxruntime
 import pytest
 
+from bark_onnx.graphs.bundle.manifest import Manifest
 from bark_onnx.graphs.errors import BundleError
-from bark_onnx.graphs.manifest import Manifest
-from bark_onnx.graphs.passes.quantize_blocks import QuantizeBlocksPass, quantize_blocks
-from bark_onnx.graphs.passes.quantize_dynamic import QuantizeDynamicPass
 from bark_onnx.graphs.passes.quantize_embeddings import QuantizeEmbeddingsPass
-from bark_onnx.graphs.passes.quantize_rows import QuantizeRowsPass
+from bark_onnx.graphs.passes.quantize_matmul_blockwise import (
+    QuantizeMatMulBlockwisePass,
+    quantize_blockwise,
+)
+from bark_onnx.graphs.passes.quantize_matmul_per_tensor import QuantizeMatMulPerTensorPass
+from bark_onnx.graphs.passes.quantize_matmul_per_token import QuantizeMatMulPerTokenPass
 from bark_onnx.graphs.precisions import PRECISIONS
 from bark_onnx.runtime import Bark, GenerationOptions
 from tests.conftest import export
-from tests.runtime.load import REQUESTS, same, under_load
+from tests.support.load import REQUESTS, same, under_load
 
 ROWS, COLUMNS = 96, 160
 MODEL = f"""
@@ -67,11 +70,11 @@ IDS = np.arange(0, 8192, 700)[:, None]
 @pytest.mark.parametrize(
     ("passes", "operators", "error"),
     [
-        ([QuantizeBlocksPass(8, 32, head=False)], {"MatMulNBits": 1, "MatMul": 1}, 0.01),
-        ([QuantizeBlocksPass(8, 32, head=True)], {"MatMulNBits": 1, "MatMul": 1}, 0.01),
-        ([QuantizeBlocksPass(4, 32, head=False)], {"MatMulNBits": 1, "MatMul": 1}, 0.12),
-        ([QuantizeDynamicPass()], {"DynamicQuantizeMatMul": 1, "MatMul": 1}, 0.02),
-        ([QuantizeRowsPass()], {"MatMulIntegerToFloat": 1, "MatMul": 1}, 0.02),
+        ([QuantizeMatMulBlockwisePass(8, 32, head=False)], {"MatMulNBits": 1, "MatMul": 1}, 0.01),
+        ([QuantizeMatMulBlockwisePass(8, 32, head=True)], {"MatMulNBits": 1, "MatMul": 1}, 0.01),
+        ([QuantizeMatMulBlockwisePass(4, 32, head=False)], {"MatMulNBits": 1, "MatMul": 1}, 0.12),
+        ([QuantizeMatMulPerTensorPass()], {"DynamicQuantizeMatMul": 1, "MatMul": 1}, 0.02),
+        ([QuantizeMatMulPerTokenPass()], {"MatMulIntegerToFloat": 1, "MatMul": 1}, 0.02),
         ([QuantizeEmbeddingsPass()], {"Gather": 2, "MatMul": 2}, 0.01),
     ],
     ids=["8 bits", "8 bits head", "4 bits", "dynamic", "rows", "embeddings"],
@@ -90,8 +93,8 @@ def test_a_pass_replaces_what_it_says_and_stays_near(passes, operators, error):
 @pytest.mark.parametrize("block_size", [16, 32, 64])
 def test_rows_of_8_bit_blocks_do_not_depend_on_their_neighbours(block_size: int):
     model = graph()
-    QuantizeBlocksPass(8, block_size, head=False)(model)
-    QuantizeBlocksPass(8, 32, head=True)(model)
+    QuantizeMatMulBlockwisePass(8, block_size, head=False)(model)
+    QuantizeMatMulBlockwisePass(8, 32, head=True)(model)
     together = run(model, IDS)
     alone = np.concatenate([run(model, row[None]) for row in IDS])
     np.testing.assert_array_equal(together, alone)
@@ -104,7 +107,7 @@ def test_rows_with_scales_of_their_own_do_not_depend_on_their_neighbours(*, gelu
     table[IDS[3]] = 0  # says nothing, and has no largest value
     table[IDS[4]] *= 1e4
     expected = run(model, IDS)
-    QuantizeRowsPass()(model)
+    QuantizeMatMulPerTokenPass()(model)
     together = run(model, IDS)
     alone = np.concatenate([run(model, row[None]) for row in IDS])
     np.testing.assert_array_equal(together, alone)
@@ -114,7 +117,7 @@ def test_rows_with_scales_of_their_own_do_not_depend_on_their_neighbours(*, gelu
 
 def test_what_comes_out_of_a_gelu_gets_all_integers():
     errors = []
-    for rewrite in (QuantizeRowsPass(), QuantizeDynamicPass()):
+    for rewrite in (QuantizeMatMulPerTokenPass(), QuantizeMatMulPerTensorPass()):
         model = graph(gelu=True)
         expected = run(model, IDS[:1])
         rewrite(model)
@@ -127,7 +130,7 @@ def test_what_comes_out_of_a_gelu_gets_all_integers():
 def test_blocks_hold_the_weight_to_half_a_step(bits: int, rows: int):
     weight = np.random.default_rng(rows).standard_normal((rows, 5)).astype(np.float32)
     weight[:, 3] = 0
-    integers, scales = quantize_blocks(weight, bits, 32)
+    integers, scales = quantize_blockwise(weight, bits, 32)
     assert integers.shape == (5, -(-rows // 32), 32 * bits // 8)
     values = integers.astype(np.int64)
     if bits == 4:
@@ -180,7 +183,7 @@ def test_prompts_share_the_weights_that_both_graphs_have(quantized_bundle: Path,
 
 @pytest.mark.parametrize("precision", ["int8", "int4"])
 def test_rows_of_a_lower_precision_say_what_each_says_alone(quantized_bundle: Path, precision: str):
-    bark = Bark.load(quantized_bundle, precision=precision, max_rows=3)
+    bark = Bark.load(quantized_bundle, precision=precision, max_batch_size=3)
     options = dataclasses.replace(GenerationOptions.greedy(), semantic_max_new_tokens=40)
     texts = ["Hello", "Hello, my dog is cute", "a b", "What a day!"]
     voices = [None, "v2/en_speaker_0", None, None]
@@ -192,7 +195,7 @@ def test_rows_of_a_lower_precision_say_what_each_says_alone(quantized_bundle: Pa
 
 
 def test_int8_speech_under_load_is_that_of_single_runs(quantized_bundle: Path):
-    with Bark.load(quantized_bundle, precision="int8", max_rows=3, threads=1) as bark:
+    with Bark.load(quantized_bundle, precision="int8", max_batch_size=3, threads=1) as bark:
         alone = [bark.speak(**request) for request in REQUESTS]
         for speech, expected in zip(under_load(bark, 0), alone, strict=True):
             same(speech, expected)

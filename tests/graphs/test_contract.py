@@ -17,9 +17,9 @@ from bark_onnx.graphs.contract import (
 )
 from bark_onnx.graphs.errors import BundleError, ContractError
 from bark_onnx.graphs.shapes import CodecShape
-from bark_onnx.runtime.sessions import Device, open_session
-from tests.graphs.sizes import SHAPES
-from tests.messages import assert_one_line
+from bark_onnx.runtime.inference.sessions import ExecutionTarget, open_session
+from tests.support.messages import assert_one_line
+from tests.support.sizes import SHAPES
 
 
 def _listed(contract: GraphContract) -> tuple[list[str], list[str]]:
@@ -153,13 +153,13 @@ def _write(folder: Path, text: str, metadata: str | None) -> Path:
 
 def test_a_graph_that_fulfils_its_contract_is_opened(tmp_path: Path):
     path = _write(tmp_path, GRAPH, CODEC.to_json())
-    session = open_session(path, CODEC, Device("cpu", 1))
+    session = open_session(path, CODEC, ExecutionTarget("cpu", 1))
     assert [value.name for value in session.get_inputs()] == ["codes"]
 
 
 def _refused(path: Path, *words: str) -> None:
     with pytest.raises(ContractError) as caught:
-        open_session(path, CODEC, Device("cpu", 1))
+        open_session(path, CODEC, ExecutionTarget("cpu", 1))
     assert_one_line(caught.value, str(path), "export the bundle again", *words)
 
 
@@ -207,7 +207,7 @@ def test_a_graph_with_a_contract_of_the_future_is_refused(tmp_path: Path):
     with pytest.raises(
         ContractError, match=r"codec\.onnx: contract version 2, .*update bark-onnx$"
     ):
-        open_session(path, CODEC, Device("cpu", 1))
+        open_session(path, CODEC, ExecutionTarget("cpu", 1))
 
 
 @pytest.mark.parametrize("content", [b"", b"no graph", b"\x08\x0a"])
@@ -215,6 +215,6 @@ def test_a_file_that_is_no_graph_is_refused(tmp_path: Path, content: bytes):
     path = tmp_path / "codec.onnx"
     path.write_bytes(content)
     with pytest.raises(BundleError) as caught:
-        open_session(path, CODEC, Device("cpu", 1))
+        open_session(path, CODEC, ExecutionTarget("cpu", 1))
     words = ("ONNX Runtime cannot load it", "export the bundle again")
     assert_one_line(caught.value, str(path), *words)

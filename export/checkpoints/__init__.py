@@ -1,0 +1,1 @@
+"""Reads checkpoints: Hugging Face layouts, Suno's files, EnCodec, tokenizers, voices."""

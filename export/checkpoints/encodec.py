@@ -1,0 +1,165 @@
+"""EnCodec for a checkpoint that has none: from a Hugging Face folder or from Meta's own file.
+
+Knows nothing of Bark's transformers.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from transformers import BarkConfig, EncodecConfig
+
+from bark_onnx.export.checkpoints.config_errors import wrap_config_errors
+from bark_onnx.export.checkpoints.weights import (
+    Weights,
+    check_tensors,
+    legacy_weight_norm_name,
+    names_with_prefix,
+    open_weights,
+    read_pickle,
+)
+from bark_onnx.graphs.bundle.dataclass_json import read_json
+from bark_onnx.graphs.bundle.hub import download, is_repository_id
+from bark_onnx.graphs.errors import CheckpointError
+
+EXPECTED_CODEC = (
+    "facebook/encodec_24khz, a Hugging Face folder of EnCodec 24 kHz or of Bark, "
+    "or the file encodec_24khz-d7cc33bc.th"
+)
+
+_CONFIG_NAME = "config.json"
+_HUB_FILES = [_CONFIG_NAME, "pytorch_model*.bin*", "model*.safetensors*"]
+_24_KHZ = {
+    "model_type": "encodec",
+    "norm_type": "weight_norm",
+    "use_causal_conv": True,
+    "pad_mode": "reflect",
+    "audio_channels": 1,
+    "trim_right_ratio": 1.0,
+    "sampling_rate": 24_000,
+}
+_PREFIXES = {"encodec": "", "bark": "codec_model."}
+# Of `decoder.model` in Meta's file: the first convolution and the last.
+_FIRST = "decoder.model.0.conv.conv.weight_v"
+_LAST = "decoder.model.15.conv.conv.weight_v"
+_NORM_OF_48_KHZ = "decoder.model.0.conv.norm.weight"
+_CODEBOOK = "quantizer.vq.layers.0._codebook.embed"
+_BARK_BANDWIDTH = 6.0  # kbit/s: 8 codebooks of 10 bits, 75 times a second
+
+
+@dataclass(frozen=True)
+class Codec:
+    """An EnCodec on disk."""
+
+    source: str  # what the user named
+    config: Any  # EncodecConfig
+    file: Path  # where its sizes are written
+    open_weights: Callable[[], AbstractContextManager[Weights]]
+
+
+def open_codec(source: str) -> Codec:
+    """Find an EnCodec and read its sizes.
+
+    Args:
+        source: a Hugging Face folder of EnCodec or Bark, the hub id of one, or Meta's .th file.
+
+    Raises:
+        CheckpointError: it cannot be found, or is not EnCodec 24 kHz.
+    """
+    path = Path(source)
+    if path.is_file():
+        return _open_file(source, path)
+    if path.is_dir():
+        return _open_folder(source, path)
+    if is_repository_id(source):
+        return _open_folder(source, download(source, _HUB_FILES, CheckpointError, option="--codec"))
+    raise CheckpointError(f"{source}: no such codec; expected {EXPECTED_CODEC}")
+
+
+def check_codec(config: Any, where: str) -> None:
+    """Check that a configuration is that of EnCodec 24 kHz, but for its widths.
+
+    Raises:
+        CheckpointError: a setting differs; `where` stands before its name.
+    """
+    for key, value in _24_KHZ.items():
+        found = getattr(config, key)
+        if found != value:
+            raise CheckpointError(
+                f"{where}{key} is {found!r}, expected {value!r}, as in EnCodec 24 kHz"
+            )
+
+
+def _open_folder(source: str, folder: Path) -> Codec:
+    path = folder / _CONFIG_NAME
+    if not path.is_file():
+        raise CheckpointError(f"{folder}: no {_CONFIG_NAME}; expected {EXPECTED_CODEC}")
+    data = read_json(path)
+    kind = data.get("model_type")
+    with wrap_config_errors(path):
+        if kind == "bark":
+            config, where = BarkConfig.from_dict(data).codec_config, f"{path}: codec_config."
+        elif kind == "encodec":
+            config, where = EncodecConfig.from_dict(data), f"{path}: "
+        else:
+            raise CheckpointError(
+                f"{path}: model_type is {kind!r}, expected 'encodec' or 'bark'; "
+                f"give {EXPECTED_CODEC}"
+            )
+    check_codec(config, where)
+    return Codec(source, config, path, partial(_weights_of_folder, folder, _PREFIXES[kind]))
+
+
+@contextmanager
+def _weights_of_folder(folder: Path, prefix: str) -> Iterator[Weights]:
+    with open_weights(folder) as tensors:
+        yield Weights(tensors, names_with_prefix(prefix), folder, _CONFIG_NAME)
+
+
+def _open_file(source: str, path: Path) -> Codec:
+    """Sizes are those of the tensors; whether all others agree shows when they are loaded."""
+    tensors = _read_file(path)
+    if _NORM_OF_48_KHZ in tensors:
+        raise CheckpointError(f"{path}: this is EnCodec 48 kHz; expected {EXPECTED_CODEC}")
+    for name, rank in ((_FIRST, 3), (_LAST, 3), (_CODEBOOK, 2)):
+        if name not in tensors or tensors[name].ndim != rank:
+            raise CheckpointError(
+                f"{path}: no tensor {name} of {rank} dimensions, so this is not EnCodec 24 kHz; "
+                f"expected {EXPECTED_CODEC}"
+            )
+    config = EncodecConfig(
+        hidden_size=tensors[_FIRST].shape[1],
+        num_filters=tensors[_LAST].shape[1],
+        codebook_size=tensors[_CODEBOOK].shape[0],
+        target_bandwidths=[_BARK_BANDWIDTH],
+    )
+    return Codec(source, config, path, partial(_weights_of_file, path))
+
+
+@contextmanager
+def _weights_of_file(path: Path) -> Iterator[Weights]:
+    yield Weights(_read_file(path), _names_of_file, path, "EnCodec 24 kHz")
+
+
+def _read_file(path: Path) -> Mapping[str, Tensor]:
+    # It is small, and may be of a torch before 1.6, whose files cannot be mapped.
+    return check_tensors(read_pickle(path, is_mapped=False), path)
+
+
+def _names_of_file(name: str) -> tuple[str]:
+    """The name in Meta's file of a tensor of transformers' `EncodecModel`.
+
+    Source: `encodec.modules` wraps each convolution twice, `EncodecDecoder` once; every third layer
+    of the decoder is a transposed one.
+    """
+    name = legacy_weight_norm_name(name)
+    name = re.sub(r"^(encoder|decoder)\.layers\.", r"\1.model.", name)
+    name = re.sub(r"^(decoder\.model\.(?:3|6|9|12))\.conv\.", r"\1.convtr.convtr.", name)
+    name = name.replace(".conv.", ".conv.conv.")
+    name = re.sub(r"^(quantizer)\.(layers\.\d+)\.codebook\.", r"\1.vq.\2._codebook.", name)
+    return (name,)

@@ -1,0 +1,135 @@
+"""A checkpoint's tokenizer as one tokenizer.json: Bark's text is BERT WordPiece without extras."""
+
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken, Tokenizer
+from tokenizers.decoders import WordPiece as WordPieceDecoder
+from tokenizers.models import WordPiece
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
+
+from bark_onnx.graphs.bundle.dataclass_json import read_json
+from bark_onnx.graphs.bundle.hub import download, is_repository_id
+from bark_onnx.graphs.errors import CheckpointError
+from bark_onnx.graphs.generation_config import GenerationSettings
+
+MULTILINGUAL = "google-bert/bert-base-multilingual-cased"
+
+_FILES = ["tokenizer.json", "tokenizer_config.json", "vocab.txt"]
+_SPECIAL_TOKENS = {
+    "pad_token": "[PAD]",
+    "unk_token": "[UNK]",
+    "cls_token": "[CLS]",
+    "sep_token": "[SEP]",
+    "mask_token": "[MASK]",
+}
+
+
+def open_tokenizer(source: str, generation: GenerationSettings) -> Tokenizer:
+    """A tokenizer that a checkpoint does not have itself.
+
+    Args:
+        source: a folder as for `read_tokenizer`, or a hub id. Where it does not say otherwise, its
+            text keeps its case, as Bark's does.
+        generation: says how many entries the model reads.
+
+    Raises:
+        CheckpointError: it cannot be found, is malformed, or has another number of entries.
+    """
+    folder = Path(source)
+    if is_repository_id(source):
+        folder = download(source, _FILES, CheckpointError, option="--tokenizer")
+    elif not folder.is_dir():
+        raise CheckpointError(
+            f"{source}: no such folder; expected the folder or hub id of a tokenizer, "
+            f"such as {MULTILINGUAL}"
+        )
+    tokenizer = read_tokenizer(folder, is_cased=True)
+    found = tokenizer.get_vocab_size()
+    expected = generation.semantic.text_pad_token - generation.semantic.text_encoding_offset
+    if found != expected:
+        raise CheckpointError(
+            f"{source}: the tokenizer has {found} entries, the semantic model reads {expected}; "
+            f"Bark was trained with {MULTILINGUAL}"
+        )
+    return tokenizer
+
+
+def read_tokenizer(folder: Path, *, is_cased: bool = False) -> Tokenizer:
+    """The tokenizer of a checkpoint, without padding, truncation or added tokens.
+
+    Args:
+        folder: has tokenizer.json, or vocab.txt and, where settings differ from BERT's,
+            tokenizer_config.json.
+        is_cased: whether text keeps its case where no setting says so.
+
+    Raises:
+        CheckpointError: neither is there, or one is malformed.
+    """
+    path = folder / "tokenizer.json"
+    if path.is_file():
+        try:
+            tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises the bare class
+            raise CheckpointError(f"{path}: not a tokenizer ({error})") from error
+    else:
+        tokenizer = _build(folder, is_cased=is_cased)
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def _build(folder: Path, *, is_cased: bool) -> Tokenizer:
+    vocabulary = _read_vocabulary(folder / "vocab.txt")
+    if "[UNK]" not in vocabulary:
+        raise CheckpointError(
+            f"{folder / 'vocab.txt'}: [UNK] is missing; expected a BERT vocabulary"
+        )
+    path = folder / "tokenizer_config.json"
+    stored = read_json(path) if path.is_file() else {}
+    config = {"do_lower_case": not is_cased, **stored}
+    try:
+        return _assemble(vocabulary, config)
+    except (TypeError, KeyError) as error:
+        raise CheckpointError(f"{path}: a setting is malformed ({error})") from error
+
+
+def _assemble(vocabulary: dict[str, int], config: dict[str, Any]) -> Tokenizer:
+    special = {key: _content(config.get(key, value)) for key, value in _SPECIAL_TOKENS.items()}
+    tokenizer = Tokenizer(
+        WordPiece(vocabulary, unk_token=special["unk_token"], max_input_chars_per_word=100)
+    )
+    tokenizer.normalizer = BertNormalizer(
+        clean_text=True,
+        handle_chinese_chars=config.get("tokenize_chinese_chars", True),
+        strip_accents=config.get("strip_accents"),
+        lowercase=config["do_lower_case"],
+    )
+    tokenizer.pre_tokenizer = BertPreTokenizer()
+    tokenizer.decoder = WordPieceDecoder(prefix="##")
+    tokenizer.add_special_tokens(
+        [
+            AddedToken(token, normalized=False, special=True)
+            for token in special.values()
+            if token in vocabulary
+        ]
+    )
+    return tokenizer
+
+
+def _content(token: object) -> str:
+    """A special token is stored as text or as an object with its text in `content`."""
+    return str(token["content"] if isinstance(token, dict) else token)
+
+
+def _read_vocabulary(path: Path) -> dict[str, int]:
+    try:
+        with path.open(encoding="utf-8", newline="\n") as file:
+            return {line.rstrip("\r\n"): index for index, line in enumerate(file)}
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{path.parent}: no tokenizer; expected tokenizer.json or vocab.txt"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path}: not readable as a vocabulary ({error})") from error

@@ -1,0 +1,1 @@
+"""The torch modules that are traced, one per kind of graph."""

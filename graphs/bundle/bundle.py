@@ -1,0 +1,123 @@
+"""A bundle on disk, opened: every file of it is checked before use."""
+
+from pathlib import Path
+from typing import cast
+
+from bark_onnx.graphs.bundle.hub import download, is_repository_id, lies_within
+from bark_onnx.graphs.bundle.manifest import (
+    TOKENIZER_NAME,
+    VOICES_FOLDER,
+    Manifest,
+    check_contents,
+    check_sha256,
+    check_sizes,
+    prefill_graph,
+    voice_file,
+)
+from bark_onnx.graphs.contract import Attention, GraphContract, Stage, graph_contract
+from bark_onnx.graphs.errors import BundleError
+from bark_onnx.graphs.precisions import float_dtype
+from bark_onnx.graphs.voices.npz import VoiceFile
+from bark_onnx.graphs.voices.voice import is_voice_name
+
+
+class Bundle:
+    """A bundle on disk.
+
+    Args:
+        source: a folder, or the hub id of one.
+        verify: compare checksums of files before they are used; sizes are always compared.
+
+    Raises:
+        BundleError: it cannot be found, is incomplete, or is from another version.
+    """
+
+    def __init__(self, source: str | Path, *, verify: bool = True) -> None:
+        self.source = str(source)
+        self.folder = _locate(self.source)
+        self.manifest = Manifest.read(self.folder)
+        self._verify = verify
+        self._verified: set[str] = set()
+        check_sizes(self.folder, self.manifest.files)
+
+    @property
+    def attention(self) -> Attention:
+        """The form of attention that the graphs were exported with."""
+        return cast("Attention", self.manifest.attention)  # checked when it was read
+
+    def contract(self, stage: Stage, precision: str) -> GraphContract:
+        """What the graph of a stage must take and give."""
+        return graph_contract(
+            stage, self.manifest.shapes, self.attention, float_dtype=float_dtype(precision)
+        )
+
+    def graph(self, precision: str, stage: Stage) -> Path:
+        """Path of a graph whose files are whole.
+
+        Raises:
+            BundleError: a file was altered.
+        """
+        name = self.manifest.graph_path(precision, stage)
+        self._check([name, *self.manifest.stage_files(precision, stage)])
+        return self.folder / name
+
+    def prefill_graph(self, precision: str, stage: Stage) -> Path | None:
+        """Path of the graph that serves a causal stage's prompts, if it has one of its own."""
+        path = prefill_graph(self.folder / self.manifest.graph_path(precision, stage))
+        return path if path.relative_to(self.folder).as_posix() in self.manifest.files else None
+
+    def tokenizer_path(self) -> Path:
+        """Path of tokenizer.json, whose checksum was compared.
+
+        Raises:
+            BundleError: The file was altered.
+        """
+        self._check([TOKENIZER_NAME])
+        return self.folder / TOKENIZER_NAME
+
+    def voice_names(self) -> list[str]:
+        """Names of all voices in the bundle's folder, those that a user added included."""
+        folder = self.folder / VOICES_FOLDER
+        paths = (path for path in folder.rglob("*.npz") if path.is_file())
+        names = (
+            path.relative_to(folder).with_suffix("").as_posix()
+            for path in paths
+            if lies_within(path, folder)
+        )
+        return sorted(name for name in names if is_voice_name(name))
+
+    def has_voice(self, name: str) -> bool:
+        """Whether the bundle's folder holds a voice of that name."""
+        path = self.folder / voice_file(name)
+        return path.is_file() and lies_within(path, self.folder / VOICES_FOLDER)
+
+    def read_voice_file(self, name: str) -> VoiceFile:
+        """The file of a voice, read once.
+
+        Raises:
+            VoiceError: The file cannot be read.
+            BundleError: The file was altered since the export.
+        """
+        relative = voice_file(name)
+        file = VoiceFile.read(self.folder / relative)
+        if self._verify and relative in self.manifest.files and relative not in self._verified:
+            check_sha256(file.path, file.sha256, self.manifest.files[relative])
+            self._verified.add(relative)
+        return file
+
+    def _check(self, names: list[str]) -> None:
+        fresh = [name for name in dict.fromkeys(names) if name not in self._verified]
+        if self._verify:
+            check_contents(self.folder, self.manifest.files, fresh)
+            self._verified.update(fresh)
+
+
+def _locate(source: str) -> Path:
+    folder = Path(source)
+    if folder.exists():
+        return folder
+    if is_repository_id(source):
+        return download(source, ["*"], BundleError)
+    raise BundleError(
+        f"{source}: no such folder; make a bundle with: bark-export suno/bark-small {source}"
+    )

@@ -1,0 +1,1 @@
+"""Voices: arrays, files, provenance, and folders of published presets."""

@@ -1,0 +1,1 @@
+"""Sound files: formats, paths, atomic writing."""

@@ -1,0 +1,1 @@
+"""Pictures of speech. Needs the extra [plot]."""

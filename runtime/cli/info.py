@@ -1,0 +1,210 @@
+"""bark-onnx info: what a bundle is, or how a sound file was made."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from bark_onnx.graphs.bundle.bundle import Bundle
+from bark_onnx.graphs.bundle.dataclass_json import SchemaError
+from bark_onnx.graphs.contract import STAGES, GraphContract
+from bark_onnx.graphs.errors import AudioError, OptionsError
+from bark_onnx.runtime.audio.files.formats import SUFFIXES
+from bark_onnx.runtime.provenance.provenance import Provenance, VoiceRef
+from bark_onnx.runtime.provenance.replay import replay_command, replay_warnings
+from bark_onnx.runtime.provenance.tags import read_tags
+from bark_onnx.runtime.text.terminal import excerpt, one_line, printable_json
+
+_SHOWN_CHARACTERS = 200
+_SHOWN_DIGITS = 12
+
+
+@click.command()
+@click.argument("path", metavar="[FILE|BUNDLE]", required=False)
+@click.option(
+    "-m",
+    "--model",
+    "bundle",
+    envvar="BARK_ONNX_MODEL",
+    metavar="BUNDLE",
+    help="A bundle's folder or hub id (or set BARK_ONNX_MODEL); with FILE: the one to say it with.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--text", "only_text", is_flag=True, help="Print the text of FILE, and no more.")
+@click.option(
+    "--command", "only_command", is_flag=True, help="Print how to make FILE again, and no more."
+)
+@click.pass_context
+def info(
+    context: click.Context,
+    path: str | None,
+    bundle: str | None,
+    as_json: bool,
+    only_text: bool,
+    only_command: bool,
+) -> None:
+    """Say what a bundle is, or how a sound file was made.
+
+    Of a bundle: what each graph takes and gives, for embedding it elsewhere. Of a sound file that
+    `bark-onnx speak` wrote: text, voice, seed and settings, and the command that makes it again.
+
+    \b
+    Examples:
+      bark-onnx info -m bark-small-onnx
+      bark-onnx info hello.wav
+      bark-onnx info hello.wav --command | sh
+      bark-onnx info hello.wav --text > hello.txt
+    """
+    if as_json + only_text + only_command > 1:
+        raise OptionsError("--json, --text and --command exclude each other; give one of them")
+    is_given = context.get_parameter_source("bundle") is ParameterSource.COMMANDLINE
+    if path is not None and _is_sound(path):
+        show: Callable[[Provenance, Path, str | None], None] = _print_provenance
+        if as_json or only_text or only_command:
+            show = _print_json if as_json else _print_text if only_text else _print_command
+        show(read_provenance(Path(path)), Path(path), bundle if is_given else None)
+        return
+    if only_text or only_command:
+        raise OptionsError("--text and --command are for sound files; give one")
+    if path is not None and is_given:
+        raise OptionsError(f"Found two bundles, {path} and {bundle}; expected one of them")
+    if path is None and bundle is None:
+        raise click.UsageError(
+            "Nothing to tell of; give a sound file, or a bundle with -m (--model)", context
+        )
+    opened = Bundle(path or str(bundle))
+    if as_json:
+        click.echo(opened.manifest.to_json(), nl=False)
+    else:
+        print_bundle(opened)
+
+
+def read_provenance(path: Path) -> Provenance:
+    """How a sound file was made.
+
+    Raises:
+        AudioError: it is missing, damaged, or does not tell.
+    """
+    try:
+        provenance = Provenance.from_json(read_tags(path).comment)
+    except SchemaError as error:
+        raise AudioError(
+            f"{path}: its metadata cannot be read ({error}); it is damaged, or from a newer "
+            "bark-onnx"
+        ) from error
+    if provenance is None:
+        raise AudioError(
+            f"{path} does not tell how it was made; expected a file that bark-onnx speak wrote "
+            "without --no-metadata"
+        )
+    return provenance
+
+
+def _is_sound(path: str) -> bool:
+    return Path(path).is_file() or (
+        Path(path).suffix.lower() in SUFFIXES and not Path(path).exists()
+    )
+
+
+def _print_command(provenance: Provenance, path: Path, bundle: str | None) -> None:
+    click.echo(replay_command(provenance, path, bundle=bundle))
+
+
+def _print_text(provenance: Provenance, path: Path, _: str | None) -> None:
+    if provenance.text is None:
+        raise AudioError(f"{path}: its text was too long for it, and is not there")
+    click.echo(provenance.text.encode(), nl=False)
+
+
+def _print_json(provenance: Provenance, path: Path, bundle: str | None) -> None:
+    data = {
+        "file": str(path),
+        **dataclasses.asdict(provenance),
+        "command": replay_command(provenance, path, bundle=bundle),
+        "remarks": list(replay_warnings(provenance, bundle=bundle)),
+    }
+    click.echo(printable_json(data, indent=2))
+
+
+def _print_provenance(provenance: Provenance, path: Path, bundle: str | None) -> None:
+    used = provenance.bundle
+    command = replay_command(provenance, path, bundle=bundle)
+    rows: list[tuple[str, str]] = [
+        ("file", str(path)),
+        ("software", f"{provenance.software}, onnxruntime {used.onnxruntime}"),
+        ("bundle", f"{used.path}: {used.source}, {used.precision}, {used.fingerprint}"),
+        ("provider", used.provider),
+        ("text", _shorten(provenance.text)),
+        ("voice", _show_voice(provenance.voice)),
+        *(("cast", f"{name}: {_show_voice(voice)}") for name, voice in provenance.cast.items()),
+        ("seed", str(provenance.seed)),
+        *(("generation", f"{name} {value}") for name, value in provenance.generation.items()),
+        *(("reading", f"{name} {value}") for name, value in provenance.reading.items()),
+        *(
+            [("converted", f"to {provenance.sample_rate_hz} Hz")]
+            if provenance.sample_rate_hz
+            else []
+        ),
+        *(("remark", remark) for remark in replay_warnings(provenance, bundle=bundle)),
+    ]
+    for name, value in rows:
+        click.echo(f"{name:12}{value}")
+    click.echo(f"\nTo make it again:\n{command}")
+
+
+def _shorten(text: str | None) -> str:
+    if text is None:
+        return "not in the file"
+    line = one_line(text)
+    if len(line) <= _SHOWN_CHARACTERS:
+        return line
+    return f"{excerpt(line, _SHOWN_CHARACTERS)} ({len(text)} characters)"
+
+
+def _show_voice(voice: VoiceRef | None) -> str:
+    if voice is None:
+        return "none"
+    digest = f"sha256 {voice.sha256[:_SHOWN_DIGITS]}…" if voice.sha256 else "given as arrays"
+    return f"{voice.name or 'unnamed'} ({digest})"
+
+
+def print_bundle(opened: Bundle) -> None:
+    """Print what a bundle is, and what its graphs take and give."""
+    manifest = opened.manifest
+    size = sum(record.size for record in manifest.files.values())
+    rows: list[tuple[str, Any]] = [
+        ("bundle", opened.folder),
+        ("source", one_line(manifest.source)),
+        ("exporter", one_line(manifest.exporter)),
+        ("precisions", ", ".join(manifest.precisions)),
+        ("attention", manifest.attention),
+        ("opset", f"{manifest.opset}, codec {manifest.codec_opset}"),
+        ("size", f"{size / 1e6:.1f} MB in {len(manifest.files)} files"),
+        ("voices", len(opened.voice_names())),
+        ("audio", f"{manifest.shapes.codec.sample_rate_hz} Hz"),
+    ]
+    for graph, cases in manifest.parity.items():
+        largest = max(case.largest_difference for case in cases)
+        difference = f"{largest:.1e} from PyTorch over {len(cases)} inputs"
+        rows.append(("parity", f"{one_line(graph)}: {difference}"))
+    for graph, error in manifest.precision_errors.items():
+        rows.append(("error", f"{one_line(graph)}: {error}"))
+    for name, value in rows:
+        click.echo(f"{name:12}{value}")
+    _print_graphs(opened)
+
+
+def _print_graphs(opened: Bundle) -> None:
+    for stage in STAGES:
+        precisions: dict[GraphContract, list[str]] = {}
+        for name in opened.manifest.precisions:
+            precisions.setdefault(opened.contract(stage, name), []).append(name)
+        for contract, names in precisions.items():
+            where = f"{','.join(names)}/" if len(precisions) > 1 else ""
+            click.echo(f"\n{where}{stage}.onnx (contract {contract.version})")
+            for direction, tensors in (("in ", contract.inputs), ("out", contract.outputs)):
+                for tensor in tensors:
+                    click.echo(f"  {direction} {tensor} - {tensor.meaning}")

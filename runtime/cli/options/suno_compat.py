@@ -1,0 +1,69 @@
+"""Options by the names that Suno's own command gives them, for scripts that were written for it.
+
+They are not shown in the help. Source: `bark/cli.py` of suno-ai/bark, where the temperature of the
+waveform is that of the coarse stage.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from bark_onnx.graphs.bundle.atomic_write import wrap_os_errors
+from bark_onnx.graphs.errors import AudioError, OptionsError
+
+SUNO_NAMES = {
+    "text": "text",
+    "history_prompt": "voice",
+    "text_temp": "semantic_temperature",
+    "waveform_temp": "coarse_temperature",
+    "output_filename": "output",
+    "output_dir": "output",
+}
+_PARAMETER = "suno_{}"  # names of the parameters, apart from those of the options they stand for
+_FILE_NAME = "bark_generation.wav"  # Suno's default
+
+
+class SunoCompatCommand(click.Command):
+    """A command whose `suno_options` stand for its own."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Give each option the value that came by Suno's name for it, then run."""
+        for name, target in SUNO_NAMES.items():
+            if ctx.params[_PARAMETER.format(name)] is not None:
+                _check_alone(ctx, name, target)
+        given = {name: ctx.params.pop(_PARAMETER.format(name)) for name in SUNO_NAMES}
+        folder, file = given.pop("output_dir"), given.pop("output_filename")
+        if folder is not None or file is not None:
+            ctx.params["output"] = str(_make_folder(folder) / (file or _FILE_NAME))
+        for name, value in given.items():
+            if value is not None:
+                ctx.params[SUNO_NAMES[name]] = value
+        return super().invoke(ctx)
+
+
+def suno_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Add the hidden options."""
+    for name in SUNO_NAMES:
+        kind = float if name.endswith("_temp") else str
+        parameter = _PARAMETER.format(name)
+        function = click.option(f"--{name}", parameter, type=kind, hidden=True)(function)
+    return function
+
+
+def _check_alone(ctx: click.Context, name: str, target: str) -> None:
+    rivals = {"text": "TEXT", "file": "--input"} if target == "text" else {target: f"--{target}"}
+    for rival, shown in rivals.items():
+        if ctx.get_parameter_source(rival) is ParameterSource.COMMANDLINE:
+            flag = shown.replace("_", "-")
+            raise OptionsError(f"Found both --{name} and {flag}; expected one of them")
+
+
+def _make_folder(folder: str | None) -> Path:
+    """The folder, made if it is not there, as Suno's command does."""
+    path = Path(folder or ".")
+    with wrap_os_errors(AudioError, f"{path}: cannot be made"):
+        path.mkdir(parents=True, exist_ok=True)
+    return path

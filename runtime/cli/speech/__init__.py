@@ -1,0 +1,1 @@
+"""The parts of `bark-onnx speak`: input text, sinks, summaries."""

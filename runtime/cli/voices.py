@@ -1,0 +1,145 @@
+"""bark-onnx voices: which there are, whether a file is one, and new ones for a bundle."""
+
+import sys
+from pathlib import Path
+
+import click
+from click.core import ParameterSource
+
+from bark_onnx.graphs.bundle.bundle import Bundle
+from bark_onnx.graphs.errors import BarkError
+from bark_onnx.graphs.voices.voice import Voice
+from bark_onnx.runtime.cli.options.common import bundle_option, optional_bundle_option
+from bark_onnx.runtime.text.terminal import printable_json
+from bark_onnx.runtime.voices.importing import import_voices
+from bark_onnx.runtime.voices.inspection import HistoryLimits, describe_voice
+from bark_onnx.runtime.voices.library import VoiceInfo, VoiceLibrary
+
+_GAP = "  "  # between columns
+
+
+@click.group(invoke_without_command=True)
+@optional_bundle_option
+@click.option(
+    "--search",
+    default="",
+    metavar="WORDS",
+    help="Only voices that all words fit: of a name, a language, a speaker's number.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+@click.pass_context
+def voices(context: click.Context, bundle: str | None, search: str, as_json: bool) -> None:
+    """List the voices of a bundle: name, language, length in seconds.
+
+    \b
+    Examples:
+      bark-onnx voices -m bark-small-onnx --search german
+      bark-onnx voices import bark/assets/prompts -m bark-small-onnx
+      bark-onnx voices check me.npz
+    """
+    if context.invoked_subcommand is not None:
+        _refuse_misplaced(context, context.invoked_subcommand)
+        return
+    if bundle is None:
+        option = next(each for each in context.command.params if each.name == "bundle")
+        raise click.MissingParameter(ctx=context, param=option)
+    found = VoiceLibrary(Bundle(bundle)).find(search)
+    for line in [_as_json(found)] if as_json else _table(found):
+        click.echo(line)
+
+
+@voices.command("import")
+@click.argument(
+    "sources", nargs=-1, required=True, metavar="SOURCE...", type=click.Path(path_type=Path)
+)
+@bundle_option
+@click.option("--force", is_flag=True, help="Replace voices of the same name.")
+def import_(sources: tuple[Path, ...], bundle: str, force: bool) -> None:
+    """Add voices to a bundle: all of them, or none where something is wrong with one.
+
+    A SOURCE is an .npz file, named by its stem; a folder of such files, as bark/assets/prompts of
+    Suno's repository, where one folder more is part of the name (v2/en_speaker_6); or a checkpoint
+    in the Hugging Face layout, or its speaker_embeddings.
+
+    \b
+    Example:
+      bark-onnx voices import bark/assets/prompts -m bark-small-onnx
+    """
+    done = import_voices(bundle, sources, force=force)
+    for what, names in (("added", done.added), ("replaced", done.replaced)):
+        for name in names:
+            click.echo(f"{what} {name}")
+
+
+@voices.command()
+@click.argument(
+    "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path)
+)
+@optional_bundle_option
+def check(files: tuple[Path, ...], bundle: str | None) -> None:
+    """Say what is in .npz files, and what is odd; exit status 1 where one is no voice.
+
+    With a bundle, whether its checkpoint knows every token, too.
+
+    \b
+    Example:
+      bark-onnx voices check me.npz -m bark-small-onnx
+    """
+    settings = Bundle(bundle).manifest.generation if bundle is not None else None
+    hearing = HistoryLimits() if settings is None else HistoryLimits.of(settings)
+    bad = 0
+    for file in files:
+        try:
+            voice = Voice.load(file)
+            if settings is not None:
+                voice.check(settings)
+        except BarkError as error:
+            click.echo(f"bark-onnx: {error}", err=True)
+            bad += 1
+        else:
+            for line in describe_voice(voice, hearing):
+                click.echo(line)
+    if bad:
+        sys.exit(1)
+
+
+def _refuse_misplaced(context: click.Context, subcommand: str) -> None:
+    """Options before a subcommand belong to the list, and would do nothing."""
+    for option in context.command.params:
+        assert option.name is not None
+        if context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(
+                f"{option.opts[-1]} stands before {subcommand}, where it lists voices; "
+                f"give what belongs to {subcommand} after it",
+                ctx=context,
+            )
+
+
+def _table(entries: list[VoiceInfo]) -> list[str]:
+    """One voice a line, the name first."""
+    rows = [
+        (
+            entry.name,
+            str(entry.language or "-"),
+            "damaged" if entry.seconds is None else f"{entry.seconds:.1f} s",
+        )
+        for entry in entries
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        _GAP.join((name.ljust(widths[0]), language.ljust(widths[1]), length.rjust(widths[2])))
+        for name, language, length in rows
+    ]
+
+
+def _as_json(entries: list[VoiceInfo]) -> str:
+    records = [
+        {
+            "name": entry.name,
+            "language": entry.language.code if entry.language else None,
+            "language_name": entry.language.name if entry.language else None,
+            "seconds": None if entry.seconds is None else round(entry.seconds, 3),
+        }
+        for entry in entries
+    ]
+    return printable_json(records, indent=2)

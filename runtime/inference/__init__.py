@@ -1,0 +1,1 @@
+"""Tokens to audio for one request: the algorithm of transformers over ONNX Runtime."""

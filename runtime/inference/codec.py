@@ -1,0 +1,27 @@
+"""All codebooks to samples: one run of the codec for a whole utterance."""
+
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bark_onnx.graphs.contract import CODES
+from bark_onnx.graphs.voices.voice import Tokens
+
+
+def run_codec(session: Any, codes: Tokens) -> NDArray[np.float32]:
+    """Samples (n,) of codes (frames, codebooks), from the codec's onnxruntime session."""
+    samples: NDArray[np.float32] = session.run(None, {CODES: codes.T[None]})[0][0]
+    return samples
+
+
+def generate_samples(codes: Tokens) -> Generator[Tokens, NDArray[np.float32], NDArray[np.float32]]:
+    """The run that codes (frames, codebooks) need: none, where there are no frames.
+
+    Returns:
+        Samples, float32 (n,).
+    """
+    if not len(codes):
+        return np.zeros(0, np.float32)
+    return (yield codes)

@@ -1,0 +1,79 @@
+"""Draws tokens from logits, in the order and with the rules of transformers' logits processors."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bark_onnx.graphs.generation_config import Sampling
+
+Logits = NDArray[np.float32]
+
+
+def sample_token(logits: Logits, sampling: Sampling, rng: np.random.Generator) -> int:
+    """Index of a token drawn from `logits` (n,)."""
+    if not sampling.do_sample:
+        return int(logits.argmax())
+    indices, probabilities = token_distribution(logits, sampling)
+    bounds = probabilities.cumsum()
+    # Rounding can leave the last bound below a draw close to 1.
+    position = min(int(np.searchsorted(bounds, rng.random(), side="right")), len(indices) - 1)
+    return int(indices[position])
+
+
+def token_distribution(
+    logits: Logits, sampling: Sampling
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """What can be drawn and how probably.
+
+    Args:
+        logits: (n,).
+        sampling: temperature, then top_k, then top_p, as `TemperatureLogitsWarper`,
+            `TopKLogitsWarper` and `TopPLogitsWarper` do.
+
+    Returns:
+        Indices (m,) in ascending order and their probabilities (m,), which sum to 1.
+    """
+    scores = logits / np.float32(sampling.temperature)
+    indices = np.arange(len(scores))
+    if 0 < sampling.top_k < len(scores):
+        least = np.partition(scores, len(scores) - sampling.top_k)[len(scores) - sampling.top_k]
+        indices = np.flatnonzero(scores >= least)
+    if sampling.top_p < 1:
+        indices = indices[_nucleus(scores[indices], sampling.top_p)]
+    return indices, _softmax(scores[indices].astype(np.float64))
+
+
+def sample_tokens(
+    logits: NDArray[np.float32], temperature: float, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """One index per row of `logits` (rows, n), drawn at a temperature."""
+    bounds = _softmax(logits / np.float32(temperature)).cumsum(axis=-1, dtype=np.float64)
+    draws = rng.random((len(logits), 1)) * bounds[:, -1:]
+    indices: NDArray[np.int64] = (bounds <= draws).sum(axis=-1)
+    return indices
+
+
+def token_probability(logits: Logits, index: int) -> float:
+    """Softmax of `logits` (n,) at one index."""
+    return float(_softmax(logits)[index])
+
+
+def _nucleus(scores: Logits, top_p: float) -> NDArray[np.bool_]:
+    """Which scores belong to the smallest set whose probability reaches top_p.
+
+    Summed from the least probable up, in double precision rounded to single, as torch does.
+    """
+    order = np.argsort(scores, kind="stable")
+    summed = _softmax(scores[order]).cumsum(dtype=np.float64).astype(np.float32)
+    kept = summed > np.float32(1 - top_p)
+    kept[-1] = True
+    mask = np.empty(len(scores), np.bool_)
+    mask[order] = kept
+    return mask
+
+
+def _softmax(scores: NDArray[Any]) -> NDArray[Any]:
+    exponentials = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    quotient: NDArray[Any] = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    return quotient

@@ -1,0 +1,1 @@
+"""Options of generation and of long text."""

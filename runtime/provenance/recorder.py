@@ -1,0 +1,96 @@
+"""Writes down how each sound is made, from what was asked for and the bundle that says it."""
+
+import dataclasses
+import math
+import re
+from collections.abc import Mapping
+
+from bark_onnx.graphs.bundle.bundle import Bundle
+from bark_onnx.graphs.onnxruntime import import_onnxruntime
+from bark_onnx.graphs.voices.provenance import software_version
+from bark_onnx.runtime.options.generation import GenerationOptions
+from bark_onnx.runtime.provenance.provenance import BundleRef, Provenance, Setting, VoiceRef
+from bark_onnx.runtime.text.segments import MAX_SECONDS, TOKENS_PER_SECOND
+
+
+class ProvenanceRecorder:
+    """Writes recipes for one loaded bundle.
+
+    Args:
+        bundle: that speaks.
+        precision: that was picked.
+        provider: that it runs on.
+    """
+
+    def __init__(self, bundle: Bundle, *, precision: str, provider: str) -> None:
+        self._bundle = bundle
+        self._software = software_version()
+        self._used = BundleRef(
+            path=bundle.source,
+            source=_without_folders(bundle.manifest.source),
+            precision=precision,
+            fingerprint=bundle.manifest.fingerprint(precision),
+            sample_rate_hz=bundle.manifest.shapes.codec.sample_rate_hz,
+            provider=provider,
+            onnxruntime=import_onnxruntime().__version__,
+        )
+
+    def write(
+        self,
+        text: str,
+        seed: int,
+        voice: VoiceRef | None,
+        options: GenerationOptions,
+        *,
+        cast: Mapping[str, VoiceRef | None] | None = None,
+        reading: Mapping[str, Setting] | None = None,
+    ) -> Provenance:
+        """A recipe.
+
+        Args:
+            text: the whole.
+            seed: of the whole.
+            voice: as `Bundle.load_voice` describes it.
+            options: as they were asked for.
+            cast: voices by speaker, likewise.
+            reading: keywords of `Bark.stream` that are not at their defaults.
+        """
+        chosen = dataclasses.asdict(options)
+        return Provenance(
+            software=self._software,
+            text=text,
+            seed=seed,
+            bundle=self._used,
+            voice=voice,
+            cast=dict(cast or {}),
+            generation={name: value for name, value in chosen.items() if value is not None},
+            reading=dict(reading or {}),
+        )
+
+    def write_single(
+        self,
+        text: str,
+        tokens: int,
+        seed: int,
+        voice: VoiceRef | None,
+        options: GenerationOptions,
+    ) -> Provenance:
+        """A recipe for a text that is said in one go, though a long text is split otherwise.
+
+        Args:
+            text: the whole.
+            tokens: of the text, as far as Bark reads it.
+            seed: of the speech.
+            voice: as `Bundle.load_voice` describes it.
+            options: as they were asked for.
+        """
+        reading: dict[str, Setting] = {}
+        if tokens > int(MAX_SECONDS * TOKENS_PER_SECOND):
+            most = self._bundle.manifest.generation.semantic.max_input_semantic_length
+            reading["max_seconds"] = float(math.ceil(most / TOKENS_PER_SECOND))
+        return self.write(text, seed, voice, options, reading=reading)
+
+
+def _without_folders(source: str) -> str:
+    """The name of a checkpoint without the folders of the machine that exported it."""
+    return re.sub(r"(?<![^\s(,])/(?:[^\s/]+/)*(?=[^\s/])", "", source)

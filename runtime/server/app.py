@@ -1,0 +1,87 @@
+"""The application: routes, errors, middleware, and a complete OpenAPI document."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from starlette.staticfiles import StaticFiles
+
+from bark_onnx.runtime.server.errors import add_error_handlers
+from bark_onnx.runtime.server.middleware import GUARDED, RequestMiddleware
+from bark_onnx.runtime.server.routes import PAGE, router
+from bark_onnx.runtime.server.service import SpeechService
+
+# That load the bundle and encode. Each keeps memory for itself, 15 MB for flac.
+_THREADS = 2
+
+
+class _Application(FastAPI):
+    """FastAPI, whose document says what this server really answers."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            self.openapi_schema = _completed(super().openapi(), self.state.service)
+        return self.openapi_schema
+
+
+def create_app(service: SpeechService) -> FastAPI:
+    """The application around a service, which it starts and stops."""
+    settings = service.settings
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(_THREADS, "bark-onnx server"))
+        loading = asyncio.create_task(service.start())
+        yield
+        await loading
+        await service.stop()
+
+    app = _Application(
+        title="bark-onnx",
+        summary="Bark text-to-speech behind OpenAI's speech API",
+        version=version("bark-onnx"),
+        docs_url=None,  # FastAPI's pages load scripts from elsewhere
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.service = service
+    app.state.routes = router.routes
+    app.include_router(router)
+    app.mount("/page", StaticFiles(directory=str(PAGE)))
+    add_error_handlers(app)
+    app.add_middleware(RequestMiddleware, settings=settings, metrics=service.metrics)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["authorization", "content-type"],
+            expose_headers=["x-bark-seed", "x-request-id"],
+        )
+    return app
+
+
+def _completed(document: dict[str, Any], service: SpeechService) -> dict[str, Any]:
+    """FastAPI's document without the 422 that this server never answers, with limits and key."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            operation["responses"].pop("422", None)
+    schemas = document["components"]["schemas"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    schemas["SpeechRequest"]["properties"]["input"]["maxLength"] = (
+        service.settings.max_text_characters
+    )
+    if service.settings.api_key is not None:
+        document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        for path, operations in document["paths"].items():
+            if path.startswith(GUARDED):
+                for operation in operations.values():
+                    operation["security"] = [{"key": []}]
+    return document

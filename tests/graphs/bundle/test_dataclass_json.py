@@ -1,0 +1,111 @@
+"""Parsed JSON becomes a dataclass exactly, or an error that names the place."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bark_onnx.graphs.bundle.dataclass_json import SchemaError, from_json_dict
+from tests.support.messages import assert_one_line
+
+
+@dataclass(frozen=True)
+class Codebook:
+    size: int
+    rate_hz: float
+
+
+@dataclass(frozen=True)
+class Codec:
+    name: str
+    causal: bool
+    codebooks: tuple[Codebook, ...]
+    axes: tuple[int | str, ...]
+    by_stage: dict[str, tuple[Codebook, ...]]
+    temperature: float | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+CODEC = {
+    "name": "encodec",
+    "causal": True,
+    "codebooks": [{"size": 1024, "rate_hz": 75}],
+    "axes": ["batch", 8],
+    "by_stage": {"fine": [{"size": 1024, "rate_hz": 75.0}]},
+}
+
+codebooks = st.builds(Codebook, st.integers(), st.floats(allow_nan=False))
+codecs = st.builds(
+    Codec,
+    name=st.text(),
+    causal=st.booleans(),
+    codebooks=st.lists(codebooks).map(tuple),
+    axes=st.lists(st.integers() | st.text()).map(tuple),
+    by_stage=st.dictionaries(st.text(), st.lists(codebooks).map(tuple)),
+    temperature=st.none() | st.floats(allow_nan=False),
+    tags=st.dictionaries(st.text(), st.text()),
+)
+
+
+@given(codecs)
+def test_every_dataclass_comes_back_from_json(codec: Codec):
+    data = json.loads(json.dumps(dataclasses.asdict(codec)))
+    assert from_json_dict(Codec, data, "codec") == codec
+
+
+def test_defaults_fill_in_for_keys_that_have_them():
+    codec = from_json_dict(Codec, CODEC, "codec")
+    assert (codec.temperature, codec.tags) == (None, {})
+
+
+def test_a_whole_number_is_read_as_float_where_a_float_is_wanted():
+    rate = from_json_dict(Codec, CODEC, "codec").codebooks[0].rate_hz
+    assert isinstance(rate, float)
+    assert rate == 75.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"names": 1}, ["codec: unknown key 'names'", "expected one of", "by_stage"]),
+        ({"name": 7}, ["codec.name", "found 7", "expected str"]),
+        ({"causal": 1}, ["codec.causal", "found 1", "expected bool"]),
+        ({"codebooks": {}}, ["codec.codebooks", "found {}", "expected a list"]),
+        ({"codebooks": [3]}, ["codec.codebooks[0]", "found 3", "expected an object"]),
+        ({"codebooks": [{"size": True, "rate_hz": 1}]}, ["codebooks[0].size", "True", "int"]),
+        ({"codebooks": [{"size": 1.0, "rate_hz": 1}]}, ["codebooks[0].size", "1.0", "int"]),
+        ({"codebooks": [{"size": 1, "rate_hz": True}]}, ["codebooks[0].rate_hz", "True", "float"]),
+        ({"codebooks": [{"size": 1}]}, ["codebooks[0]", "'rate_hz' is missing"]),
+        ({"axes": [None]}, ["codec.axes[0]", "found None", "int or str"]),
+        ({"by_stage": []}, ["codec.by_stage", "found []", "expected an object"]),
+        ({"by_stage": {"fine": [1]}}, ["codec.by_stage.fine[0]", "found 1"]),
+        ({"temperature": "warm"}, ["codec.temperature", "'warm'", "float or null"]),
+        ({"tags": {"key": 1}}, ["codec.tags.key", "found 1", "expected str"]),
+    ],
+)
+def test_an_error_names_the_place_what_was_found_and_what_was_expected(changes, words):
+    with pytest.raises(SchemaError) as caught:
+        from_json_dict(Codec, {**CODEC, **changes}, "codec")
+    assert_one_line(caught.value, *words)
+
+
+@pytest.mark.parametrize("key", list(CODEC))
+def test_each_key_without_default_is_required(key: str):
+    data = {name: value for name, value in CODEC.items() if name != key}
+    with pytest.raises(SchemaError, match=f"^codec: key '{key}' is missing$"):
+        from_json_dict(Codec, data, "codec")
+
+
+@pytest.mark.parametrize("data", [None, [], "codec", 3])
+def test_what_is_no_object_is_no_dataclass(data: object):
+    with pytest.raises(SchemaError, match=r"^codec: found .*, expected an object$"):
+        from_json_dict(Codec, data, "codec")
+
+
+def test_a_long_value_is_shown_short():
+    with pytest.raises(SchemaError) as caught:
+        from_json_dict(Codec, {**CODEC, "causal": "x" * 1000}, "codec")
+    assert len(str(caught.value)) < 100

@@ -1,0 +1,261 @@
+"""Greedy speech equals that of transformers' BarkModel: every token, and the waveform to 1e-4."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from bark_onnx.runtime import AudioError, Bark, GenerationOptions, Speech, Voice, VoiceError
+from bark_onnx.runtime.text.tokenizer import TextTokenizer
+from tests.support.fixtures import Asked, preset
+from tests.support.messages import assert_one_line
+from tests.support.reference import GREEDY, Said
+
+TEXT = "Hello, my dog is cute"
+PRESETS = ["announcer", "en_speaker_6", "v2/en_speaker_6", "fr_speaker_5"]
+
+
+def _ids(bark: Bark, text: str) -> np.ndarray:
+    return bark._tokenizer.encode(text)
+
+
+def _speak(bark: Bark, text: str, voice: Voice | None = None, **overrides: Any) -> Speech:
+    return bark.speak(text, voice=voice, options=GenerationOptions.greedy(), **overrides)
+
+
+def _equal(speech: Speech, said: Said) -> None:
+    np.testing.assert_array_equal(speech.semantic_tokens, said.semantic_tokens)
+    np.testing.assert_array_equal(speech.coarse_tokens, said.coarse_tokens)
+    np.testing.assert_array_equal(speech.fine_tokens, said.fine_tokens)
+    np.testing.assert_allclose(speech.samples, said.samples, atol=1e-4, rtol=0)
+    assert (speech.samples.dtype, speech.fine_tokens.dtype) == (np.float32, np.int64)
+
+
+def _compare(
+    bark: Bark, asked: Asked, text: str, voice: Voice | None = None, **overrides: Any
+) -> Speech:
+    speech = _speak(bark, text, voice, **overrides)
+    _equal(speech, asked.say(_ids(bark, text), voice, **GREEDY, **overrides))
+    return speech
+
+
+@pytest.fixture(params=["demo", "standard"])
+def either(request: pytest.FixtureRequest) -> Bark:
+    """The demo in both forms of attention."""
+    return request.getfixturevalue(request.param)
+
+
+def test_speech_without_a_voice(either: Bark, demo_reference: Asked):
+    speech = _compare(either, demo_reference, TEXT, semantic_max_new_tokens=60)
+    assert len(speech.semantic_tokens) == 60
+    assert speech.samples.shape == (90 * 320,)
+    assert speech.samples.std() > 0.01
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_speech_with_a_voice_of_suno(either: Bark, demo_reference: Asked, name: str):
+    _compare(either, demo_reference, TEXT, preset(name), semantic_max_new_tokens=25)
+
+
+def test_speech_with_the_voice_of_the_bundle(either: Bark, demo_reference: Asked):
+    speech = either.speak(
+        TEXT,
+        voice="v2/en_speaker_0",
+        options=GenerationOptions.greedy(),
+        semantic_max_new_tokens=25,
+    )
+    voice = either.voice("v2/en_speaker_0")
+    expected = demo_reference.say(_ids(either, TEXT), voice, **GREEDY, semantic_max_new_tokens=25)
+    _equal(speech, expected)
+    other = _speak(either, TEXT, semantic_max_new_tokens=25)
+    assert other.semantic_tokens.tolist() != speech.semantic_tokens.tolist()
+
+
+@pytest.mark.parametrize("name", [None, *PRESETS])
+def test_speech_with_suno_s_vocabulary_sizes(real: Bark, real_reference: Asked, name: str | None):
+    voice = preset(name) if name else None
+    _compare(
+        real, real_reference, "Ça va? 你好! ♪ la la ♪ [laughs]", voice, semantic_max_new_tokens=25
+    )
+
+
+def test_a_text_of_one_token(either: Bark, demo_reference: Asked):
+    assert len(_ids(either, "a")) == 1
+    _compare(either, demo_reference, "a", semantic_max_new_tokens=20)
+
+
+def test_a_text_of_exactly_256_tokens(either: Bark, demo_reference: Asked):
+    text = "abcdefgh " * 32
+    assert len(_ids(either, text)) == 256
+    _compare(either, demo_reference, text, semantic_max_new_tokens=20)
+
+
+def test_a_text_of_more_than_256_tokens_is_cut_as_in_transformers_but_with_a_warning(
+    either: Bark, demo_reference: Asked
+):
+    text = "the quick brown fox jumps " * 16
+    with pytest.warns(UserWarning, match=r"the quick.* has 336 tokens; Bark reads the first 256"):
+        speech = _speak(either, text, semantic_max_new_tokens=20)
+    ids = np.array(
+        TextTokenizer.from_bundle(either._bundle)
+        ._tokenizer.encode(text, add_special_tokens=False)
+        .ids
+    )
+    assert len(ids) == 336
+    _equal(speech, demo_reference.say(ids, **GREEDY, semantic_max_new_tokens=20))
+
+
+@pytest.mark.parametrize("name", [None, "en_speaker_6"])
+def test_one_semantic_token_is_one_frame(either: Bark, demo_reference: Asked, name: str | None):
+    voice = preset(name) if name else None
+    speech = _compare(either, demo_reference, TEXT, voice, semantic_max_new_tokens=1)
+    assert speech.fine_tokens.shape == (8, 1)
+    assert speech.samples.shape == (320,)
+
+
+def _end_probabilities(asked: Asked, ids: np.ndarray, tokens: int) -> np.ndarray:
+    """How likely the end is, says transformers, before each token of a greedy utterance."""
+    seen: list[float] = []
+
+    def look(_module: torch.nn.Module, _inputs: Any, logits: torch.Tensor) -> None:
+        seen.append(float(torch.softmax(logits[0, -1, :10_001], -1)[10_000]))
+
+    hook = asked.reference.model.semantic.lm_head.register_forward_hook(look)
+    try:
+        asked.reference.say(ids, **GREEDY, semantic_max_new_tokens=tokens)
+    finally:
+        hook.remove()
+    return np.array(seen)
+
+
+def test_min_eos_p_ends_where_transformers_ends(either: Bark, demo_reference: Asked):
+    probabilities = _end_probabilities(demo_reference, _ids(either, TEXT), 25)
+    # The last place where the end is likelier than ever before, and how likely it was before.
+    highest = np.maximum.accumulate(probabilities)
+    place = int(np.flatnonzero(probabilities[1:] > 1.5 * highest[:-1])[-1]) + 1
+    threshold = float(np.sqrt(highest[place - 1] * probabilities[place]))
+    speech = _compare(either, demo_reference, TEXT, semantic_max_new_tokens=25, min_eos_p=threshold)
+    assert len(speech.semantic_tokens) == place
+
+
+def test_min_eos_p_that_is_never_reached_changes_nothing(either: Bark, demo_reference: Asked):
+    speech = _compare(either, demo_reference, TEXT, semantic_max_new_tokens=25, min_eos_p=1.0)
+    assert len(speech.semantic_tokens) == 25
+
+
+@pytest.mark.parametrize("attention", ["fused", "standard"])
+def test_an_utterance_that_ends_by_itself(
+    ending_bundle: Callable[[str], Path], ending_reference: Asked, attention: str
+):
+    bark = Bark.load(ending_bundle(attention))
+    lengths = [
+        len(_compare(bark, ending_reference, text, semantic_max_new_tokens=150).semantic_tokens)
+        for text in (TEXT, "b c d", "Hi")
+    ]
+    assert max(lengths) < 150
+    assert len(set(lengths)) > 1
+
+
+def test_coarse_windows_that_slide(either: Bark, demo_reference: Asked):
+    speech = _compare(either, demo_reference, TEXT, semantic_max_new_tokens=460)
+    assert len(speech.semantic_tokens) == 460
+
+
+def test_the_longest_utterance_with_a_voice_needs_several_fine_windows(
+    either: Bark, demo_reference: Asked
+):
+    voice = preset("fr_speaker_5")
+    assert voice.fine_prompt.shape[1] > 512
+    speech = _compare(either, demo_reference, TEXT, voice, semantic_max_new_tokens=768)
+    assert speech.fine_tokens.shape == (8, 1154)
+
+
+def test_temperatures_do_not_matter_where_nothing_is_sampled(either: Bark, demo_reference: Asked):
+    plain = _compare(either, demo_reference, TEXT, semantic_max_new_tokens=25)
+    warm = _speak(
+        either,
+        TEXT,
+        semantic_max_new_tokens=25,
+        semantic_temperature=0.3,
+        coarse_temperature=1.7,
+        fine_temperature=0.3,
+    )
+    said = demo_reference.say(
+        _ids(either, TEXT),
+        **GREEDY,
+        semantic_max_new_tokens=25,
+        semantic_temperature=0.3,
+        coarse_temperature=1.7,
+    )
+    _equal(warm, said)
+    np.testing.assert_array_equal(warm.samples, plain.samples)
+
+
+def test_a_fine_temperature_of_1_is_greedy_in_both(either: Bark, demo_reference: Asked):
+    speech = either.speak(
+        TEXT,
+        semantic_do_sample=False,
+        coarse_do_sample=False,
+        fine_temperature=1.0,
+        semantic_max_new_tokens=25,
+    )
+    expected = {"semantic_do_sample": False, "coarse_do_sample": False, "fine_temperature": 1.0}
+    said = demo_reference.say(_ids(either, TEXT), **expected, semantic_max_new_tokens=25)
+    _equal(speech, said)
+
+
+@pytest.mark.parametrize("name", [None, "en_speaker_6"])
+def test_nothing_said_is_empty_everywhere(either: Bark, name: str | None):
+    voice = preset(name) if name else None
+    speech = _speak(either, TEXT, voice, min_eos_p=1e-30)
+    assert speech.samples.shape == speech.semantic_tokens.shape == (0,)
+    assert speech.coarse_tokens.shape == (2, 0)
+    assert speech.fine_tokens.shape == (8, 0)
+    assert {speech.samples.dtype, speech.fine_tokens.dtype} == {
+        np.dtype(np.float32),
+        np.dtype(np.int64),
+    }
+    assert speech.seconds == 0
+    with pytest.raises(VoiceError, match="at least one token"):
+        speech.to_voice()
+
+
+@pytest.mark.parametrize("suffix", ["wav", "ogg"])
+def test_nothing_said_is_saved_as_a_file_without_samples(demo: Bark, tmp_path: Path, suffix: str):
+    path = tmp_path / f"nothing.{suffix}"
+    _speak(demo, TEXT, min_eos_p=1e-30).save(path)
+    assert soundfile.info(path).frames == 0
+
+
+@pytest.mark.parametrize("suffix", ["flac", "mp3"])
+def test_nothing_said_leaves_no_file_that_cannot_be_read(demo: Bark, tmp_path: Path, suffix: str):
+    speech = _speak(demo, TEXT, min_eos_p=1e-30)
+    with pytest.raises(AudioError) as caught:
+        speech.save(tmp_path / f"nothing.{suffix}")
+    assert_one_line(caught.value, f"nothing.{suffix}", "nothing was said", "wav", "ogg")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_seed_says_the_same_and_another_does_not(either: Bark):
+    first, again, other = (
+        either.speak(TEXT, seed=seed, semantic_max_new_tokens=20) for seed in (3, 3, 4)
+    )
+    np.testing.assert_array_equal(first.samples, again.samples)
+    np.testing.assert_array_equal(first.fine_tokens, again.fine_tokens)
+    assert first.semantic_tokens.tolist() != other.semantic_tokens.tolist()
+
+
+def test_a_drawn_seed_replays(demo: Bark):
+    first, second = (demo.speak(TEXT, semantic_max_new_tokens=20) for _ in range(2))
+    assert first.seed != second.seed
+    again = demo.speak(TEXT, seed=first.seed, semantic_max_new_tokens=20)
+    np.testing.assert_array_equal(first.samples, again.samples)
+
+
+def test_what_was_said_can_be_continued_as_in_transformers(either: Bark, demo_reference: Asked):
+    voice = _speak(either, TEXT, semantic_max_new_tokens=20).to_voice()
+    _compare(either, demo_reference, "b c d", voice, semantic_max_new_tokens=20)

@@ -1,0 +1,223 @@
+"""Pictures of speech: the spectrogram against transformers, and what is drawn where."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from transformers.audio_utils import mel_filter_bank, spectrogram, window_function
+
+from bark_onnx.runtime import AudioError, Speech
+from bark_onnx.runtime.audio.plot.labels import crop, known_characters, legible
+from bark_onnx.runtime.audio.plot.mel import BANDS, FFT_SAMPLES, mel_filters, mel_spectrogram
+from bark_onnx.runtime.audio.plot.plot import save_plot
+from tests.runtime.provenance.test_tags import PROVENANCE
+from tests.support.command import Run, failed, worked
+from tests.support.messages import assert_one_line
+
+RATE = 24_000
+SHORT = ("--semantic-max-new-tokens", 10, "--seed", 1)
+TEXTS = ("Grüße!", "नमस्ते", "こんにちは", "Привет", "Costs $5, or $6_a^2", "\x1b[0m ♪ \u2028")
+
+
+def speech(text: str, seconds: float, start_seconds: float = 0.0, pitch_hz: float = 440) -> Speech:
+    tokens = np.zeros((8, 8), np.int64)
+    times = np.arange(round(seconds * RATE)) / RATE
+    samples = (0.5 * np.sin(2 * np.pi * pitch_hz * times)).astype(np.float32)
+    return Speech(samples, RATE, tokens[0], tokens[:2], tokens, text, "me", 0, start_seconds)
+
+
+def many(count: int) -> list[Speech]:
+    return [speech(TEXTS[i % len(TEXTS)], 0.2, 0.3 * i, 200 + 20 * i) for i in range(count)]
+
+
+# The spectrogram
+
+
+@pytest.mark.parametrize("rate", [8_000, 24_000, 48_000])
+def test_filters_are_those_of_transformers(rate: int) -> None:
+    expected = mel_filter_bank(
+        FFT_SAMPLES // 2 + 1, BANDS, 0, rate / 2, rate, norm="slaney", mel_scale="slaney"
+    )
+    np.testing.assert_allclose(mel_filters(rate), expected.T, atol=1e-9)
+
+
+def test_the_spectrogram_is_that_of_transformers() -> None:
+    rng = np.random.default_rng(0)
+    samples = (speech("", 0.5).samples + 0.01 * rng.normal(size=RATE // 2)).astype(np.float32)
+    expected = spectrogram(
+        samples.astype(np.float64),
+        window_function(FFT_SAMPLES, "hann"),
+        FFT_SAMPLES,
+        256,
+        power=2.0,
+        pad_mode="constant",
+        mel_filters=mel_filters(RATE).T,
+        mel_floor=1e-20,
+        log_mel="dB",
+        reference=1.0,
+        min_value=1e-20,
+    )
+    found = mel_spectrogram(samples, RATE)
+    assert found.shape == (BANDS, 1 + len(samples) // 256)
+    expected = np.maximum(expected - expected.max(), -80)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("count", [0, 1, 255, 1024, 5000 * 256])
+def test_a_spectrogram_of_any_length_has_a_frame_per_hop(count: int) -> None:
+    found = mel_spectrogram(np.zeros(count, np.float32), RATE)
+    assert found.shape == (BANDS, 1 + count // 256)
+    assert (found >= -80).all()
+    assert (found <= 0).all()
+
+
+# The picture
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_the_same_speech_gives_the_same_picture(tmp_path: Path, suffix: str) -> None:
+    for name in "ab":
+        save_plot(tmp_path / f"{name}.{suffix}", many(3))
+    first, second = ((tmp_path / f"{name}.{suffix}").read_bytes() for name in "ab")
+    save_plot(tmp_path / f"c.{suffix}", many(4))
+    assert first == second
+    assert first != (tmp_path / f"c.{suffix}").read_bytes()
+    assert first[:4] in (b"\x89PNG", b"%PDF", b"<?xm")
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    with Image.open(path) as picture:
+        return picture.size
+
+
+def brightest_row(path: Path) -> int:
+    """Where in the lower half of the picture the brightest line of the spectrogram is."""
+    with Image.open(path) as picture:
+        pixels = np.asarray(picture.convert("RGB")).astype(int)
+    height, width, _ = pixels.shape
+    middle = pixels[height // 2 : int(height * 0.85), width // 4 : width // 2].sum(axis=2)
+    return int(middle.mean(axis=1).argmax())
+
+
+def test_a_high_tone_is_drawn_above_a_low_one(tmp_path: Path) -> None:
+    save_plot(tmp_path / "low.png", [speech("a", 1, pitch_hz=500)])
+    save_plot(tmp_path / "high.png", [speech("a", 1, pitch_hz=4000)])
+    assert brightest_row(tmp_path / "high.png") < brightest_row(tmp_path / "low.png") - 50
+
+
+def labels_of(speeches: list[Speech], monkeypatch: pytest.MonkeyPatch, path: Path) -> list[str]:
+    """What is written above the waveform."""
+    from matplotlib.axes import Axes
+
+    found: list[str] = []
+    annotate = Axes.annotate
+
+    def note(axes: Any, text: str, *args: Any, **kwargs: Any) -> Any:
+        found.append(text)
+        return annotate(axes, text, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Axes, "annotate", note)
+        save_plot(path, speeches)
+    return found
+
+
+def test_pieces_are_numbered_and_show_what_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.png"
+    assert labels_of(many(1), monkeypatch, path) == []
+    found = labels_of(many(6), monkeypatch, path)
+    assert [label.split()[0] for label in found] == ["1", "2", "3", "4", "5", "6"]
+    assert found[0] == "1 Grüße!"
+    assert found[3] == "4 Привет"
+    assert found[4].startswith("5 Costs $5")
+    named = [dataclasses.replace(each, speaker="Anna") for each in many(2)]
+    assert labels_of(named, monkeypatch, path)[0] == "1 Anna: Grüße!"
+
+
+def test_a_hundred_pieces_have_room_for_their_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = labels_of(many(100), monkeypatch, tmp_path / "a.png")
+    assert found == [str(number) for number in range(1, 101, 3)]
+
+
+@pytest.mark.filterwarnings("error")
+def test_anything_can_be_drawn(tmp_path: Path) -> None:
+    told = dataclasses.replace(PROVENANCE, text="$\\frac{" * 100)
+    for number, speeches in enumerate(
+        [
+            [speech("", 0)],
+            [speech(text, 0.1) for text in TEXTS],
+            [dataclasses.replace(speech("न" * 500, 0.1), provenance=told)],
+            [dataclasses.replace(speech("x", 0.1), samples=np.zeros(2400, np.float32))],
+        ]
+    ):
+        save_plot(tmp_path / f"{number}.png", speeches)
+        assert size_of(tmp_path / f"{number}.png") == (1440, 720)
+
+
+def test_text_that_no_font_has_is_left_out() -> None:
+    known = known_characters()
+    assert legible("Grüße,\n  Welt $ ♪", known) == "Grüße, Welt $ ♪"
+    assert legible("\ue000\ue001 a", known) == ""  # characters for private use
+    assert legible("abc\ue000 d", known) == "abc d"
+
+
+def test_text_is_cut_where_the_room_ends() -> None:
+    assert crop("Hello", 5) == "Hello"
+    assert crop("Hello!", 5) == "Hell…"
+    assert crop("你好吗", 6) == "你好吗"
+    assert crop("你好吗", 5) == "你好…"
+    assert crop("", 3) == ""
+
+
+# The command
+
+
+def test_the_command_draws_what_it_says(run: Run, demo_bundle: Path, tmp_path: Path) -> None:
+    options = ("-m", demo_bundle, "--max-seconds", 2, *SHORT)
+    worked(run("speak", "One is here. Two is there.", *options, "--plot", "a.png"))
+    assert size_of(tmp_path / "a.png") == (1440, 720)
+    assert (tmp_path / "speech.wav").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--plot", "a.gif"), ("'.gif'", "unknown", ".png, .svg, .pdf")),
+        (("--plot", "nowhere/a.png"), ("nowhere", "no such folder")),
+        (("--plot", "a.png", "--lines", "-o", "out/"), ("--lines", "--plot", "exclude")),
+    ],
+)
+def test_a_picture_that_cannot_be_drawn_is_refused_before_the_work(
+    run: Run, arguments: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    failed(run("speak", "Hello", "-m", "nowhere-else", *arguments), 1, *words)
+
+
+def test_a_missing_extra_is_one_line_before_the_work(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    result = run("speak", "Hello", "-m", "nowhere", "--plot", "a.png")
+    failed(result, 1, "matplotlib is not installed", "pip install 'bark-onnx[plot]'")
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.figure import Figure
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Figure, "savefig", full)
+    with pytest.raises(AudioError) as caught:
+        save_plot(tmp_path / "a.png", many(1))
+    assert_one_line(caught.value, "a.png", "cannot be written", "No space left on device")
+    assert list(tmp_path.iterdir()) == []

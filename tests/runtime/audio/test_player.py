@@ -1,0 +1,144 @@
+"""bark-onnx speak --play, with a scripted player in the place of the system's."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from bark_onnx.runtime.audio.player import PLAYERS, find_player
+from tests.support.command import ENTRY_POINT, Run, failed, worked
+from tests.support.messages import assert_one_line
+
+SETTINGS = ("--seed", 3, "--semantic-max-new-tokens", 15)
+TEXT = "Here is the first sentence of it. Then there is another one, somewhat longer."
+
+
+@pytest.fixture
+def speak(run: Run, demo_bundle: Path) -> Run:
+    return lambda *arguments: run("speak", *arguments, "-m", demo_bundle, *SETTINGS)
+
+
+def script(player: Path, body: str) -> None:
+    """Have the player do something else."""
+    player.write_text(f"#!{sys.executable}\nimport sys, os, time\n{body}\n")
+
+
+def test_pieces_are_played_and_no_file_is_written(speak: Run, player: Path, tmp_path: Path) -> None:
+    out = worked(speak(TEXT, "--play", "--max-seconds", 4))
+    assert out.startswith("played: ")
+    heard = (player.parent / "heard").read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == []
+    speak(TEXT, "-o", "a.pcm", "--raw", "--max-seconds", 4)
+    assert heard == (tmp_path / "a.pcm").read_bytes()
+    arguments = (player.parent / "arguments").read_text()
+    assert arguments == "-q -t raw -f S16_LE -c 1 -r 24000 -"
+
+
+def test_a_file_is_written_as_well_where_it_is_named(
+    speak: Run, player: Path, tmp_path: Path
+) -> None:
+    found = json.loads(worked(speak("Hi", "--play", "-o", "a.wav", "--json", "--no-metadata")))
+    assert found["output"] == "a.wav"
+    assert (player.parent / "heard").read_bytes() == (tmp_path / "a.wav").read_bytes()[44:]
+    assert json.loads(worked(speak("Hi", "--play", "--json")))["output"] is None
+
+
+def test_it_is_played_at_the_rate_that_is_asked_for(speak: Run, player: Path) -> None:
+    worked(speak("Hi", "--play", "--sample-rate", 48_000))
+    assert "-r 48000" in (player.parent / "arguments").read_text()
+
+
+def test_a_missing_player_is_told_before_the_model_loads(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    result = run("speak", "Hi", "-m", "nowhere", "--play")
+    failed(result, 1, "No program to play sound", "aplay (alsa-utils)", "play (sox)")
+
+
+def test_a_format_is_refused_where_nothing_is_kept(run: Run, player: Path) -> None:
+    failed(run("speak", "Hi", "-m", "nowhere", "--play", "--raw"), 1, "--format raw", "-o")
+
+
+@pytest.mark.parametrize("program", [player.program for player in PLAYERS])
+def test_every_known_player_is_found_and_told_the_rate(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: str
+) -> None:
+    path = tmp_path / program
+    path.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    command = find_player().command(16_000)
+    assert command[0] == program
+    assert any("16000" in part for part in command)
+    assert not any("RATE" in part for part in command)
+
+
+BROKEN = "sys.stdin.buffer.read(10)\nprint('no such\\nsound card', file=sys.stderr)\nsys.exit(3)"
+
+
+def test_a_player_that_fails_is_one_line_and_keeps_the_file(
+    speak: Run, player: Path, tmp_path: Path
+) -> None:
+    script(player, BROKEN)
+    status, out, err = speak(TEXT * 5, "--play", "-o", "a.wav")
+    assert status == 1
+    assert_one_line(err.strip(), "aplay ended too soon", "status 3", "sound card")
+    seconds = soundfile.info(tmp_path / "a.wav").duration
+    assert out.startswith(f"a.wav: {seconds:.2f} s of audio")
+    speak(TEXT * 5, "-o", "b.wav")
+    assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
+
+
+def test_a_player_that_fails_ends_the_work_where_nothing_is_kept(speak: Run, player: Path) -> None:
+    script(player, BROKEN)
+    failed(speak(TEXT * 5, "--play"), 1, "aplay ended too soon", "status 3", "sound card")
+
+
+def test_a_player_that_cannot_be_started_is_one_line(speak: Run, player: Path) -> None:
+    player.write_text("#!/nowhere/at/all\n")
+    failed(speak("Hi", "--play"), 1, "aplay: cannot be started", "No such file")
+
+
+@pytest.mark.parametrize("when", ["speaking", "hearing"])
+def test_an_interrupt_stops_both(
+    player: Path, demo_bundle: Path, tmp_path: Path, when: str
+) -> None:
+    script(player, "open('pid', 'w').write(str(os.getpid()))\ntime.sleep(600)")
+    text = TEXT * (40 if when == "speaking" else 1)
+    process = subprocess.Popen(
+        [
+            *(ENTRY_POINT, "speak", text, "-m", demo_bundle, *map(str, SETTINGS)),
+            *("--play", "-o", "a.wav"),
+        ],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    awaited = tmp_path / (".a.wav.partial" if when == "speaking" else "a.wav")
+    while process.poll() is None and not (
+        (tmp_path / "pid").is_file()
+        and (tmp_path / "pid").stat().st_size
+        and awaited.is_file()
+        and awaited.stat().st_size > 10_000
+    ):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert_one_line(err.strip(), "interrupted; a.wav holds what was said before")
+    assert soundfile.info(tmp_path / "a.wav").frames > 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_the_fake_is_the_only_player_here(player: Path) -> None:
+    assert shutil.which("aplay") == str(player)
+    assert shutil.which("paplay") is None

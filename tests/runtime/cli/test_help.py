@@ -1,0 +1,143 @@
+"""What the commands say of themselves: examples that hold, and what the shell completes."""
+
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import click
+import pytest
+
+import bark_onnx.export.cli as export_cli
+import bark_onnx.runtime.cli.main as cli
+from tests.support.command import ENTRY_POINT
+
+
+def commands() -> dict[str, click.Command]:
+    """Every command by what is typed for it."""
+    found = {"bark-export": export_cli.command, "bark-onnx": cli.command}
+    groups = [("bark-onnx", cli.command)]
+    while groups:
+        name, group = groups.pop()
+        for part, command in group.commands.items():
+            found[f"{name} {part}"] = command
+            if isinstance(command, click.Group):
+                groups.append((f"{name} {part}", command))
+    return found
+
+
+def examples_of(name: str) -> list[list[str]]:
+    """The words of each command that stands in a help text."""
+    command = commands()[name]
+    # The names that both programs have: click remembers those of the first context for good.
+    with click.Context(command, info_name=name, help_option_names=["-h", "--help"]) as context:
+        text = command.get_help(context)
+    after = text.partition("Example")[2].partition("\nOptions:")[0].replace("\\\n", " ")
+    lines = [part for line in after.splitlines() for part in line.split(" | ")]
+    words = [shlex.split(line) for line in lines if "bark-" in line]
+    return [line for line in words if line[0] in ("bark-onnx", "bark-export")]
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_every_command_shows_an_example_of_itself(name: str) -> None:
+    wanted = name.split()
+    assert any(words[: len(wanted)] == wanted for words in examples_of(name))
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_every_option_of_an_example_exists(name: str) -> None:
+    known = commands()
+    for words in examples_of(name):
+        path = words[0]
+        rest = words[1:]
+        while rest and f"{path} {rest[0]}" in known:
+            path = f"{path} {rest.pop(0)}"
+        command = known[path]
+        assert not isinstance(command, click.Group) or command.invoke_without_command, words
+        options = {flag for option in command.params for flag in option.opts}
+        for word in rest:
+            if word.startswith("-") and word != "-":
+                assert word in options, f"{word} in {shlex.join(words)}"
+
+
+# Completion
+
+
+def complete(bundle: Path | str, *words: str, **environment: str) -> list[str]:
+    """What click tells bash for the last of the words."""
+    line = ["bark-onnx", "speak", "Hello", *(["-m", str(bundle)] if bundle else []), *words]
+    done = subprocess.run(
+        [ENTRY_POINT],
+        env={
+            **os.environ,
+            "_BARK_ONNX_COMPLETE": "bash_complete",
+            "COMP_WORDS": shlex.join(line),
+            "COMP_CWORD": str(len(line) - 1),
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+@pytest.fixture
+def bundle(demo_bundle: Path, tmp_path: Path) -> Path:
+    """Nothing but a folder of voices is needed."""
+    voice = demo_bundle / "voices" / "v2" / "en_speaker_0.npz"
+    for name in ("v2/en_speaker_0", "v2/de_speaker_3", "me"):
+        path = tmp_path / "bundle" / "voices" / f"{name}.npz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(voice, path)
+    return tmp_path / "bundle"
+
+
+def test_the_voices_of_the_bundle_are_completed(bundle: Path) -> None:
+    assert complete(bundle, "--voice", "v2/") == ["plain,v2/de_speaker_3", "plain,v2/en_speaker_0"]
+    assert complete(bundle, "-v", "v2/e") == ["plain,v2/en_speaker_0"]
+    assert complete(bundle, "-v", "m") == ["plain,me"]
+    found = complete("", "--voice", "v2/e", BARK_ONNX_MODEL=str(bundle))
+    assert found == ["plain,v2/en_speaker_0"]
+
+
+@pytest.mark.parametrize("where", ["nowhere", "suno/bark-small", ""])
+def test_without_voices_files_are_completed_and_nothing_fails(where: str) -> None:
+    assert complete(where, "--voice", "my") == ["file,my"]
+
+
+def test_options_are_completed_but_hidden_ones_are_not(bundle: Path) -> None:
+    assert complete(bundle, "--semantic-temp") == ["plain,--semantic-temperature"]
+    assert not any(complete(bundle, "--history_p"))
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize("name", ["bark-onnx", "bark-export"])
+def test_every_shell_gets_its_script(name: str, shell: str) -> None:
+    variable = f"_{name.upper().replace('-', '_')}_COMPLETE"
+    done = subprocess.run(
+        [ENTRY_POINT.with_name(name)],
+        env={**os.environ, variable: f"{shell}_source"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert name in done.stdout
+    assert f"{shell}_complete" in done.stdout
+    if shutil.which(shell):
+        checked = subprocess.run([shell, "-n"], input=done.stdout, text=True, capture_output=True)
+        assert checked.returncode == 0, checked.stderr
+
+
+def test_completing_a_voice_imports_no_onnxruntime(bundle: Path) -> None:
+    code = (
+        "import sys; from bark_onnx.runtime.cli.speak import speak; "
+        "from click.shell_completion import ShellComplete as Shell; "
+        f"print([item.value for item in Shell(speak, {{}}, 'x', 'x').get_completions("
+        f"['-m', {str(bundle)!r}, '--voice'], 'm')], 'onnxruntime' in sys.modules)"
+    )
+    done = subprocess.run(
+        [ENTRY_POINT.with_name("python"), "-c", code], capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "['me'] False", done.stderr

@@ -1,0 +1,194 @@
+"""bark-onnx speak --lines: a file per line, whatever becomes of the others."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+
+from bark_onnx.graphs.errors import EngineError
+from bark_onnx.runtime import Bark
+from bark_onnx.runtime.cli.options.stream import settle_reading
+from bark_onnx.runtime.longform.quality import Cleaning
+from bark_onnx.runtime.longform.reading import Reading
+from bark_onnx.runtime.seeds import segment_seed
+from bark_onnx.runtime.text.segments import Splitting
+from tests.support.command import ENTRY_POINT, Run, failed, worked
+
+SHORT = ("--semantic-max-new-tokens", 15)
+LINES = "One, to begin with.\n\n  And the third line.  \r\n\u200b\nThe fifth.\n"
+
+
+@pytest.fixture
+def speak(run: Run, demo_bundle: Path, tmp_path: Path) -> Run:
+    """`bark-onnx speak --lines` of a file, with the demo."""
+    (tmp_path / "lines.txt").write_bytes(LINES.encode())
+    return lambda *arguments: run(
+        *("speak", "-i", "lines.txt", "-m", demo_bundle, "--lines", *SHORT, *arguments)
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "is_lines", "lines", "pieces"),
+    [
+        ({}, False, 1, 8),
+        ({"together": 3}, False, 1, 3),
+        ({"continuity": "previous"}, False, 1, 1),
+        ({}, True, 8, 1),
+        ({"together": 3}, True, 3, 1),
+        ({"continuity": "previous", "together": 3}, True, 3, 1),
+    ],
+)
+def test_either_lines_or_pieces_are_said_together(
+    given: dict[str, Any], is_lines: bool, lines: int, pieces: int
+) -> None:
+    defaults = asdict(Splitting()) | asdict(Reading()) | asdict(Cleaning()) | {"together": None}
+    asked = {**defaults, **given}
+    settled = settle_reading(asked, is_lines=is_lines)
+    assert settled.lines_together == lines
+    assert settled.keywords == {**asked, "together": pieces}
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
+
+
+def test_a_folder_has_a_file_per_line_named_by_its_number(speak: Run, tmp_path: Path) -> None:
+    status, out, err = speak("-o", "out/", "--seed", 3)
+    assert status == 1  # line 4 has nothing that can be said
+    assert err == "bark-onnx: line 4: The text is empty; expected something to say\n"
+    shown = [line.split(": ")[0] for line in out.splitlines()]
+    assert shown == ["out/001.wav", "out/003.wav", "out/005.wav"]
+    assert names(tmp_path / "out") == ["001.wav", "003.wav", "005.wav"]
+
+
+@pytest.mark.parametrize("together", [1, 8])
+def test_each_file_is_that_of_a_single_run_with_the_seed_of_its_line(
+    speak: Run, run: Run, demo_bundle: Path, tmp_path: Path, together: int
+) -> None:
+    voice = ("--voice", "v2/en_speaker_0")
+    speak("-o", "line-{n}.flac", "--seed", 3, "--together", together, *voice)
+    for number, text in ((1, "One, to begin with."), (3, "And the third line.")):
+        seed = segment_seed(3, number - 1)
+        arguments = ("-m", demo_bundle, *SHORT, *voice, "--seed", seed, "-o", "alone.flac")
+        worked(run("speak", text, *arguments))
+        alone = (tmp_path / "alone.flac").read_bytes()
+        assert (tmp_path / f"line-{number}.flac").read_bytes() == alone
+
+
+def test_json_has_an_object_a_line_and_errors_stay_apart(speak: Run) -> None:
+    status, out, err = speak("-o", "{n:02}.ogg", "--seed", 3, "--json", "--sample-rate", 16_000)
+    assert status == 1
+    assert err.startswith("bark-onnx: line 4: ")
+    found = [json.loads(line) for line in out.splitlines()]
+    assert [each["line"] for each in found] == [1, 3, 5]
+    assert [each["output"] for each in found] == ["01.ogg", "03.ogg", "05.ogg"]
+    assert [each["seed"] for each in found] == [segment_seed(3, index) for index in (0, 2, 4)]
+    for each in found:
+        info = soundfile.info(each["output"])
+        assert info.samplerate == each["sample_rate_hz"] == 16_000
+        assert info.duration == pytest.approx(each["seconds"], abs=1e-3)
+
+
+def test_a_folder_takes_the_format_that_is_named_and_its_old_files_are_replaced(
+    speak: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "001.mp3").write_bytes(b"old")
+    (tmp_path / "002.mp3").write_bytes(b"old")
+    speak("-o", ".", "--format", "mp3")
+    assert soundfile.info(tmp_path / "001.mp3").frames > 0
+    assert (tmp_path / "002.mp3").read_bytes() == b"old"
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(
+    speak: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    failed(speak("-o", "out/"), 1, "out: cannot be made (No space left on device)")
+    assert names(tmp_path) == ["lines.txt"]
+
+
+def test_times_have_a_file_per_line_too(speak: Run, tmp_path: Path) -> None:
+    speak("-o", "{n}.wav", "--timestamps", "{n:03}.srt")
+    assert "One, to begin with." in (tmp_path / "001.srt").read_text("utf-8")
+    assert "The fifth." in (tmp_path / "005.srt").read_text("utf-8")
+    assert not (tmp_path / "004.srt").exists()
+
+
+def test_a_line_that_fails_in_the_engine_costs_no_other(
+    speak: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = Bark.stream
+
+    def fail_once(self: Bark, text: str, **settings: object) -> object:
+        if "third" not in text:
+            return stream(self, text, **settings)
+
+        def failing() -> object:
+            raise EngineError("it broke")
+            yield
+
+        return failing()
+
+    monkeypatch.setattr(Bark, "stream", fail_once)
+    status, out, err = speak("-o", "{n}.wav")
+    assert status == 1
+    assert "bark-onnx: line 3: it broke\n" in err
+    assert len(out.splitlines()) == 2
+    assert names(tmp_path) == ["1.wav", "5.wav", "lines.txt"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--voice", "nobody"), ("nobody", "not found")),
+        (("--takes", 0), ("takes is 0",)),
+        (("--together", 0), ("together is 0", "from 1")),
+        (("--semantic-max-new-tokens", 5000), ("5000", "context holds")),
+        (("--seed", -1), ("seed is -1", "from 0")),
+    ],
+)
+def test_what_is_wrong_for_every_line_is_told_once(
+    speak: Run, tmp_path: Path, arguments: tuple[object, ...], words: tuple[str, ...]
+) -> None:
+    status, out, err = speak("-o", "{n}.wav", *arguments)
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert all(word in err for word in words)
+    assert names(tmp_path) == ["lines.txt"]
+
+
+def test_an_interrupt_leaves_files_that_are_whole(demo_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "lines.txt").write_text("Here is a line.\n" * 500)
+    process = subprocess.Popen(
+        [
+            *(ENTRY_POINT, "speak", "-i", "lines.txt", "-m", demo_bundle, "--lines"),
+            *("-o", "out/", "--semantic-max-new-tokens", "15", "--together", "3"),
+        ],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while process.poll() is None and not (tmp_path / "out" / "004.wav").is_file():
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    files = sorted((tmp_path / "out").iterdir())
+    assert 4 <= len(files) < 500
+    assert all(path.suffix == ".wav" for path in files)
+    assert len({soundfile.info(path).frames > 0 for path in files}) == 1
+    assert err.startswith("bark-onnx: interrupted; ")
+    assert err.endswith(" of 500 files are written\n")
+    assert err.count("\n") == 1
+    assert len(out.splitlines()) <= len(files)

@@ -1,0 +1,84 @@
+"""Progress on a real terminal, and nowhere else."""
+
+import os
+import pty
+import re
+import struct
+import subprocess
+import termios
+from fcntl import ioctl
+from pathlib import Path
+
+from tests.support.command import ENTRY_POINT, outside, worked
+
+TEXT = "Here is the first sentence of it. Then there is another one, somewhat longer."
+OPTIONS = ("--max-seconds", "4", "--semantic-max-new-tokens", "40", "--seed", "1")
+COLUMNS = 100
+
+
+def on_a_terminal(*arguments: object) -> tuple[str, str]:
+    """What a command writes to a terminal as standard error, and to a pipe as standard output."""
+    screen, terminal = pty.openpty()
+    ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
+    process = subprocess.Popen(
+        [ENTRY_POINT, *map(str, arguments)], stdout=subprocess.PIPE, stderr=terminal
+    )
+    os.close(terminal)
+    shown = bytearray()
+    while True:
+        try:
+            data = os.read(screen, 4096)
+        except OSError:  # how Linux says that nobody has the terminal open any more
+            break
+        if not data:
+            break
+        shown += data
+    os.close(screen)
+    out, _ = process.communicate()
+    assert process.returncode == 0, shown.decode()
+    return shown.decode(), out.decode()
+
+
+def left_on(shown: str) -> str:
+    """What is on the last line of a terminal after all that was written to it."""
+    line: list[str] = []
+    column = 0
+    for character in shown:
+        if character == "\r":
+            column = 0
+        elif character == "\n":
+            line, column = [], 0
+        else:
+            line[column : column + 1] = character
+            column += 1
+    return "".join(line)
+
+
+def test_a_terminal_sees_how_far_how_fast_and_how_long_yet_and_keeps_nothing(
+    demo_bundle: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.wav"
+    shown, out = on_a_terminal("speak", TEXT, "-m", demo_bundle, "-o", path, *OPTIONS)
+    for stage, unit in (
+        ("semantic", "tokens"),
+        ("coarse", "tokens"),
+        ("fine", "passes"),
+        ("codec", "frames"),
+    ):
+        assert re.search(rf"{stage}: +\d+%\|.*\d+/\d+ \[.*{unit}/s, .* left\]", shown), shown
+    assert re.search(r"\d+% said, \d\d:\d\d left; (semantic|coarse|fine|codec)", shown), shown
+    assert "\n" not in shown  # one line for all
+    assert left_on(shown).strip() == ""
+    assert out.startswith(f"{path}: ")
+
+
+def test_the_terminal_of_these_tests_overwrites_as_a_real_one() -> None:
+    assert left_on("a bar\r     \rthe end") == "the end"
+    assert left_on("ab\rc") == "cb"
+
+
+def test_a_pipe_sees_nothing(demo_bundle: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    out = worked(outside("speak", TEXT, "-m", demo_bundle, "-o", path, *OPTIONS))
+    assert out.count("\n") == 1
+    assert "%" not in out

@@ -1,0 +1,283 @@
+"""Keeping what was said as a voice: --save-voice, to_voice, and where a voice came from."""
+
+import json
+import os
+from collections.abc import Generator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import BarkProcessor
+
+from bark_onnx.graphs.errors import VoiceError
+from bark_onnx.graphs.voices.provenance import ORIGIN_KEY, VoiceProvenance
+from bark_onnx.runtime import Bark, GenerationOptions, Speech, Voice
+from bark_onnx.runtime.cli.speech.voice_saver import VoiceSaver
+from bark_onnx.runtime.text.tokenizer import TextTokenizer
+from tests.support.command import Run, failed, worked
+from tests.support.fixtures import Asked
+from tests.support.messages import assert_one_line
+from tests.support.reference import GREEDY
+
+SOFTWARE = f"bark-onnx {version('bark-onnx')}"
+SHORT = ("--semantic-max-new-tokens", 30)
+KEYS = ("semantic_prompt", "coarse_prompt", "fine_prompt")
+
+
+def speech(seconds: float, text: str = "Hi", **changes: Any) -> Speech:
+    frames = round(seconds * 75)
+    fine = np.arange(8 * frames).reshape(8, frames) % 1024
+    usual = {
+        "samples": np.zeros(320 * frames, np.float32),
+        "sample_rate_hz": 24_000,
+        "semantic_tokens": np.arange(frames * 2 // 3),
+        "coarse_tokens": fine[:2],
+        "fine_tokens": fine,
+        "text": text,
+        "voice_name": "",
+        "seed": 5,
+    }
+    return Speech(**{**usual, **changes})
+
+
+def listen(tmp_path: Path, speeches: Generator[Speech]) -> list[Speech]:
+    with VoiceSaver(tmp_path / "me.npz", has_cast=False, has_lines=False) as keeper:
+        return list(keeper.listen(speeches))
+
+
+def said(*speeches: Speech) -> Generator[Speech]:
+    """Speeches one by one."""
+    yield from speeches
+
+
+def kept(tmp_path: Path, *speeches: Speech) -> Voice:
+    assert listen(tmp_path, said(*speeches)) == list(speeches)
+    return Voice.load(tmp_path / "me.npz")
+
+
+# The origin
+
+
+ORIGIN = VoiceProvenance("Grüße, 世界 ♪", 2**64 - 1, "bark-onnx 0.1.0", "suno/bark-small", "me.npz")
+
+
+@given(st.builds(VoiceProvenance, text=..., seed=..., software=..., checkpoint=..., voice=...))
+def test_every_origin_comes_back(provenance: VoiceProvenance) -> None:
+    assert VoiceProvenance.from_array(provenance.to_array(), "me") == provenance
+
+
+def test_an_origin_comes_back_from_the_file(tmp_path: Path) -> None:
+    voice = speech(1).to_voice()
+    Voice(*(getattr(voice, key) for key in KEYS), provenance=ORIGIN).save(tmp_path / "me.npz")
+    assert Voice.load(tmp_path / "me.npz").provenance == ORIGIN
+    with np.load(tmp_path / "me.npz", allow_pickle=False) as file:
+        assert set(file.files) == {*KEYS, ORIGIN_KEY}
+        assert json.loads(file[ORIGIN_KEY].tobytes())["text"] == ORIGIN.text
+        assert Voice.from_arrays(file).provenance == ORIGIN
+
+
+def test_a_voice_of_others_has_no_origin(tmp_path: Path) -> None:
+    arrays = {key: getattr(speech(1).to_voice(), key) for key in KEYS}
+    np.savez(tmp_path / "me.npz", **arrays, metadata=np.array("theirs"))
+    assert Voice.load(tmp_path / "me.npz").provenance is None
+    Voice.load(tmp_path / "me.npz").save(tmp_path / "again.npz")
+    with np.load(tmp_path / "again.npz") as file:
+        assert set(file.files) == set(KEYS)
+
+
+def test_a_speech_knows_what_its_voice_came_from(demo: Bark) -> None:
+    said = demo.speak("Hello!", voice="english", seed=np.int64(3), semantic_max_new_tokens=9)
+    assert said.provenance is not None
+    source = said.provenance.bundle.source
+    expected = VoiceProvenance("Hello!", 3, SOFTWARE, source, "v2/en_speaker_0")
+    assert said.to_voice("me").provenance == expected
+    assert source
+    assert said.to_voice("me").name == "me"
+
+
+def test_the_folders_of_a_voice_s_file_are_not_told() -> None:
+    provenance = speech(1, voice_name="/home/anna/voices/me.npz").to_voice().provenance
+    assert provenance is not None
+    assert provenance.voice == "me.npz"
+
+
+def test_keys_of_later_versions_are_left_out() -> None:
+    data = np.frombuffer(b'{"text": "Hi", "mood": "good"}', np.uint8)
+    assert VoiceProvenance.from_array(data, "me") == VoiceProvenance("Hi")
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.frombuffer(b"{", np.uint8),
+        np.frombuffer(b"[]", np.uint8),
+        np.frombuffer(b'{"seed": "five"}', np.uint8),
+        np.frombuffer(b'{"text": 5}', np.uint8),
+        np.frombuffer(b"[" * 100_000, np.uint8),
+        np.frombuffer(b"\xff\xfe", np.uint8),
+        np.array("{}"),
+        np.zeros((2, 2), np.uint8),
+        np.zeros(2),
+    ],
+)
+def test_a_malformed_origin_is_one_line(array: Any) -> None:
+    arrays = {key: getattr(speech(1).to_voice(), key) for key in KEYS}
+    with pytest.raises(VoiceError) as caught:
+        Voice.from_arrays({**arrays, ORIGIN_KEY: array}, name="me")
+    assert_one_line(caught.value, '"me"', ORIGIN_KEY, "malformed")
+
+
+# Which piece is kept
+
+
+def test_the_first_piece_that_fills_what_bark_hears_is_kept(tmp_path: Path) -> None:
+    voice = kept(tmp_path, speech(3, "a"), speech(7, "b"), speech(12, "c"))
+    assert voice.provenance is not None
+    assert voice.provenance.text == "b"
+
+
+def test_among_short_pieces_the_longest_is_kept(tmp_path: Path) -> None:
+    voice = kept(tmp_path, speech(3, "a"), speech(5, "b"), speech(5, "c"), speech(0, "d"))
+    assert voice.provenance is not None
+    assert voice.provenance.text == "b"
+    assert voice.fine_prompt.shape == (8, 375)
+
+
+def test_an_interrupt_keeps_what_was_said(tmp_path: Path) -> None:
+    def interrupted() -> Generator[Speech]:
+        yield speech(3, "a")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        listen(tmp_path, interrupted())
+    provenance = Voice.load(tmp_path / "me.npz").provenance
+    assert provenance is not None
+    assert provenance.text == "a"
+
+
+def test_where_nothing_was_said_no_voice_is_kept(tmp_path: Path) -> None:
+    with pytest.raises(VoiceError) as caught:
+        kept(tmp_path, speech(0))
+    assert_one_line(caught.value, "me.npz", "nothing was said", "another seed")
+    assert list(tmp_path.iterdir()) == []
+
+
+# The command
+
+
+def test_a_kept_voice_speaks_and_tells_its_origin(
+    run: Run, demo_bundle: Path, tmp_path: Path
+) -> None:
+    common = ("-m", demo_bundle, "--greedy", *SHORT)
+    status, out, err = run(
+        "speak", "Hello [laughs]", *common, "--voice", "english", "--seed", 4, "-o", "a.wav",
+        "--save-voice", "me.npz",
+    )  # fmt: skip
+    assert status == 0
+    assert len(out.splitlines()) == 1
+    assert_one_line(err.removesuffix("\n"), "me.npz: a voice of 0.60 s", "--voice me.npz")
+    assert {path.name for path in tmp_path.iterdir()} == {"a.wav", "me.npz"}
+    worked(run("speak", "Hello", *common, "--voice", "me.npz", "-o", "b.wav"))
+    worked(run("speak", "Hello", *common, "-o", "c.wav"))
+    assert (tmp_path / "b.wav").read_bytes() != (tmp_path / "c.wav").read_bytes()
+    checked = worked(run("voices", "check", "me.npz", "-m", demo_bundle)).splitlines()
+    assert checked[:3] == [
+        "me.npz: a voice of 0.60 s",
+        "  tokens      30 semantic, 45 frames of coarse and fine codes",
+        "  heard       all of it",
+    ]
+    assert checked[3:6] == [
+        '  said        "Hello [laughs]"',
+        "  seed        4",
+        "  spoken with v2/en_speaker_0",
+    ]
+    assert checked[-1] == f"  software    {SOFTWARE}"
+
+
+def test_of_a_long_text_one_piece_is_kept(run: Run, demo_bundle: Path, tmp_path: Path) -> None:
+    text = "One sentence. And one more."
+    status, out, _ = run(
+        "speak", text, "-m", demo_bundle, "--greedy", *SHORT, "--max-seconds", 2, "--seed", 7,
+        "--save-voice", "me.npz",
+    )  # fmt: skip
+    assert status == 0
+    assert "4 pieces" in out
+    provenance = Voice.load(tmp_path / "me.npz").provenance
+    assert provenance is not None
+    # All are as long: of those, the first.
+    assert (provenance.text, provenance.seed, provenance.voice) == ("One sen", 7, "")
+
+
+def test_a_text_that_comes_out_silent_is_one_line(
+    run: Run, demo_bundle: Path, tmp_path: Path
+) -> None:
+    end_at_once = ("--greedy", "--min-eos-p", 1e-30)
+    result = run("speak", "Hi", "-m", demo_bundle, *end_at_once, "--save-voice", "me.npz")
+    failed(result, 1, "me.npz", "nothing was said", "another seed")
+    assert [path.name for path in tmp_path.iterdir()] == ["speech.wav"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--save-voice", "me.wav"), ("me.wav", "expected .npz")),
+        (("--save-voice", "me"), ("me", "expected .npz")),
+        (("--save-voice", "nowhere/me.npz"), ("nowhere", "no such folder")),
+        (("--save-voice", "folder.npz"), ("folder.npz is a folder", "name of a file")),
+        (("--save-voice", "me.npz", "--cast", "A=english"), ("--save-voice", "--cast", "alone")),
+        (("--save-voice", "me.npz", "--lines"), ("--save-voice", "--lines", "alone")),
+    ],
+)
+def test_what_cannot_be_kept_is_refused_before_the_work(
+    run: Run, tmp_path: Path, arguments: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    (tmp_path / "folder.npz").mkdir()
+    failed(run("speak", "Hi", "-m", "no-bundle", "-o", "a.wav", *arguments), 1, *words)
+    assert {path.name for path in tmp_path.iterdir()} == {"folder.npz"}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind the superuser")
+def test_a_folder_that_takes_no_files_is_refused_before_the_work(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    result = run("speak", "Hi", "-m", "no-bundle", "--save-voice", "locked/me.npz")
+    failed(result, 1, "locked", "may not be written to")
+
+
+def test_text_that_could_steer_a_terminal_is_shown_harmless(run: Run, tmp_path: Path) -> None:
+    said = "a\x1b[2Jb\nc\u202e" + "x" * 500
+    speech(1, said).to_voice().save(tmp_path / "me.npz")
+    out = worked(run("voices", "check", "me.npz"))
+    (line,) = [line for line in out.splitlines() if "said" in line]
+    assert "\x1b" not in out
+    assert "\u202e" not in out
+    assert line.endswith("…")
+    assert '"a [2Jb c xxx' in line
+
+
+# Others
+
+
+def test_transformers_goes_on_from_a_kept_voice_as_we_do(
+    demo: Bark, demo_reference: Asked, demo_checkpoint: Path, tmp_path: Path
+) -> None:
+    demo.speak("Hello", seed=1, semantic_max_new_tokens=60).to_voice().save(tmp_path / "me.npz")
+    text, tokens = "again", 25
+    # As a user of transformers has it: the whole file goes through the processor.
+    processor = BarkProcessor.from_pretrained(demo_checkpoint)
+    preset = processor(text, voice_preset=str(tmp_path / "me.npz"))["history_prompt"]
+    theirs = Voice(*(preset[key].numpy() for key in KEYS))
+    ids = TextTokenizer.from_bundle(demo._bundle).encode(text)
+    expected = demo_reference.say(ids, theirs, **GREEDY, semantic_max_new_tokens=tokens)
+    options = GenerationOptions.greedy()
+    said = demo.speak(
+        text, voice=tmp_path / "me.npz", options=options, semantic_max_new_tokens=tokens
+    )
+    np.testing.assert_array_equal(said.semantic_tokens, expected.semantic_tokens)
+    np.testing.assert_array_equal(said.coarse_tokens, expected.coarse_tokens)
+    np.testing.assert_array_equal(said.fine_tokens, expected.fine_tokens)
+    without = demo.speak(text, options=options, semantic_max_new_tokens=tokens)
+    assert said.semantic_tokens.tolist() != without.semantic_tokens.tolist()

@@ -1,0 +1,147 @@
+"""bark-onnx serve from outside: its options, its failures, and SIGTERM under load."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import httpx2
+import pytest
+
+import bark_onnx.runtime.cli.serve as command
+from bark_onnx.runtime.server.settings import ServerSettings
+from tests.runtime.server.conftest import WAIT_SECONDS, Background, wait_until
+from tests.support.messages import assert_one_line
+from tests.support.server_process import ENTRY_POINT, started
+
+ROOT = Path(__file__).parents[3]
+
+
+def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [ENTRY_POINT, "serve", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        timeout=60,
+    )
+
+
+def test_help_lists_every_option_with_its_variable() -> None:
+    text = " ".join(run("--help").stdout.split())
+    for option in command.serve.params:
+        assert isinstance(option, click.Option)
+        assert option.opts[-1] in text
+        if option.name not in ("help", "bundle"):
+            name = option.opts[-1].removeprefix("--").replace("-", "_").upper()
+            assert f"env var: BARK_ONNX_SERVE_{name}" in text
+        assert option.help, option.name
+    assert "BARK_ONNX_MODEL" in text
+
+
+def test_every_setting_has_an_option() -> None:
+    names = {option.name for option in command.serve.params}
+    assert names >= set(ServerSettings.__dataclass_fields__)
+
+
+def test_options_become_settings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, demo_bundle: Path
+) -> None:
+    taken: dict[str, Any] = {}
+
+    def serve(settings: ServerSettings, load: Any, **rest: Any) -> None:
+        taken.update(rest, settings=settings, load=load.keywords)
+
+    monkeypatch.setattr(command, "_import_server", lambda: serve)
+    monkeypatch.setenv("BARK_ONNX_SERVE_API_KEY", "hush")
+    monkeypatch.setenv("BARK_ONNX_SERVE_CORS_ORIGIN", "https://a.example https://b.example")
+    table = tmp_path / "voices.json"
+    table.write_text('{"any": null}')
+    arguments = ["-m", str(demo_bundle), "--voices", str(table), "--max-batch-size", "3"]
+    arguments += ["--max-queue", "5", "--no-warm-up", "--log-texts", "--uploads", str(tmp_path)]
+    command.serve.main([*arguments, "--request-seconds", "9"], standalone_mode=False)
+    assert taken["settings"] == ServerSettings(
+        model_id=demo_bundle.name,
+        api_key="hush",
+        cors_origins=("https://a.example", "https://b.example"),
+        aliases={"any": None},
+        uploads=tmp_path,
+        request_seconds=9,
+        warms_up=False,
+        logs_texts=True,
+    )
+    assert (taken["host"], taken["port"]) == ("127.0.0.1", 8000)
+    assert (taken["load"]["max_batch_size"], taken["load"]["max_queue"]) == (3, 5)
+
+
+def failed(done: subprocess.CompletedProcess[str], status: int, *words: str) -> None:
+    assert done.returncode == status
+    last = done.stderr.splitlines()[-1]
+    assert_one_line(last, "bark-onnx: ", *words)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_bundle_is_one_line(tmp_path: Path) -> None:
+    failed(run("-m", tmp_path / "none", "--port", 0), 1, "none", "no such folder", "bark-export")
+
+
+def test_a_bad_alias_is_one_line(demo_bundle: Path, tmp_path: Path) -> None:
+    table = tmp_path / "voices.json"
+    table.write_text('{"alloy": "nobody"}')
+    failed(run("-m", demo_bundle, "--port", 0, "--voices", table), 1, "'alloy'", "'nobody'")
+
+
+def test_missing_packages_are_one_line() -> None:
+    code = (
+        "import sys; sys.modules['fastapi'] = None; sys.argv[1:] = ['serve', '-m', 'x']; "
+        "from bark_onnx.runtime.cli.main import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    failed(done, 1, "fastapi", "bark-onnx[cpu,serve]")
+
+
+def test_sigterm_under_load_answers_everybody(demo_bundle: Path) -> None:
+    body = {"input": "Hello there. " * 8, "voice": "alloy", "response_format": "wav"}
+    with (
+        started("-m", demo_bundle, "--threads", 1, "--max-batch-size", 2) as served,
+        Background(12) as background,
+    ):
+        process, http = served.process, served.http
+
+        def ask() -> httpx2.Response:
+            return httpx2.post(f"{served.url}/v1/audio/speech", json=body, timeout=WAIT_SECONDS)
+
+        first = [background(ask) for _ in range(6)]
+        wait_until(lambda: 'bark_slots_in_use{stage="semantic"} 2' in http.get("/metrics").text)
+        process.send_signal(signal.SIGTERM)
+        wait_until(lambda: http.get("/ready").status_code == 503)
+        late = [background(ask) for _ in range(3)]
+        answers = [future.result() for future in first]
+        assert {answer.status_code for answer in answers} <= {200, 503}
+        assert 200 in {answer.status_code for answer in answers}
+        for answer in (*answers, *(future.result() for future in late)):
+            if answer.status_code == 200:
+                assert int(answer.headers["content-length"]) == len(answer.content) > 44
+            else:
+                assert answer.json()["error"]["code"] == "shutting_down"
+        assert {future.result().status_code for future in late} == {503}
+        assert process.wait(WAIT_SECONDS) in (0, -signal.SIGTERM)
+
+
+def test_the_deployment_files_use_what_there_is() -> None:
+    folder = ROOT / "deploy"
+    dockerfile = (folder / "Dockerfile").read_text()
+    assert re.findall(r"\[([\w,]+)\]'", dockerfile) == ["cpu,serve"]
+    for line in re.findall(r"^COPY (?!--)(.*) \S+$", dockerfile, re.MULTILINE):
+        assert all((ROOT / name).exists() for name in line.split())
+    unit = (folder / "bark-onnx.service").read_text()
+    variables = set(re.findall(r"BARK_ONNX_(?:SERVE_[A-Z_]+[A-Z]|MODEL)", unit + dockerfile))
+    known = {option.envvar for option in command.serve.params if isinstance(option, click.Option)}
+    assert variables <= known
+    assert len(variables) >= 3
+    stop = int(re.search(r"TimeoutStopSec=(\d+)", unit)[1])  # type: ignore[index]
+    assert stop > ServerSettings(model_id="x").shutdown_seconds

@@ -1,0 +1,95 @@
+"""The names that Suno's own command has for options of speak."""
+
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from tests.support.command import Run, failed, worked
+
+NAMES = ("text", "history_prompt", "text_temp", "waveform_temp", "output_filename", "output_dir")
+VOICE = "v2/en_speaker_0"
+SHORT = ("--semantic-max-new-tokens", 10, "--seed", 1)
+
+
+def test_what_suno_calls_it_is_what_we_call_it(run: Run, demo_bundle: Path, tmp_path: Path) -> None:
+    suno = (
+        *("--text", "Hello", "--history_prompt", VOICE, "--text_temp", 0.6),
+        *("--waveform_temp", 0.8, "--output_filename", "suno.wav", "--output_dir", "new/folder"),
+    )
+    ours = (
+        *("Hello", "--voice", VOICE, "--semantic-temperature", 0.6),
+        *("--coarse-temperature", 0.8, "-o", "ours.wav"),
+    )
+    worked(run("speak", "-m", demo_bundle, *suno, *SHORT))
+    worked(run("speak", "-m", demo_bundle, *ours, *SHORT))
+    worked(run("speak", "Hello", "-m", demo_bundle, "-o", "plain.wav", *SHORT))
+    first = (tmp_path / "new" / "folder" / "suno.wav").read_bytes()
+    assert first == (tmp_path / "ours.wav").read_bytes()
+    assert first != (tmp_path / "plain.wav").read_bytes()
+
+
+def test_one_temperature_changes_one_stage(run: Run, demo_bundle: Path) -> None:
+    for name, stage in (("--text_temp", "semantic"), ("--waveform_temp", "coarse")):
+        worked(run("speak", "Hello", "-m", demo_bundle, name, 0.3, *SHORT))
+        told = worked(run("info", "speech.wav"))
+        lines = [line for line in told.splitlines() if "_temperature" in line]
+        assert lines == [f"generation  {stage}_temperature 0.3"]
+
+
+def test_the_file_has_sunos_name_in_a_folder_of_its_own(
+    run: Run, demo_bundle: Path, tmp_path: Path
+) -> None:
+    worked(run("speak", "--text", "-", "-m", demo_bundle, "--output_dir", "a", *SHORT, stdin=b"Hi"))
+    assert soundfile.info(tmp_path / "a" / "bark_generation.wav").frames
+
+
+def test_a_voice_may_be_a_file(run: Run, demo_bundle: Path) -> None:
+    path = demo_bundle / "voices" / f"{VOICE}.npz"
+    worked(run("speak", "--text", "Hi", "-m", demo_bundle, "--history_prompt", path, *SHORT))
+
+
+def test_a_preset_of_the_first_version_is_not_one_of_the_second(
+    run: Run, demo_bundle: Path
+) -> None:
+    arguments = ("--text", "Hi", "--history_prompt", "en_speaker_0")
+    result = run("speak", "-m", demo_bundle, *arguments)
+    failed(result, 1, '"en_speaker_0" not found', f"nearest: {VOICE}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--text", "a", "b"), ("--text", "TEXT")),
+        (("--text", "a", "-i", "b.txt"), ("--text", "--input")),
+        (("a", "--history_prompt", "x", "--voice", "y"), ("--history_prompt", "--voice")),
+        (
+            ("a", "--text_temp", 1, "--semantic-temperature", 1),
+            ("--text_temp", "--semantic-temperature"),
+        ),
+        (
+            ("a", "--waveform_temp", 1, "--coarse-temperature", 1),
+            ("--waveform_temp", "--coarse-temperature"),
+        ),
+        (("a", "--output_filename", "x.wav", "-o", "y.wav"), ("--output_filename", "--output")),
+        (("a", "--output_dir", "x", "-o", "y.wav"), ("--output_dir", "--output")),
+        (("a", "--text_temp", -1), ("semantic_temperature", "-1")),
+    ],
+)
+def test_both_names_at_once_are_refused(
+    run: Run, tmp_path: Path, arguments: tuple[object, ...], words: tuple[str, ...]
+) -> None:
+    failed(run("speak", "-m", "nowhere", *arguments), 1, *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    failed(run("speak", "a", "-m", "nowhere", "--output_dir", "file/x"), 1, "file/x", "be made")
+
+
+def test_the_help_keeps_quiet_about_them(run: Run) -> None:
+    text = worked(run("speak", "--help"))
+    for name in NAMES:
+        assert f"--{name} " not in text
+    assert "_temp " not in text

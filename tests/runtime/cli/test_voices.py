@@ -1,0 +1,192 @@
+"""bark-onnx voices: the list, and looking for a voice in it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bark_onnx.graphs.bundle.bundle import Bundle
+from bark_onnx.runtime import Bark, VoiceError
+from bark_onnx.runtime.voices.aliases import LANGUAGES
+from bark_onnx.runtime.voices.library import VoiceLibrary
+from tests.support.command import Run, failed, worked
+from tests.support.messages import assert_one_line
+from tests.support.presets import PRESET_NAMES, preset_arrays, write_presets
+
+
+@pytest.fixture(scope="module")
+def presets_bundle(demo_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with all of Suno's presets."""
+    folder = tmp_path_factory.mktemp("bundles") / "presets"
+    shutil.copytree(demo_bundle, folder)
+    write_presets(folder / "voices", [name for name in PRESET_NAMES if name != "v2/en_speaker_0"])
+    return folder
+
+
+def listed(run: Run, bundle: Path, *arguments: object) -> list[str]:
+    """First column of the list."""
+    lines = worked(run("voices", "-m", bundle, *arguments)).splitlines()
+    return [line.split(" ")[0] for line in lines]
+
+
+# All of Suno's presets
+
+
+def test_there_are_271_presets() -> None:
+    assert len(set(PRESET_NAMES)) == len(PRESET_NAMES) == 271
+
+
+def test_every_preset_loads_by_its_name(presets_bundle: Path) -> None:
+    bundle = Bundle(presets_bundle)
+    assert bundle.voice_names() == sorted(PRESET_NAMES)
+    for name in PRESET_NAMES:
+        voice = VoiceLibrary(bundle).load(name).voice
+        assert voice is not None
+        assert voice.name == name
+        if name == "v2/en_speaker_0":  # the demo's own
+            continue
+        for key, array in preset_arrays(name).items():
+            found = getattr(voice, key)
+            assert found.dtype == "int64"
+            assert found.shape == array.shape
+            assert (found == array).all()
+
+
+# The list
+
+
+def test_voices_are_listed_one_a_line_with_language_and_length(
+    run: Run, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(bundle / "voices" / "v2" / "en_speaker_0.npz", bundle / "voices" / "me.npz")
+    expected = "me               -             4.0 s\nv2/en_speaker_0  English (en)  4.0 s\n"
+    assert worked(run("voices", "-m", bundle)) == expected
+    monkeypatch.setenv("BARK_ONNX_MODEL", str(bundle))
+    assert worked(run("voices")) == expected
+
+
+def test_a_bundle_without_voices_lists_none(run: Run, bundle: Path) -> None:
+    opened = Bundle(bundle)
+    shutil.rmtree(bundle / "voices")
+    assert VoiceLibrary(opened).find() == []
+    assert VoiceLibrary(opened).find("german") == []
+
+
+def test_json_is_one_array_with_every_voice(run: Run, presets_bundle: Path) -> None:
+    records = json.loads(worked(run("voices", "-m", presets_bundle, "--json")))
+    assert [record["name"] for record in records] == sorted(PRESET_NAMES)
+    by_name = {record["name"]: record for record in records}
+    assert by_name["announcer"] == {
+        "name": "announcer",
+        "language": None,
+        "language_name": None,
+        "seconds": 10.0,
+    }
+    frames = preset_arrays("v2/de_speaker_3")["fine_prompt"].shape[1]
+    assert by_name["v2/de_speaker_3"] == {
+        "name": "v2/de_speaker_3",
+        "language": "de",
+        "language_name": "German",
+        "seconds": round(frames / 75, 3),
+    }
+
+
+def test_a_damaged_voice_is_listed_with_a_warning(
+    run: Run, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (bundle / "voices" / "bad.npz").write_bytes(b"PK")
+    with pytest.warns(UserWarning, match=r"bad\.npz: not a voice"):
+        status, out, _ = run("voices", "-m", bundle)
+    assert (status, out.splitlines()[0]) == (0, "bad              -             damaged")
+    with pytest.warns(UserWarning, match=r"bad\.npz: not a voice"):
+        _, out, _ = run("voices", "-m", bundle, "--json", "--search", "bad")
+    assert json.loads(out)[0]["seconds"] is None
+
+
+# Looking for one
+
+
+@pytest.mark.parametrize("language", LANGUAGES, ids=str)
+def test_a_language_is_found_by_each_of_its_names(language, presets_bundle: Path) -> None:
+    bundle = Bundle(presets_bundle)
+    expected = [
+        f"{series}{language.code}_speaker_{number}"
+        for series in ("", "v2/")
+        for number in range(10)
+    ]
+    for word in (language.code, language.name, language.native, language.name[:4].lower()):
+        assert [entry.name for entry in VoiceLibrary(bundle).find(word)] == sorted(expected), word
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        ("german 3", ["de_speaker_3", "v2/de_speaker_3"]),
+        ("german-3", ["de_speaker_3", "v2/de_speaker_3"]),
+        ("deutsch v2 3", ["v2/de_speaker_3"]),
+        ("v2/de_speaker_3", ["v2/de_speaker_3"]),
+        ("ANNOUNCE", ["announcer"]),
+        ("日本 7 v2", ["v2/ja_speaker_7"]),
+        ("espanol v2 0", ["v2/es_speaker_0"]),
+    ],
+)
+def test_every_word_must_fit(run: Run, presets_bundle: Path, words: str, names: list[str]) -> None:
+    assert listed(run, presets_bundle, "--search", words) == names
+
+
+def test_a_number_is_a_speaker_s_and_no_other(run: Run, presets_bundle: Path) -> None:
+    found = listed(run, presets_bundle, "--search", "2")
+    assert len(found) == 27
+    assert all(name.endswith("speaker_2") for name in found)
+
+
+def test_own_voices_are_found_by_parts_of_their_names(run: Run, bundle: Path) -> None:
+    voice = bundle / "voices" / "v2" / "en_speaker_0.npz"
+    for name in ("de-anna", "Ben.2"):
+        shutil.copy(voice, bundle / "voices" / f"{name}.npz")
+    assert listed(run, bundle, "--search", "ann") == ["de-anna"]
+    assert listed(run, bundle, "--search", "de") == ["de-anna"]
+    assert listed(run, bundle, "--search", "ben 2") == ["Ben.2"]
+
+
+@pytest.mark.parametrize(
+    ("words", "hints"),
+    [
+        ("germna", ["nearest: German"]),
+        ("anouncer", ["nearest: announcer"]),
+        ("german 12", ["12", "there are 271 voices", "Chinese (zh)"]),
+        ("german announcer", ["each of these words fits some"]),
+        ("xyzzy", ["there are 271 voices, in German (de), English (en)"]),
+    ],
+)
+def test_when_nothing_fits_one_line_says_what_is_near(
+    run: Run, presets_bundle: Path, words: str, hints: list[str]
+) -> None:
+    failed(run("voices", "-m", presets_bundle, "--search", words), 1, f'"{words}"', *hints)
+
+
+def test_the_library_finds_voices(demo_bundle: Path) -> None:
+    with Bark.load(demo_bundle) as demo:
+        (entry,) = demo.find_voices("english")
+        assert demo.find_voices() == [entry]
+        with pytest.raises(VoiceError) as caught:
+            demo.find_voices("german")
+    assert (entry.name, str(entry.language), entry.seconds) == (
+        "v2/en_speaker_0",
+        "English (en)",
+        4.0,
+    )
+    assert_one_line(caught.value, '"german"', "in English (en)")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("-m", "bundle"), ("--search", "de"), ("--json",), ("--model", "bundle")]
+)
+def test_options_before_a_subcommand_are_not_ignored(run: Run, arguments: tuple[str, ...]) -> None:
+    option = "--model" if arguments[0] == "-m" else arguments[0]
+    failed(run("voices", *arguments, "check", "me.npz"), 2, option, "before check", "after it")
+
+
+def test_an_unknown_subcommand_is_one_line(run: Run) -> None:
+    failed(run("voices", "chek"), 2, "chek", "bark-onnx voices --help")

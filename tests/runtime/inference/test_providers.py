@@ -1,0 +1,250 @@
+"""Where graphs run: what is asked for, what is there, and what each provider runs well."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from bark_onnx.graphs import precisions
+from bark_onnx.graphs.errors import BarkError, ProviderError
+from bark_onnx.graphs.onnxruntime import import_onnxruntime
+from bark_onnx.runtime import Bark, GenerationOptions
+from bark_onnx.runtime.inference import models as stages_module
+from bark_onnx.runtime.inference import sessions as sessions_module
+from bark_onnx.runtime.inference.decoders.cuda_graph import CudaGraphDecoder
+from bark_onnx.runtime.inference.sessions import check_placement, start_cuda
+from tests.conftest import export
+from tests.support.messages import assert_one_line
+
+SPEECH = {"options": GenerationOptions.greedy(), "semantic_max_new_tokens": 12}
+
+
+def _refused(bundle: Path, *words: str, **settings: Any) -> None:
+    with pytest.raises(BarkError) as caught:
+        Bark.load(bundle, **settings)
+    assert_one_line(str(caught.value), *words)
+
+
+class FakeRuntime:
+    """An onnxruntime with CUDA: sessions run on the CPU and say what they were asked for."""
+
+    def __init__(self, *, gpu: bool = True, cudnn: bool = True) -> None:
+        self.real = import_onnxruntime()
+        self.cudnn = cudnn
+        self.asked: list[tuple[Path, Any]] = []
+        self.preloaded = 0
+        self.OrtValue = SimpleNamespace(ortvalue_from_numpy=self._allocate if gpu else self._fail)
+        self.SessionOptions = self.real.SessionOptions
+        self.InferenceSession = self.open
+
+    def get_available_providers(self) -> list[str]:
+        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+    def preload_dlls(self) -> None:
+        self.preloaded += 1
+
+    def open(self, path: Path, options: Any, *, providers: Any, **_: Any) -> Any:
+        self.asked.append((path, providers[0]))
+        if providers == ["CPUExecutionProvider"]:
+            return self.real.InferenceSession(path, options, providers=providers)
+        if path.stem == "codec" and not self.cudnn:
+            raise RuntimeError("cuDNN is not installed\nmore")
+        return FakeSession(self.real.InferenceSession(path, options, providers=providers[-1:]))
+
+    def _allocate(self, array: np.ndarray, device: str, number: int) -> str:
+        assert (device, number) == ("cuda", 0)
+        return "memory"
+
+    def _fail(self, *_: Any) -> None:
+        raise RuntimeError("CUDA failure 35: driver version is insufficient ; GPU=-1\nmore")
+
+
+class FakeSession:
+    """A session that says that CUDA took everything."""
+
+    def __init__(self, session: Any) -> None:
+        self.session = session
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.session, name)
+
+    def get_providers(self) -> list[str]:
+        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+    def get_provider_graph_assignment_info(self) -> list[Any]:
+        return [_part("CUDAExecutionProvider", "MatMul"), _part("CPUExecutionProvider", "Shape")]
+
+
+def _part(provider: str, *operators: str) -> Any:
+    nodes = [SimpleNamespace(op_type=name) for name in operators]
+    return SimpleNamespace(ep_name=provider, get_nodes=lambda: nodes)
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRuntime:
+    runtime = FakeRuntime()
+    _install(monkeypatch, runtime)
+    return runtime
+
+
+def _install(monkeypatch: pytest.MonkeyPatch, runtime: FakeRuntime) -> None:
+    monkeypatch.setattr(sessions_module, "import_onnxruntime", lambda: runtime)
+    # What is on the device lies in the process's own memory.
+    monkeypatch.setattr(
+        stages_module,
+        "CudaGraphDecoder",
+        lambda graphs, slots, _: CudaGraphDecoder(graphs, slots, "cpu"),
+    )
+
+
+def test_auto_takes_the_cpu_where_there_is_no_cuda(demo_bundle: Path):
+    assert Bark.load(demo_bundle).describe()["provider"] == "cpu"
+
+
+def test_cuda_that_is_not_installed_is_refused_with_the_extra_that_has_it(demo_bundle: Path):
+    words = ("provider cuda", "CPUExecutionProvider", "bark-onnx[gpu]")
+    _refused(demo_bundle, *words, provider="cuda")
+
+
+def test_cuda_without_a_gpu_is_refused_by_name_and_left_out_by_auto(
+    half_bundle: Path, monkeypatch: pytest.MonkeyPatch
+):
+    _install(monkeypatch, FakeRuntime(gpu=False))
+    words = ("does not start", "driver version is insufficient", "nvidia-smi", "--provider cpu")
+    _refused(half_bundle, *words, provider="cuda")
+    assert Bark.load(half_bundle).describe()["provider"] == "cpu"
+
+
+def test_auto_takes_cuda_with_fp16_and_speaks_on_the_device_decoder(
+    half_bundle: Path, fake: FakeRuntime
+):
+    bark = Bark.load(half_bundle)
+    assert (bark.describe()["provider"], bark.describe()["precision"]) == ("cuda", "fp16")
+    assert fake.preloaded == 1
+    asked = {path.name: settings for path, settings in fake.asked}
+    assert set(asked) == {f"{stage}.onnx" for stage in ("semantic", "coarse", "fine", "codec")}
+    for name, (provider, settings) in asked.items():
+        assert provider == "CUDAExecutionProvider"
+        assert settings["use_tf32"] == "0"
+        assert settings["enable_cuda_graph"] == str(int(name in ("semantic.onnx", "coarse.onnx")))
+    speech = bark.speak("Hello", voice="v2/en_speaker_0", seed=1, **SPEECH)
+    exact = Bark.load(half_bundle, provider="cpu", precision="fp32")
+    expected = exact.speak("Hello", voice="v2/en_speaker_0", seed=1, **SPEECH)
+    # The demo's logits are far apart, so float16 rarely changes which is the largest.
+    share = (speech.semantic_tokens == expected.semantic_tokens).mean()
+    assert share > 0.5
+    assert len(speech.samples) == len(expected.samples)
+
+
+def test_batches_of_fp16_equal_single_runs(half_bundle: Path, fake: FakeRuntime):
+    bark = Bark.load(half_bundle, max_batch_size=3)
+    texts = ["One", "Two more words", "Three", "And four"]
+    together = bark.speak_batch(texts, seed=[0, 1, 2, 3], semantic_max_new_tokens=9)
+    for seed, (text, speech) in enumerate(zip(texts, together, strict=True)):
+        alone = bark.speak(text, seed=seed, semantic_max_new_tokens=9)
+        np.testing.assert_array_equal(speech.fine_tokens, alone.fine_tokens)
+
+
+def test_the_codec_goes_to_the_cpu_with_a_warning_where_cudnn_is_missing(
+    half_bundle: Path, monkeypatch: pytest.MonkeyPatch
+):
+    _install(monkeypatch, FakeRuntime(cudnn=False))
+    with pytest.warns(UserWarning, match=r"codec runs on the CPU: .*cuDNN is not installed"):
+        bark = Bark.load(half_bundle)
+    assert len(bark.speak("Hello", seed=1, **SPEECH).samples) > 0
+
+
+@pytest.mark.parametrize("provider", ["auto", "cpu"])
+def test_fp16_on_a_cpu_is_refused_with_advice(half_bundle: Path, provider: str):
+    words = ("provider cpu does not run fp16", "crawl", "int8")
+    _refused(half_bundle, *words, provider=provider, precision="fp16")
+
+
+def test_int8_on_cuda_is_refused_with_advice(half_bundle: Path, fake: FakeRuntime):
+    words = ("provider cuda does not run int8", "--precision fp16", "--provider cpu")
+    _refused(half_bundle, *words, provider="cuda", precision="int8")
+
+
+def test_fused_fp32_on_cuda_is_refused_with_advice(demo_bundle: Path, fake: FakeRuntime):
+    words = ("provider cuda does not run fp32 with fused attention", "--attention standard")
+    _refused(demo_bundle, *words, provider="cuda")
+
+
+def test_auto_takes_the_cpu_for_what_cuda_does_not_run(half_bundle: Path, fake: FakeRuntime):
+    bark = Bark.load(half_bundle, precision="int8")
+    assert (bark.describe()["provider"], bark.describe()["precision"]) == ("cpu", "int8")
+
+
+def test_a_bundle_with_nothing_for_the_cpu_is_refused(demo_checkpoint: Path, tmp_path: Path):
+    bundle = export(demo_checkpoint, tmp_path / "only-half", precisions=("fp16",))
+    _refused(bundle, "provider cpu does not run fp16", "crawl")
+
+
+@pytest.mark.parametrize(
+    ("providers", "parts", "words"),
+    [
+        (["CPUExecutionProvider"], [], ("CUDA did not start", "CPUExecutionProvider", "cuDNN")),
+        (
+            ["CUDAExecutionProvider", "CPUExecutionProvider"],
+            [
+                _part("CUDAExecutionProvider", "Add"),
+                _part("CPUExecutionProvider", "MatMul", "Cast"),
+            ],
+            ("no kernel for MatMul,", "would run on the CPU"),
+        ),
+    ],
+    ids=["not started", "not all"],
+)
+def test_a_graph_that_cuda_did_not_take_is_refused(providers, parts, words):
+    session = SimpleNamespace(
+        get_providers=lambda: providers, get_provider_graph_assignment_info=lambda: parts
+    )
+    with pytest.raises(ProviderError) as caught:
+        check_placement(session, Path("coarse.onnx"))
+    assert_one_line(str(caught.value), "coarse.onnx", *words)
+
+
+def test_small_operators_may_stay_on_the_cpu():
+    check_placement(FakeSession(None), Path("coarse.onnx"))
+
+
+def test_every_operator_that_carries_weights_or_attention_is_watched(
+    half_bundle: Path, standard_bundle: Path
+):
+    for path in [
+        *(half_bundle / "fp16").glob("*.onnx"),
+        *(standard_bundle / "fp32").glob("*.onnx"),
+    ]:
+        graph = onnx.load(path, load_external_data=False).graph
+        matrices = {tensor.name for tensor in graph.initializer if len(tensor.dims) > 1}
+        carrying = {
+            node.op_type
+            for node in graph.node
+            if "Attention" in node.op_type or (matrices & set(node.input) and node.op_type != "Add")
+        }
+        # Rows of embedding tables are picked, heads cut to size: nothing is computed with them.
+        assert carrying - {"Gather", "Reshape", "Slice"} <= sessions_module._HEAVY, path
+
+
+def test_every_precision_runs_well_somewhere_and_every_provider_has_advice():
+    everywhere = {name for names in precisions.PREFERRED_PRECISIONS.values() for name in names}
+    assert everywhere == set(precisions.PRECISIONS)
+    assert (
+        set(precisions.PREFERRED_PRECISIONS) == set(precisions.UNSUPPORTED_HINT) == {"cpu", "cuda"}
+    )
+
+
+def test_start_cuda_passes_where_a_gpu_answers(fake: FakeRuntime):
+    start_cuda()
+
+
+def test_a_session_on_cuda_is_checked(half_bundle: Path, fake: FakeRuntime, monkeypatch):
+    seen = []
+    monkeypatch.setattr(sessions_module, "check_placement", lambda *given: seen.append(given))
+    Bark.load(half_bundle)
+    assert [path.name for _, path in seen] == [
+        f"{stage}.onnx" for stage in ("semantic", "coarse", "fine", "codec")
+    ]

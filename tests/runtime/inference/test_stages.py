@@ -1,0 +1,328 @@
+"""Loops of the stages against transformers' own loops, both driven by scripted transformers."""
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from transformers import BarkCoarseConfig, BarkFineConfig
+from transformers.generation.logits_process import LogitsProcessorList
+from transformers.models.bark.generation_configuration_bark import (
+    BarkCoarseGenerationConfig,
+    BarkFineGenerationConfig,
+    BarkSemanticGenerationConfig,
+)
+from transformers.models.bark.modeling_bark import (
+    BarkCausalModel,
+    BarkCoarseModel,
+    BarkFineModel,
+)
+
+from bark_onnx.graphs.voices.voice import Voice
+from bark_onnx.runtime.inference.coarse import coarse_length, generate_coarse
+from bark_onnx.runtime.inference.fine import fine_passes, generate_fine
+from bark_onnx.runtime.inference.sampling import Sampling
+from bark_onnx.runtime.inference.semantic import semantic_prompt
+from tests.support.sizes import SETTINGS, SHAPES
+
+GREEDY = Sampling(do_sample=False, temperature=1.0, top_k=0, top_p=1.0)
+SEMANTIC = BarkSemanticGenerationConfig()
+COARSE = BarkCoarseGenerationConfig()
+FINE = BarkFineGenerationConfig()
+WINDOW = 60  # coarse tokens drawn per window
+
+# Distinct scores in a random order; rotated, they favour another token each time.
+SCORES = np.random.default_rng(0).permutation(2_096).astype(np.float32)
+
+
+def _coarse_logits(fed: np.ndarray) -> np.ndarray:
+    """What the scripted coarse transformer says after some tokens: depends on all of them."""
+    return np.roll(SCORES, int(fed @ np.arange(1, len(fed) + 1)) % len(SCORES))
+
+
+def _voice(semantic: int, frames: int, seed: int = 0) -> Voice:
+    rng = np.random.default_rng(seed)
+    fine = rng.integers(0, 1024, (8, frames))
+    return Voice(rng.integers(0, 10_000, semantic), fine[:2], fine)
+
+
+def _history(voice: Voice | None) -> dict[str, torch.Tensor] | None:
+    return voice and {
+        key: torch.tensor(getattr(voice, key))
+        for key in ("semantic_prompt", "coarse_prompt", "fine_prompt")
+    }
+
+
+voices = st.none() | st.builds(_voice, st.integers(1, 300), st.integers(1, 700), st.integers(0, 5))
+
+
+def test_the_settings_of_these_tests_are_the_defaults_of_transformers():
+    assert SETTINGS.semantic.semantic_rate_hz == SEMANTIC.semantic_rate_hz
+    assert SETTINGS.semantic.text_encoding_offset == SEMANTIC.text_encoding_offset
+    for name in (
+        "coarse_semantic_pad_token",
+        "coarse_infer_token",
+        "coarse_rate_hz",
+        "max_coarse_input_length",
+        "max_coarse_history",
+        "sliding_window_len",
+    ):
+        assert getattr(SETTINGS.coarse, name) == getattr(COARSE, name)
+    for name in ("max_fine_history_length", "max_fine_input_length", "n_fine_codebooks"):
+        assert getattr(SETTINGS.fine, name) == getattr(FINE, name)
+
+
+# Semantic
+
+
+def _prompt(text_ids: np.ndarray, voice: Voice | None) -> tuple[np.ndarray, np.ndarray]:
+    feed = semantic_prompt(text_ids, voice, SETTINGS.semantic, SHAPES.semantic)
+    assert feed.past_length == 0
+    assert feed.history_ids is not None
+    return feed.input_ids, feed.history_ids
+
+
+def test_a_semantic_prompt_is_text_padded_to_256_then_the_infer_token():
+    ids, history = _prompt(np.array([5, 6]), None)
+    assert ids.tolist() == [10_053, 10_054, *[129_595] * 254, 129_599]
+    assert history.tolist() == [*[10_000] * 256, 129_600]
+
+
+def test_a_short_voice_is_padded_on_the_right_and_a_long_one_keeps_its_end():
+    short, long = _voice(3, 4), _voice(300, 4)
+    assert _prompt(np.array([5]), short)[1].tolist() == [
+        *short.semantic_prompt,
+        *[10_000] * 253,
+        129_600,
+    ]
+    assert _prompt(np.array([5]), long)[1].tolist() == [*long.semantic_prompt[44:], 129_600]
+
+
+def test_a_text_of_256_tokens_needs_no_padding():
+    ids, _ = _prompt(np.arange(256), None)
+    assert ids.tolist() == [*range(10_048, 10_048 + 256), 129_599]
+
+
+# Coarse
+
+
+def test_coarse_length_is_that_of_transformers_for_every_number_of_semantic_tokens():
+    ratio = COARSE.coarse_rate_hz / SEMANTIC.semantic_rate_hz * COARSE.n_coarse_codebooks
+    counts = torch.arange(769)
+    expected = torch.floor(counts * ratio / COARSE.n_coarse_codebooks)
+    expected = torch.round(expected * COARSE.n_coarse_codebooks).int()
+    assert [coarse_length(count, SETTINGS) for count in range(769)] == expected.tolist()
+
+
+@pytest.mark.parametrize(("semantic", "frames"), [(0, 0), (1, 1), (2, 3), (499, 750), (768, 1154)])
+def test_a_second_is_about_50_semantic_tokens_and_75_frames(semantic: int, frames: int):
+    assert coarse_length(semantic, SETTINGS) == 2 * frames
+
+
+@pytest.fixture(scope="module")
+def coarse_of_transformers() -> Iterator[Any]:
+    """`BarkCoarseModel` whose transformer is scripted; its prompts are in `prompts`."""
+    size = {"num_layers": 1, "num_heads": 1, "hidden_size": 2}
+    model = BarkCoarseModel(BarkCoarseConfig(**size))
+    prompts: list[list[int]] = []
+
+    def generate(self, prompt, *, logits_processor, max_new_tokens, **_):
+        tokens = prompt.long()
+        prompts.append(tokens[0].tolist())
+        processors = LogitsProcessorList(logits_processor)
+        for _ in range(max_new_tokens):
+            scores = torch.zeros((1, 12_096))
+            scores[0, 10_000:] = torch.from_numpy(_coarse_logits(tokens[0].numpy()))
+            tokens = torch.cat([tokens, processors(tokens, scores).argmax(-1)[None]], dim=1)
+        return tokens
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BarkCausalModel, "generate", generate, raising=False)
+        yield SimpleNamespace(model=model, prompts=prompts)
+
+
+def _coarse(
+    semantic: np.ndarray, voice: Voice | None
+) -> tuple[np.ndarray, list[list[int]], list[int]]:
+    """Codes, the full prompt of each window, and how many tokens were fed for each prompt."""
+    row = generate_coarse(semantic, voice, SETTINGS, GREEDY, np.random.default_rng(0))
+    cache = np.zeros(0, np.int64)
+    prompts: list[list[int]] = []
+    fed: list[int] = []
+    steps = 0
+    try:
+        feed = next(row)
+        while True:
+            assert feed.past_length <= len(cache)
+            assert len(feed.input_ids) > 0
+            cache = np.concatenate([cache[: feed.past_length], feed.input_ids])
+            if steps % WINDOW == 0:
+                prompts.append(cache.tolist())
+                fed.append(len(feed.input_ids))
+            else:
+                assert len(feed.input_ids) == 1
+            feed = row.send(_coarse_logits(cache))
+            steps += 1
+    except StopIteration as end:
+        return end.value, prompts, fed
+
+
+@settings(max_examples=25, deadline=None)
+@given(count=st.integers(1, 320), voice=voices, seed=st.integers(0, 100))
+@example(count=1, voice=None, seed=0)
+@example(count=768, voice=None, seed=1)
+@example(count=768, voice=_voice(256, 400), seed=2)
+@example(count=30, voice=_voice(1, 1), seed=3)
+@example(count=30, voice=_voice(300, 1), seed=4)
+@example(count=30, voice=_voice(1, 300), seed=5)
+@example(count=30, voice=_voice(2, 2), seed=6)
+def test_coarse_windows_are_those_of_transformers(coarse_of_transformers, count, voice, seed):
+    semantic = np.random.default_rng(seed).integers(0, 10_000, count)
+    coarse_of_transformers.prompts.clear()
+    expected = coarse_of_transformers.model.generate(
+        torch.from_numpy(semantic)[None],
+        semantic_generation_config=SEMANTIC,
+        coarse_generation_config=COARSE,
+        codebook_size=1024,
+        history_prompt=_history(voice),
+    )
+    codes, prompts, _ = _coarse(semantic, voice)
+    assert prompts == coarse_of_transformers.prompts
+    assert codes.reshape(-1).tolist() == ((expected[0] - 10_000) % 1024).tolist()
+    assert codes.shape == (coarse_length(count, SETTINGS) // 2, 2)
+
+
+def test_without_a_voice_windows_feed_one_token_until_they_slide():
+    _, prompts, fed = _coarse(np.arange(768), None)
+    # The semantic part is the same while the place being spoken is less than 209 tokens in.
+    position = [round(window * WINDOW / SETTINGS.semantic_to_coarse_ratio) for window in range(39)]
+    still = sum(place <= SETTINGS.max_semantic_history for place in position)
+    assert still >= 10
+    assert fed[0] == len(prompts[0]) == 257
+    assert fed[1:still] == [1] * (still - 1)
+    assert min(fed[still:]) > 800
+
+
+def test_with_a_voice_that_fills_the_window_every_window_is_fed_anew():
+    _, prompts, fed = _coarse(np.arange(100), _voice(400, 800))
+    assert fed == [len(prompt) for prompt in prompts]
+    assert max(fed) == 257 + 630
+
+
+def test_no_semantic_tokens_are_no_coarse_tokens():
+    for voice in (None, _voice(20, 30)):
+        codes, prompts, _ = _coarse(np.zeros(0, np.int64), voice)
+        assert codes.shape == (0, 2)
+        assert prompts == []
+
+
+# Fine
+
+ROWS = np.random.default_rng(1).permutation(1024)
+
+
+def _fine_winners(codes: np.ndarray, codebook: int) -> np.ndarray:
+    """What the scripted fine transformer says for (frames, codebooks): depends on neighbours."""
+    known = codes[:, : codebook + 1] @ np.arange(1, codebook + 2)
+    spread = known + 3 * np.roll(known, 1) + 5 * np.roll(known, -7) + np.arange(len(known))
+    return ROWS[(spread + codebook) % 1024]
+
+
+@pytest.fixture(scope="module")
+def fine_of_transformers() -> BarkFineModel:
+    """`BarkFineModel` whose transformer is scripted."""
+    model = BarkFineModel(BarkFineConfig(num_layers=1, num_heads=1, hidden_size=2))
+
+    def forward(codebook: int, codes: torch.Tensor) -> SimpleNamespace:
+        winners = torch.from_numpy(_fine_winners(codes[0].numpy(), codebook))
+        # Ids from 1024 on are never codes, whatever their scores.
+        logits = torch.zeros((1, len(winners), 1056))
+        logits[0, :, 1024:] = 2
+        logits[0, torch.arange(len(winners)), winners] = 1
+        return SimpleNamespace(logits=logits)
+
+    model.forward = forward
+    return model
+
+
+def _fine(coarse: np.ndarray, voice: Voice | None) -> tuple[np.ndarray, list[tuple[int, Any]]]:
+    """Codes, and the codebook and frames of each run of the transformer."""
+    row = generate_fine(coarse, voice, SETTINGS, GREEDY, np.random.default_rng(0))
+    runs: list[tuple[int, Any]] = []
+    try:
+        wanted = next(row)
+        while True:
+            codes, codebook, frames = wanted.codes, wanted.codebook, wanted.frames
+            assert codes.shape == (1024, 8)
+            assert ((frames >= 0) & (frames < 1024)).all()
+            runs.append((codebook, frames))
+            logits = np.zeros((len(frames), 1024), np.float32)
+            logits[np.arange(len(frames)), _fine_winners(codes, codebook)[frames]] = 1
+            wanted = row.send(logits)
+    except StopIteration as end:
+        return end.value, runs
+
+
+@settings(max_examples=12, deadline=None)
+@given(frames=st.integers(1, 1200), voice=voices, seed=st.integers(0, 100))
+@example(frames=1, voice=None, seed=0)
+@example(frames=1024, voice=None, seed=0)
+@example(frames=1025, voice=None, seed=0)
+@example(frames=512, voice=_voice(5, 512), seed=0)
+@example(frames=513, voice=_voice(5, 700), seed=0)
+@example(frames=1154, voice=_voice(5, 700), seed=0)
+def test_fine_windows_are_those_of_transformers(fine_of_transformers, frames, voice, seed):
+    coarse = np.random.default_rng(seed).integers(0, 1024, (frames, 2))
+    flat = torch.from_numpy((coarse + np.array([10_000, 11_024])).reshape(1, -1))
+    expected = fine_of_transformers.generate(
+        flat,
+        semantic_generation_config=SEMANTIC,
+        coarse_generation_config=COARSE,
+        fine_generation_config=FINE,
+        codebook_size=1024,
+        history_prompt=_history(voice),
+        temperature=None,
+    )
+    codes, runs = _fine(coarse, voice)
+    np.testing.assert_array_equal(codes.T, expected[0].numpy())
+    np.testing.assert_array_equal(codes[:, :2], coarse)
+    assert len(runs) == fine_passes(frames, voice, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("frames", "heard", "windows"),
+    [
+        (1, 0, 1),
+        (1024, 0, 1),
+        (1025, 0, 2),
+        (1536, 0, 2),
+        (1537, 0, 3),
+        (512, 600, 1),
+        (513, 600, 2),
+        (1024, 100, 2),
+    ],
+)
+def test_as_many_windows_as_cover_all_frames(frames: int, heard: int, windows: int):
+    voice = _voice(5, heard) if heard else None
+    codes, runs = _fine(np.zeros((frames, 2), np.int64), voice)
+    assert len(runs) == fine_passes(frames, voice, SETTINGS) == 6 * windows
+    assert codes.shape == (frames, 8)
+    assert codes.max() < 1024  # nothing is left unknown
+    assert [codebook for codebook, _ in runs] == [2, 3, 4, 5, 6, 7] * windows
+
+
+def test_the_last_codebook_is_not_predicted_for_padding():
+    _, runs = _fine(np.zeros((10, 2), np.int64), None)
+    assert [len(frames) for _, frames in runs] == [1024] * 5 + [10]
+
+
+def test_no_frames_need_no_transformer():
+    for voice in (None, _voice(20, 30)):
+        codes, runs = _fine(np.zeros((0, 2), np.int64), voice)
+        assert codes.shape == (0, 8)
+        assert runs == []
+        assert fine_passes(0, voice, SETTINGS) == 0

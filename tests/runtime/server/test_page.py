@@ -1,0 +1,194 @@
+"""The page in Chromium, as somebody uses it: with a mouse, with the keyboard, on a phone."""
+
+import io
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from selenium import webdriver
+from selenium.webdriver import ActionChains, Chrome, ChromeOptions, Keys
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
+
+from tests.runtime.server.conftest import WAIT_SECONDS, Running, running
+from tests.runtime.server.test_speech import LONG, LONG_SECONDS
+from tests.support.scripted_bark import SECONDS, ScriptedBark
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="Chromium is not installed: make test-browser"
+)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    options = ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--mute-audio"):
+        options.add_argument(argument)
+    folder = tmp_path_factory.mktemp("downloads")
+    options.add_experimental_option("prefs", {"download.default_directory": str(folder)})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    chrome = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    chrome.downloads = folder  # type: ignore[attr-defined]
+    yield chrome
+    chrome.quit()
+
+
+class Page:
+    """The page, loaded with its voices listed."""
+
+    def __init__(self, chrome: Chrome, url: str) -> None:
+        self.chrome = chrome
+        chrome.get(url)
+        self.until(lambda: len(self.find("voice").find_elements(By.TAG_NAME, "option")) > 1)
+
+    def find(self, name: str) -> WebElement:
+        return self.chrome.find_element(By.ID, name)
+
+    def until(self, holds: Any) -> None:
+        WebDriverWait(self.chrome, WAIT_SECONDS, 0.05).until(lambda _: holds())
+
+    def write(self, name: str, text: str) -> None:
+        self.find(name).clear()
+        self.find(name).send_keys(text)
+
+    def wait_for_status(self, start: str) -> None:
+        self.until(lambda: self.find("status").text.startswith(start))
+
+    def run(self, script: str) -> Any:
+        return self.chrome.execute_script(script)
+
+
+@pytest.fixture
+def page(browser: Chrome, served: Running) -> Page:
+    return Page(browser, served.url)
+
+
+def test_somebody_types_chooses_speaks_hears_and_downloads(page: Page, bark: ScriptedBark) -> None:
+    page.write("text", LONG)
+    page.find("voice").send_keys("v2/en_speaker_0")
+    page.write("seed", "5")
+    page.write("temperature", "0.6")
+    page.find("speak").click()
+    page.wait_for_status(f"Done: {LONG_SECONDS:.2f} s")
+    assert " ".join(job.text for job in bark.jobs) == LONG
+    assert bark.jobs[0].voice.name == "v2/en_speaker_0"
+    assert bark.jobs[0].seed == 5
+    assert bark.jobs[0].options.semantic_temperature == 0.6
+    assert page.find("audio-seconds").text == f"{LONG_SECONDS:.2f} s"
+    assert page.find("used-seed").text == "5"
+    for name in ("first-seconds", "total-seconds"):
+        assert float(page.find(name).text.removesuffix(" s")) >= 0
+    assert float(page.find("factor").text) >= 0
+    # The waveform is high where there is sound and flat where there is silence.
+    heights = page.run(
+        "const c = document.getElementById('waveform');"
+        "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
+        "return Array.from({length: c.width}, (_, x) => { let n = 0;"
+        "for (let y = 0; y < c.height; y++) n += d[4 * (y * c.width + x) + 3] > 0; return n; })"
+    )
+    column = len(heights) / LONG_SECONDS
+    assert heights[round(0.5 * SECONDS * column)] > 50
+    assert heights[round((SECONDS + 0.125) * column)] < 5
+    # The player has the sound, and plays it.
+    page.until(lambda: page.run("return document.getElementById('player').readyState >= 2"))
+    duration = page.run("return document.getElementById('player').duration")
+    assert duration == pytest.approx(LONG_SECONDS, abs=0.05)
+    page.run("document.getElementById('player').play()")
+    page.until(lambda: page.run("return document.getElementById('player').currentTime > 0"))
+    page.find("download").click()
+    path = Path(page.chrome.downloads) / "speech.wav"  # type: ignore[attr-defined]
+    page.until(path.exists)
+    samples, rate = soundfile.read(io.BytesIO(path.read_bytes()))
+    assert (len(samples), rate) == (round(LONG_SECONDS * 24_000), 24_000)
+    assert np.abs(samples).max() == pytest.approx(0.5, abs=0.01)
+
+
+def test_the_keyboard_is_enough(page: Page, bark: ScriptedBark) -> None:
+    order = []
+    for _ in range(5):
+        ActionChains(page.chrome).send_keys(Keys.TAB).perform()
+        order.append(page.chrome.switch_to.active_element.get_attribute("id"))
+        outline = page.chrome.switch_to.active_element.value_of_css_property("outline-style")
+        assert outline != "none"
+    assert order == ["text", "voice", "seed", "temperature", "speak"]
+    page.write("text", "Typed")
+    page.find("text").send_keys(Keys.CONTROL, Keys.ENTER)
+    page.wait_for_status("Done")
+    assert [job.text for job in bark.jobs] == ["Typed"]
+
+
+def test_stop_stops(page: Page, bark: ScriptedBark) -> None:
+    bark.answers = False
+    page.find("speak").click()
+    (job,) = bark.wait_for_jobs(1)
+    page.wait_for_status("Thinking")
+    page.find("stop").click()
+    page.wait_for_status("Stopped")
+    assert job.ended.wait(WAIT_SECONDS)
+    assert job.was_cancelled
+    assert not page.find("stop").is_enabled()
+
+
+def test_a_problem_is_shown_in_the_servers_words(page: Page, bark: ScriptedBark) -> None:
+    bark.room = 0
+    page.find("speak").click()
+    page.wait_for_status("There are too many")
+
+
+def test_a_key_is_asked_for_where_one_is_needed(browser: Chrome, bark: ScriptedBark) -> None:
+    with running(lambda: bark, api_key="secret") as served:
+        browser.get(served.url)
+        box = browser.find_element(By.ID, "key")
+        WebDriverWait(browser, WAIT_SECONDS).until(lambda _: box.is_displayed())
+        box.send_keys("secret\t")
+        page = Page.__new__(Page)
+        page.chrome = browser
+        page.until(lambda: len(page.find("voice").find_elements(By.TAG_NAME, "option")) > 1)
+        page.find("speak").click()
+        page.wait_for_status("Done")
+        browser.get("about:blank")  # lets go of its connections
+
+
+@pytest.mark.parametrize("size", [(320, 640), (390, 844), (1280, 800)])
+def test_it_fits_on_a_phone(browser: Chrome, served: Running, size: tuple[int, int]) -> None:
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": size[0], "height": size[1], "deviceScaleFactor": 2, "mobile": size[0] < 500},
+    )
+    page = Page(browser, served.url)
+    page.find("speak").click()
+    page.wait_for_status("Done")
+    assert page.run("return document.documentElement.scrollWidth <= window.innerWidth")
+    for name in ("text", "voice", "seed", "speak", "stop", "download"):
+        assert page.find(name).size["height"] >= 40, name
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_every_field_has_a_name_and_nothing_is_complained_of(page: Page) -> None:
+    for tag in ("textarea", "select", "input", "button"):
+        for element in page.chrome.find_elements(By.TAG_NAME, tag):
+            if element.is_displayed():
+                assert element.accessible_name
+    assert page.find("status").get_attribute("aria-live") == "polite"
+    page.chrome.get_log("browser")
+    page.chrome.refresh()
+    page.find("speak").click()
+    page.wait_for_status("Done")
+    assert page.chrome.get_log("browser") == []
+
+
+def test_only_this_server_is_asked(page: Page, served: Running) -> None:
+    page.chrome.get_log("performance")
+    page.chrome.refresh()
+    page.find("speak").click()
+    page.wait_for_status("Done")
+    names = page.run("return performance.getEntriesByType('resource').map((e) => e.name)")
+    assert len(names) >= 4
+    assert all(name.startswith((served.url, "data:", "blob:")) for name in names)

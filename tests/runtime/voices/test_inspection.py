@@ -1,0 +1,98 @@
+"""bark-onnx voices check: what is in a file, and what is odd about it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bark_onnx.runtime import Voice
+from bark_onnx.runtime.voices.inspection import HistoryLimits, voice_warnings
+from tests.conftest import SHARED, needs_shared_data
+from tests.support.command import Run, failed, worked
+from tests.support.messages import assert_one_line
+from tests.support.presets import preset_arrays, write_presets
+from tests.support.sizes import SETTINGS
+
+
+def voice(tokens: int, frames: int, **changes: Any) -> Voice:
+    fine = np.arange(8 * frames).reshape(8, frames) % 1024
+    arrays = {"semantic_prompt": np.arange(tokens), "coarse_prompt": fine[:2], "fine_prompt": fine}
+    return Voice(**{**arrays, **changes})
+
+
+def test_a_preset_is_described(run: Run, tmp_path: Path) -> None:
+    write_presets(tmp_path, ["announcer", "v2/de_speaker_3"])
+    arrays = preset_arrays("v2/de_speaker_3")
+    tokens, frames = len(arrays["semantic_prompt"]), arrays["fine_prompt"].shape[1]
+    out = worked(run("voices", "check", "v2/de_speaker_3.npz", "announcer.npz"))
+    assert out.splitlines() == [
+        f"v2/de_speaker_3.npz: a voice of {frames / 75:.2f} s",
+        f"  tokens      {tokens} semantic, {frames} frames of coarse and fine codes",
+        f"  heard       {'the last 6.83 s' if frames > 512 else 'all of it'}",
+        "  language    German (de)",
+        "announcer.npz: a voice of 10.00 s",
+        "  tokens      499 semantic, 750 frames of coarse and fine codes",
+        "  heard       the last 6.83 s",
+    ]
+
+
+@needs_shared_data
+def test_none_of_suno_s_presets_is_odd() -> None:
+    for path in (SHARED / "voices").rglob("*.npz"):
+        assert voice_warnings(Voice.load(path), HistoryLimits()) == [], path
+
+
+def test_what_bark_hears_is_in_the_checkpoint() -> None:
+    assert HistoryLimits.of(SETTINGS) == HistoryLimits()
+
+
+@pytest.mark.parametrize(
+    ("odd", "words"),
+    [
+        (voice(100, 200), ("tokens last 2.00 s", "frames 2.67 s", "Suno's own code refuses")),
+        (voice(200, 100), ("tokens last 4.01 s", "frames 1.33 s")),
+        (voice(1, 1), ("1 semantic tokens and 1 frames", "at least 2")),
+        (voice(1, 100), ("1 semantic tokens", "too short")),
+        (voice(100, 150, coarse_prompt=np.ones((2, 150), int)), ("coarse_prompt", "fine_prompt")),
+    ],
+)
+def test_what_is_odd_is_one_line_and_no_failure(
+    run: Run, tmp_path: Path, odd: Voice, words: tuple[str, ...]
+) -> None:
+    (warning,) = voice_warnings(odd, HistoryLimits())
+    assert_one_line(warning, *words)
+    odd.save(tmp_path / "odd.npz")
+    assert f"  warning     {warning}" in worked(run("voices", "check", "odd.npz")).splitlines()
+
+
+@pytest.mark.parametrize(("tokens", "frames"), [(2, 3), (100, 146), (100, 154), (309, 464)])
+def test_what_suno_s_code_takes_is_not_odd(tokens: int, frames: int) -> None:
+    assert voice_warnings(voice(tokens, frames), HistoryLimits()) == []
+
+
+def test_each_bad_file_is_one_line_and_the_status_is_1(run: Run, tmp_path: Path) -> None:
+    write_presets(tmp_path, ["good"])
+    (tmp_path / "bad.npz").write_bytes(b"no zip")
+    status, out, err = run("voices", "check", "bad.npz", "good.npz", "gone.npz")
+    assert status == 1
+    assert out.startswith("good.npz: a voice of ")
+    first, second = err.splitlines()
+    assert_one_line(first, "bark-onnx: bad.npz", "not a voice")
+    assert_one_line(second, "bark-onnx: gone.npz", "no such file")
+
+
+def test_with_a_bundle_every_token_must_be_known(
+    run: Run, demo_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voice(100, 150, semantic_prompt=np.full(100, 10_000)).save(tmp_path / "me.npz")
+    worked(run("voices", "check", "me.npz"))
+    result = run("voices", "check", "me.npz", "-m", demo_bundle)
+    failed(result, 1, "me.npz", "semantic_prompt holds 10000")
+    monkeypatch.setenv("BARK_ONNX_MODEL", str(demo_bundle))
+    failed(run("voices", "check", "me.npz"), 1, "semantic_prompt holds 10000")
+
+
+def test_check_needs_a_file_and_a_true_bundle(run: Run, tmp_path: Path) -> None:
+    failed(run("voices", "check"), 2, "FILE", "voices check --help")
+    failed(run("voices", "check", "a.npz", "-m", tmp_path), 1, "no bark.json")

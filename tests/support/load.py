@@ -1,0 +1,53 @@
+"""Many requests at random moments, from several threads."""
+
+import threading
+from typing import Any
+
+import numpy as np
+
+from bark_onnx.runtime import Bark, GenerationOptions, Speech
+from bark_onnx.runtime.engine.future import SpeechFuture
+
+PATIENCE = 60.0  # seconds until a test that hangs fails
+SAMPLED = GenerationOptions()
+GREEDY = GenerationOptions.greedy()
+TEXTS = ["Hello, my dog is cute", "b c d", "What a day! " * 10, "x"]
+REQUESTS: list[dict[str, Any]] = [
+    {
+        "text": TEXTS[index % len(TEXTS)],
+        "voice": "v2/en_speaker_0" if index % 3 == 1 else None,
+        "seed": index,
+        "options": GREEDY if index % 5 == 4 else SAMPLED,
+        "semantic_max_new_tokens": 15 + 9 * (index % 4),
+    }
+    for index in range(8)
+]
+
+
+def same(one: Speech, other: Speech) -> None:
+    for name in ("semantic_tokens", "coarse_tokens", "fine_tokens", "samples"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    assert (one.text, one.voice_name, one.seed) == (other.text, other.voice_name, other.seed)
+
+
+def under_load(bark: Bark, seed: int) -> list[Speech]:
+    """All requests from three threads at random moments, and others that are soon cancelled."""
+    jobs: dict[int, SpeechFuture] = {}
+    order = np.random.default_rng(seed).permutation(len(REQUESTS))
+
+    def come(part: int) -> None:
+        rng = np.random.default_rng([seed, part])
+        for index in order[part::3]:
+            threading.Event().wait(rng.random() * 0.02)
+            if rng.random() < 0.5:
+                job = bark.submit(**REQUESTS[index])
+                threading.Event().wait(rng.random() * 0.02)
+                job.cancel()
+            jobs[index] = bark.submit(**REQUESTS[index])
+
+    threads = [threading.Thread(target=come, args=(part,)) for part in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [jobs[index].result(PATIENCE) for index in range(len(REQUESTS))]
