@@ -75,10 +75,11 @@ test-lowest: $(VENV)/.stamp ## speak and test in .venv-lowest, with the lowest v
 	mkdir -p build
 	test -f demo-onnx/bark.json || $(BIN)/bark-export demo demo-onnx
 	$(PYTHON) -m venv .venv-lowest
-	.venv-lowest/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --constraint constraints-lowest.txt --editable '.[cpu]' pytest hypothesis
+	.venv-lowest/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --constraint constraints-lowest.txt --editable '.[cpu,serve]' pytest hypothesis
 	.venv-lowest/$(SCRIPTS)/python tests/support/speak_without_torch.py demo-onnx
 	.venv-lowest/$(SCRIPTS)/bark-onnx speak "Hello. Good night." -m demo-onnx -o build/lowest.opus --timestamps build/lowest.srt
 	.venv-lowest/$(SCRIPTS)/bark-onnx info build/lowest.opus
+	.venv-lowest/$(SCRIPTS)/python tests/support/serve_without_torch.py demo-onnx
 	.venv-lowest/$(SCRIPTS)/python -m pytest --noconftest $(TORCH_FREE_TESTS)
 
 test-cuda: ## the parity tests and the benchmarks on a GPU, in .venv-cuda, with the extra [gpu]
