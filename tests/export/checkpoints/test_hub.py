@@ -50,7 +50,7 @@ def test_a_voice_in_the_cache_may_not_link_out_of_its_repository(
         (elsewhere / "voices" / "v2" / "en_speaker_0.npz").resolve()
     )
     with pytest.raises(VoiceError) as caught:
-        VoiceLibrary(Bundle("suno/tiny-onnx")).load("stolen").voice
+        VoiceLibrary(Bundle("suno/tiny-onnx")).load("stolen")
     assert_one_line(caught.value, '"stolen"', "not found")
 
 

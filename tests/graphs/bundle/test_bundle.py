@@ -112,7 +112,7 @@ def test_a_voice_whose_archive_is_broken_is_named_as_altered(bundle: Path) -> No
     start = content.index(b"PK\x05\x06")  # where the archive says what is in it
     (bundle / VOICE).write_bytes(content[:start] + bytes(len(content) - start))
     with pytest.raises(BundleError) as caught:
-        VoiceLibrary(Bundle(bundle)).load("v2/en_speaker_0").voice
+        VoiceLibrary(Bundle(bundle)).load("v2/en_speaker_0")
     assert_one_line(caught.value, str(bundle / VOICE), "found sha256", "altered")
 
 
