@@ -45,7 +45,7 @@ coverage: $(VENV)/.stamp ## the test suite with its coverage, which must not fal
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report term:skip-covered --cov-report xml
 
 docs: $(VENV)/.stamp $(TYPES) ## the documentation in build/site; a broken link or reference fails
-	$(BIN)/zensical build --strict --clean
+	$(BIN)/python -m zensical build --strict --clean
 	$(BIN)/python docs/check_site.py build/site
 
 build: $(VENV)/.stamp ## source archive and wheel in dist, checked by twine
