@@ -24,10 +24,11 @@ demo: $(VENV)/.stamp ## export the demo checkpoint and speak one sentence of noi
 
 test: lint types unit ## lint, type checks and the whole test suite
 
-lint: $(VENV)/.stamp ## ruff: format and rules; codespell
+lint: $(VENV)/.stamp ## ruff: format and rules; codespell; the layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/codespell
+	$(BIN)/lint-imports --no-cache
 
 # mypy cannot follow an editable install, so it sees the three folders under their import names.
 .PHONY: $(TYPES)
