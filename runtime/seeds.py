@@ -1,4 +1,4 @@
-"""Seeds: those that were named, those that nobody named, and those of the parts of a whole."""
+"""Seeds: given, drawn, and derived for the segments of a long text."""
 
 import secrets
 
@@ -6,29 +6,34 @@ import numpy as np
 
 from bark_onnx.graphs.errors import OptionsError
 
-_BITS = 32  # of a seed that nobody named
+_DRAWN_BITS = 32
 
 
 def resolve_seed(seed: int | None) -> int:
-    """The seed that was asked for; None draws one.
+    """The given seed; None draws one.
 
     Raises:
-        OptionsError: it is no integer, or negative.
+        OptionsError: The seed is not an integer, or negative.
     """
     if seed is None:
-        return secrets.randbits(_BITS)
+        return secrets.randbits(_DRAWN_BITS)
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise OptionsError(f"seed is {seed!r}, expected an integer from 0")
     return int(seed)
 
 
-def segment_seed(seed: int, index: int, take: int = 0) -> int:
-    """The seed of a take of a piece: independent streams, whatever runs beside them.
+def segment_seed(seed: int, index: int, attempt: int = 0) -> int:
+    """The seed of one attempt at one segment, from numpy's `SeedSequence`.
 
-    The first take of the first piece has the seed itself, so that a text of one piece sounds as if
-    said by `speak`.
+    The first attempt at the first segment has the seed itself, so that a text of one segment
+    equals `Bark.speak`.
+
+    Args:
+        seed: Seed of the whole text.
+        index: Position of the segment, from 0.
+        attempt: Number of the attempt, from 0.
     """
-    if index == take == 0:
+    if index == attempt == 0:
         return int(seed)
-    sequence = np.random.SeedSequence(int(seed), spawn_key=(index, take))
+    sequence = np.random.SeedSequence(int(seed), spawn_key=(index, attempt))
     return int(sequence.generate_state(1, np.uint64)[0])

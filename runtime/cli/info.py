@@ -139,10 +139,13 @@ def _print_provenance(provenance: Provenance, path: Path, bundle: str | None) ->
         ("provider", used.provider),
         ("text", _shorten(provenance.text)),
         ("voice", _show_voice(provenance.voice)),
-        *(("cast", f"{name}: {_show_voice(voice)}") for name, voice in provenance.cast.items()),
+        *(
+            ("speakers", f"{name}: {_show_voice(voice)}")
+            for name, voice in provenance.speakers.items()
+        ),
         ("seed", str(provenance.seed)),
         *(("generation", f"{name} {value}") for name, value in provenance.generation.items()),
-        *(("reading", f"{name} {value}") for name, value in provenance.reading.items()),
+        *(("reading", f"{name} {value}") for name, value in provenance.stream.items()),
         *(
             [("converted", f"to {provenance.sample_rate_hz} Hz")]
             if provenance.sample_rate_hz

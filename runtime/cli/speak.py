@@ -122,10 +122,10 @@ def speak(
         seed=seed,
         voice=voice,
         loading_seconds=time.perf_counter() - started,
-        precision=described["precision"],
-        provider=described["provider"],
+        precision=described.precision,
+        provider=described.provider,
     )
-    stream = partial(bark.stream, voice=voice, cast=voices, options=options, **reading.keywords)
+    stream = partial(bark.stream, voice=voice, speakers=voices, options=options, **reading.keywords)
     if output.lines:
         _speak_lines(bark, lines, files, output, report, stream, reading.lines_together)
     else:

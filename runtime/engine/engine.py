@@ -82,10 +82,10 @@ class Engine:
             self._changed.notify_all()
         return [task.job for task in tasks]
 
-    def cancel(self, job: SpeechFuture) -> None:
-        """Take a job out before the next step."""
+    def cancel(self, future: SpeechFuture) -> None:
+        """Remove a request before the next step."""
         with self._changed:
-            self._cancels.append(job)
+            self._cancels.append(future)
             self._changed.notify_all()
 
     def check_may_wait(self) -> None:
@@ -96,8 +96,8 @@ class Engine:
         """
         if threading.current_thread() is self._thread:
             raise EngineError(
-                "A callback waits for speech in the thread that would have to say it; "
-                "use submit there, and add_done_callback"
+                "speak() was called from an engine callback, which would deadlock; use submit() "
+                "and add_done_callback()."
             )
 
     def status(self) -> EngineStatus:

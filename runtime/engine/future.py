@@ -1,21 +1,21 @@
-"""A text that is being said: what its caller holds."""
+"""SpeechFuture: the pending result of one request, a `concurrent.futures.Future`."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, wait
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION, Future, wait
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from bark_onnx.graphs.contract import Stage
 from bark_onnx.runtime.audio.speech import Speech
 
-# Ctrl-C reaches a thread that waits for a lock late or, on Windows, not at all: look up this often.
-_LOOK_UP_SECONDS = 0.2
+# Ctrl-C interrupts a thread that waits for a lock late or, on Windows, never: waits are this short.
+SIGNAL_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
 class StageTimes:
-    """When a job held a slot of a stage, in seconds of `time.monotonic`."""
+    """When a request held a slot of a stage, in seconds of `time.monotonic`."""
 
     started: float
     finished: float | None = None  # None while it holds the slot
@@ -23,144 +23,166 @@ class StageTimes:
 
 @dataclass(frozen=True)
 class RequestTimings:
-    """When things happened to a job, in seconds of `time.monotonic`."""
+    """Life of a request, in seconds of `time.monotonic`."""
 
     submitted: float
-    started: float | None = None  # took its first slot; None while it waits for that
-    finished: float | None = None  # ended, however it did
-    stages: Mapping[Stage, StageTimes] = field(default_factory=dict)  # those it has come to
+    started: float | None = None  # first slot taken; None before that
+    finished: float | None = None  # end with speech, with an error or as cancelled
+    stages: Mapping[Stage, StageTimes] = field(default_factory=dict)  # stages entered so far
 
     def with_stage_start(self, stage: Stage, now: float) -> "RequestTimings":
-        """The job took a slot of a stage."""
+        """Timings after the request took a slot of a stage."""
         stages = {**self.stages, stage: StageTimes(now)}
         started = now if self.started is None else self.started
         return dataclasses.replace(self, started=started, stages=stages)
 
     def with_stage_end(self, stage: Stage, now: float) -> "RequestTimings":
-        """The job gave its slot back."""
+        """Timings after the request released its slot."""
         times = dataclasses.replace(self.stages[stage], finished=now)
         return dataclasses.replace(self, stages={**self.stages, stage: times})
 
     def with_end(self, now: float) -> "RequestTimings":
-        """The job is done."""
+        """Timings of a finished request."""
         return dataclasses.replace(self, finished=now)
 
 
 class EngineHandle(Protocol):
-    """The engine, as a job sees it."""
+    """What a future needs of the engine."""
 
-    def cancel(self, job: "SpeechFuture") -> None:
-        """Take the job out before the next step."""
+    def cancel(self, future: "SpeechFuture") -> None:
+        """Remove the request before the next step."""
 
     def check_may_wait(self) -> None:
-        """Refuse to wait in the thread that would have to do the work."""
+        """Raise EngineError in the engine's own thread."""
 
 
-class SpeechFuture:
-    """A text that waits, is being said, or is done. Made by `Bark.submit`.
+class SpeechFuture(Future[Speech]):
+    """Speech that is being generated; returned by `Bark.submit`.
+
+    A `concurrent.futures.Future`: `concurrent.futures.wait`, `as_completed` and
+    `asyncio.wrap_future` accept it. Callbacks run in the engine's thread, or at once in the
+    caller's thread if the future is done.
 
     Attributes:
-        timings: when things happened to it; replaced as they happen.
+        timings: Life of the request; replaced whenever it takes or releases a slot.
     """
 
     def __init__(self, engine: EngineHandle, timings: RequestTimings) -> None:
+        super().__init__()
         self.timings = timings
         self._engine: EngineHandle | None = engine
-        self._future: Future[Speech] = Future()
 
     def __repr__(self) -> str:
-        if not self.done:
-            state = "waits" if self.timings.started is None else "runs"
-        elif self.cancelled:
+        if not self.done():
+            state = "running" if self.running() else "waiting"
+        elif self.cancelled():
             state = "cancelled"
         else:
-            state = "failed" if self._future.exception() else "done"
-        return f"Job({state})"
+            state = "failed" if self.exception() else "done"
+        return f"SpeechFuture({state})"
 
-    @property
-    def done(self) -> bool:
-        """Whether it has ended: with speech, with an error, or because it was cancelled."""
-        return self._future.done()
+    def running(self) -> bool:
+        """Whether the request has begun and is not done."""
+        return not self.done() and self.timings.started is not None
 
-    @property
-    def cancelled(self) -> bool:
-        """Whether it ended because it was cancelled."""
-        return self._future.cancelled()
+    def cancel(self) -> bool:
+        """Cancel the request, whether it waits or runs; it releases its slot before the next step.
+
+        The future ends as cancelled shortly afterwards, unless the step that runs now completes it.
+
+        Returns:
+            False if the request had already ended in another way.
+        """
+        engine = self._engine
+        if engine is None:
+            return self.cancelled()
+        engine.cancel(self)
+        return True
 
     def result(self, timeout: float | None = None) -> Speech:
         """Wait for the speech.
 
         Args:
-            timeout: seconds to wait at most; None waits for as long as it takes.
+            timeout: Longest wait in seconds; None waits until the future is done.
 
         Raises:
-            BarkError: what went wrong.
-            concurrent.futures.CancelledError: it was cancelled.
-            TimeoutError: it is not done yet.
-            EngineError: it is not done, and a callback in the engine's own thread asks.
+            BarkError: The request failed.
+            concurrent.futures.CancelledError: The request was cancelled.
+            TimeoutError: The request is not done yet.
+            EngineError: The future is not done and the caller is an engine callback.
         """
-        self._check_may_wait()
-        if timeout is None:
-            while wait([self._future], timeout=_LOOK_UP_SECONDS).not_done:
-                pass
-        return self._future.result(timeout)
+        self._poll(timeout)
+        return super().result(timeout)
 
-    def cancel(self) -> None:
-        """Ask for its end; it gives its slot back before the next step. No-op when it is done."""
-        engine = self._engine
-        if engine is not None:
-            engine.cancel(self)
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait as `result` does; return what it would raise for a failed request, or None."""
+        self._poll(timeout)
+        return super().exception(timeout)
 
-    def add_done_callback(self, callback: "Callable[[SpeechFuture], None]") -> None:
-        """Have a function called with this job when it is done.
+    def check_may_wait(self) -> None:
+        """Refuse to wait for an unfinished request in the thread that generates it.
 
-        It is called in the engine's thread, or at once in the caller's if the job is done. What it
-        raises is logged (`concurrent.futures`) and disturbs nobody.
+        Raises:
+            EngineError: The caller is an engine callback.
         """
-        self._future.add_done_callback(lambda _: callback(self))
-
-    def settle(self, outcome: Speech | BaseException | None) -> None:
-        """End it: with speech, with an error, or (None) as cancelled. For the engine alone."""
-        self._engine = None  # a job that is kept does not keep the models
-        if outcome is None:
-            self._future.cancel()
-            self._future.set_running_or_notify_cancel()
-        elif isinstance(outcome, BaseException):
-            self._future.set_exception(outcome)
-        else:
-            self._future.set_result(outcome)
-
-    def _check_may_wait(self) -> None:
         engine = self._engine
-        if engine is not None and not self.done:
+        if engine is not None and not self.done():
             engine.check_may_wait()
 
+    def resolve(self, outcome: Speech | BaseException | None) -> None:
+        """End with speech, with an error or (None) as cancelled. Only the engine calls this."""
+        self._engine = None  # a finished future does not keep the models alive
+        if isinstance(outcome, BaseException):
+            self.set_exception(outcome)
+        elif outcome is not None:
+            self.set_result(outcome)
+        else:
+            try:
+                super().cancel()
+            finally:  # even if a callback raises SystemExit: others may wait for this future
+                self.set_running_or_notify_cancel()
 
-def wait_all(jobs: Sequence[SpeechFuture]) -> list[Speech]:
-    """Wait for several jobs; where one fails, or the waiting is interrupted, cancel the others.
+    def _poll(self, timeout: float | None) -> None:
+        """Check the thread and, without a timeout, wait until the future is done."""
+        self.check_may_wait()
+        while timeout is None and not self.done():
+            wait([self], timeout=SIGNAL_POLL_SECONDS)
+
+
+def wait_all(futures: Sequence[SpeechFuture]) -> list[Speech]:
+    """Wait for all futures; if one fails or the wait is interrupted, cancel the others.
 
     Raises:
-        Exception: what the first job that failed raised, or what interrupted the waiting.
+        Exception: The error of the first future that failed, or the interrupt.
     """
     try:
-        for job in jobs:
-            job._check_may_wait()
-        while not _settled(jobs):
-            pass
-        failed = [job for job in jobs if _failed(job)]
-        return [job.result() for job in failed or jobs]
+        _check_may_wait(futures)
+        while not (any(map(_has_failed, futures)) or all(future.done() for future in futures)):
+            wait(futures, timeout=SIGNAL_POLL_SECONDS, return_when=FIRST_EXCEPTION)
+        failed = [future for future in futures if _has_failed(future)]
+        return [future.result() for future in failed or futures]
     except BaseException:
-        for job in jobs:
-            job.cancel()
+        for future in futures:
+            future.cancel()
         raise
 
 
-def _settled(jobs: Sequence[SpeechFuture]) -> bool:
-    """Wait a moment for all jobs to be done, or one to fail; whether that is so."""
-    futures = [job._future for job in jobs]
-    waiting = wait(futures, timeout=_LOOK_UP_SECONDS, return_when=FIRST_EXCEPTION).not_done
-    return not waiting or any(_failed(job) for job in jobs)
+def wait_any(futures: Collection[SpeechFuture]) -> set[SpeechFuture]:
+    """Wait until at least one future is done; return all that are. Empty for no futures.
+
+    Raises:
+        EngineError: No future is done and the caller is an engine callback.
+    """
+    while not (done := {future for future in futures if future.done()}) and futures:
+        _check_may_wait(futures)
+        wait(futures, timeout=SIGNAL_POLL_SECONDS, return_when=FIRST_COMPLETED)
+    return done
 
 
-def _failed(job: SpeechFuture) -> bool:
-    return job.done and (job.cancelled or job._future.exception() is not None)
+def _check_may_wait(futures: Iterable[SpeechFuture]) -> None:
+    for future in futures:
+        future.check_may_wait()
+
+
+def _has_failed(future: SpeechFuture) -> bool:
+    return future.done() and (future.cancelled() or future.exception() is not None)

@@ -173,7 +173,7 @@ def _explained(stage: Stage, error: BaseException) -> BarkError:
 def _settle(task: EngineRequest, outcome: Speech | BaseException | None) -> None:
     task.job.timings = task.job.timings.with_end(monotonic())
     try:
-        task.job.settle(outcome)
+        task.job.resolve(outcome)
     except BaseException:  # a callback that wants to exit ends nothing but itself
         _log.exception("A callback failed")
     task.owner = None

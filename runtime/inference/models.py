@@ -11,6 +11,7 @@ from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.graphs.bundle.manifest import Manifest
 from bark_onnx.graphs.contract import STAGES, CausalStage, Stage
 from bark_onnx.graphs.errors import BundleError, ProviderError
+from bark_onnx.graphs.onnxruntime import import_onnxruntime
 from bark_onnx.graphs.precisions import PREFERRED_PRECISIONS, UNSUPPORTED_HINT
 from bark_onnx.runtime.inference.decoders.cuda_graph import CudaGraphDecoder
 from bark_onnx.runtime.inference.decoders.decoder import Decoder
@@ -72,6 +73,12 @@ class StageModels:
     def manifest(self) -> Manifest:
         """Of the bundle: shapes and settings."""
         return self._bundle.manifest
+
+    @property
+    def onnxruntime_version(self) -> str:
+        """Version of the installed onnxruntime."""
+        version: str = import_onnxruntime().__version__
+        return version
 
     @contextmanager
     def use(self, stage: Stage) -> Iterator[Any]:

@@ -27,6 +27,7 @@ class Request:
     text_ids: Tokens
     voice: Voice | None
     seed: int
+    options: ResolvedOptions
     provenance: Provenance | None = None
 
 
@@ -41,18 +42,15 @@ class StageCall:
 Synthesis = Generator[StageCall, Any, Speech]
 
 
-def generate_speech(
-    request: Request, options: ResolvedOptions, manifest: Manifest, progress: Progress
-) -> Synthesis:
+def generate_speech(request: Request, manifest: Manifest, progress: Progress) -> Synthesis:
     """Say one request; yields what it needs from each stage and receives what came out.
 
     Args:
         request: what to say.
-        options: how.
         manifest: of the bundle: shapes and settings.
         progress: hears how far it has come.
     """
-    settings, shapes = manifest.generation, manifest.shapes
+    settings, shapes, options = manifest.generation, manifest.shapes, request.options
     voice, rng = request.voice, np.random.default_rng(request.seed)
     # 1. Text to semantic tokens.
     progress.expect("semantic", options.semantic_max_new_tokens)

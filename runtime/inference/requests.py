@@ -1,50 +1,53 @@
-"""What callers ask for, to requests that can be said: texts, voices and seeds, checked."""
+"""Builds requests: text, voice, seed and options, checked before anything is generated."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from bark_onnx.graphs.bundle.bundle import Bundle
+from bark_onnx.graphs.bundle.manifest import Manifest
 from bark_onnx.graphs.errors import OptionsError, TextError
 from bark_onnx.runtime.inference.pipeline import Request
-from bark_onnx.runtime.options.generation import GenerationOptions
+from bark_onnx.runtime.options.generation import GenerationOptions, ResolvedOptions
 from bark_onnx.runtime.provenance.recorder import ProvenanceRecorder
 from bark_onnx.runtime.seeds import resolve_seed
 from bark_onnx.runtime.text.tokenizer import TextTokenizer
 from bark_onnx.runtime.voices.library import VoiceLibrary, VoiceLike
 
 
-class RequestReader:
-    """Reads requests for one bundle.
+@dataclass(frozen=True)
+class RequestBuilder:
+    """What every request to one bundle is built from."""
 
-    Args:
-        bundle: whose voices are known.
-        tokenizer: of the bundle.
-        recipes: written for every request.
-    """
+    manifest: Manifest
+    tokenizer: TextTokenizer
+    voices: VoiceLibrary
+    recorder: ProvenanceRecorder
 
-    def __init__(
-        self, bundle: Bundle, tokenizer: TextTokenizer, recorder: ProvenanceRecorder
-    ) -> None:
-        self._bundle = bundle
-        self._tokenizer = tokenizer
-        self._recipes = recorder
+    def resolve(self, options: GenerationOptions) -> ResolvedOptions:
+        """Options completed with the checkpoint's values.
 
-    def read(
+        Raises:
+            OptionsError: The combination is impossible.
+        """
+        return options.resolve(self.manifest.generation, self.manifest.shapes.semantic)
+
+    def build(
         self, text: str, voice: VoiceLike, seed: int | None, options: GenerationOptions
     ) -> Request:
         """One request; a seed of None is drawn.
 
         Raises:
-            BarkError: the text is empty, the voice unknown, or the seed out of range.
+            BarkError: The text is empty, the voice unknown, or the seed out of range.
         """
         if not isinstance(text, str):
             raise TextError(f"The text is a {type(text).__name__}; expected a string")
+        resolved = self.resolve(options)
         number = resolve_seed(seed)
-        ids = self._tokenizer.encode(text)
-        loaded = VoiceLibrary(self._bundle).load(voice)
-        provenance = self._recipes.write_single(text, len(ids), number, loaded.ref, options)
-        return Request(text, ids, loaded.voice, number, provenance)
+        ids = self.tokenizer.encode(text)
+        found = self.voices.load(voice)
+        provenance = self.recorder.for_single_request(text, len(ids), number, found.ref, options)
+        return Request(text, ids, found.voice, number, resolved, provenance)
 
-    def read_all(
+    def build_batch(
         self,
         texts: Sequence[str],
         voices: VoiceLike | Sequence[VoiceLike],
@@ -54,19 +57,23 @@ class RequestReader:
         """One request per text, with a voice and a seed for all or for each.
 
         Raises:
-            BarkError: as `read` does, or there are not as many of each.
+            BarkError: As for `build`, or the numbers of texts, voices and seeds differ.
         """
         if isinstance(texts, str):
             raise TextError("texts is a single text; expected a sequence of texts, or use speak")
+        self.resolve(options)
         seeds = [*seed] if isinstance(seed, Sequence) else [seed] * len(texts)
-        voice_list = _one_each(voices, len(texts))
+        voice_list = _broadcast(voices, len(texts))
         for what, found in (("voices", len(voice_list)), ("seeds", len(seeds))):
             if found != len(texts):
                 raise OptionsError(f"{found} {what} for {len(texts)} texts; expected as many")
-        return [self.read(*each, options) for each in zip(texts, voice_list, seeds, strict=True)]
+        return [
+            self.build(text, voice, number, options)
+            for text, voice, number in zip(texts, voice_list, seeds, strict=True)
+        ]
 
 
-def _one_each(voices: VoiceLike | Sequence[VoiceLike], count: int) -> list[VoiceLike]:
+def _broadcast(voices: VoiceLike | Sequence[VoiceLike], count: int) -> list[VoiceLike]:
     if isinstance(voices, Sequence) and not isinstance(voices, str):
         return [*voices]
     return [voices] * count

@@ -1,4 +1,4 @@
-"""What a caller can say about generation, and what it comes to with a checkpoint's defaults."""
+"""Generation options: what a caller sets, resolved with the checkpoint's defaults."""
 
 import dataclasses
 import math
@@ -10,38 +10,35 @@ from bark_onnx.graphs.errors import OptionsError
 from bark_onnx.graphs.generation_config import GenerationSettings, Sampling
 from bark_onnx.graphs.shapes import CausalShape
 
-_LEAST_TEMPERATURE = 1e-6  # below it, logits divided by it overflow
+_MIN_TEMPERATURE = 1e-6  # below it, logits divided by it overflow
 _PREFIXES = ("semantic_", "coarse_", "fine_")
 
 
 @dataclass(frozen=True)
 class GenerationOptions:
-    """Generation settings by the names that transformers' `BarkModel.generate` knows them.
+    """Generation settings, named as in transformers' `BarkModel.generate`.
 
-    `min_eos_p_warped` is not among those: it is how Suno's own code reads `min_eos_p`.
-
-    None means the checkpoint's own value.
+    `min_eos_p_warped` is an addition: it selects how Suno's own code applies `min_eos_p`. None
+    stands for the checkpoint's value.
 
     Raises:
-        OptionsError: a value has a wrong type or is out of range.
+        OptionsError: A value has a wrong type or is out of range.
     """
 
-    semantic_do_sample: bool | None = None  # False: always the most probable token
-    semantic_temperature: float | None = None  # > 0; below 1 is safer, above 1 wilder
-    semantic_top_k: int | None = None  # draw among this many; 0 among all
-    semantic_top_p: float | None = None  # draw among the likeliest with this share; 1.0 among all
+    semantic_do_sample: bool | None = None  # False: greedy
+    semantic_temperature: float | None = None  # > 0; lower is more predictable
+    semantic_top_k: int | None = None  # sample from this many tokens; 0: from all
+    semantic_top_p: float | None = None  # sample from the likeliest with this share
     semantic_max_new_tokens: int | None = None  # about 50 a second; at most 768 with Suno's models
-    min_eos_p: float | None = (
-        None  # end as soon as ending is likelier than this; None: never forced
-    )
-    # Compare min_eos_p with the chance of drawing the end, as Suno's code does; otherwise with its
-    # probability before temperature, top_k and top_p, as transformers does.
+    min_eos_p: float | None = None  # end once its probability exceeds this; None: never forced
+    # Compare min_eos_p with the probability after temperature, top_k and top_p, as Suno's code
+    # does; otherwise with the one before, as transformers does.
     min_eos_p_warped: bool | None = None
     coarse_do_sample: bool | None = None
     coarse_temperature: float | None = None
     coarse_top_k: int | None = None
     coarse_top_p: float | None = None
-    fine_temperature: float | None = None  # 1.0 is not sampled but the most probable code
+    fine_temperature: float | None = None  # 1.0: greedy; other values: sampled
     fine_do_sample: bool | None = None  # None: sample unless fine_temperature is 1.0
 
     def __post_init__(self) -> None:
@@ -50,15 +47,15 @@ class GenerationOptions:
 
     @classmethod
     def greedy(cls) -> "GenerationOptions":
-        """The most probable token everywhere: no randomness at all."""
+        """Greedy decoding in every stage, without randomness."""
         return cls(semantic_do_sample=False, coarse_do_sample=False, fine_do_sample=False)
 
     @classmethod
     def suno(cls) -> "GenerationOptions":
-        """The defaults of Suno's own code, which does not stop at the 50 likeliest tokens.
+        """The defaults of Suno's own code, which samples without top_k.
 
-        Source: `generate_audio` and `generate_text_semantic` of suno-ai/bark. Its normalisation of
-        white space is left out: the tokenizer treats any alike.
+        Source: `generate_audio` and `generate_text_semantic` of suno-ai/bark. Its normalization of
+        white space is omitted: the tokenizer ignores differences in white space.
         """
         return cls(
             semantic_do_sample=True,
@@ -78,12 +75,12 @@ class GenerationOptions:
     def replace(self, **overrides: Any) -> "GenerationOptions":
         """A copy with some settings changed.
 
-        A name without prefix (temperature, top_k, top_p, do_sample) sets every stage that has it;
-        a prefixed one wins over it, as in transformers. There, do_sample does not reach the fine
-        stage, which samples by its temperature.
+        A name without prefix (temperature, top_k, top_p, do_sample) sets every stage that has it,
+        and a prefixed one takes precedence, as in transformers. As there, do_sample does not apply
+        to the fine stage, which samples by its temperature.
 
         Raises:
-            OptionsError: a name is unknown or a value out of range.
+            OptionsError: A name is unknown or a value out of range.
         """
         names = {field.name for field in dataclasses.fields(self)}
         changes: dict[str, Any] = {}
@@ -105,37 +102,43 @@ class GenerationOptions:
         """Fill in the checkpoint's values.
 
         Raises:
-            OptionsError: the combination is impossible, as sampling at temperature 0.
+            OptionsError: The combination is impossible, such as sampling at temperature 0.
         """
         most = semantic.context_length - settings.semantic.prompt_length + 1
-        max_new_tokens = _or(self.semantic_max_new_tokens, settings.semantic.max_new_tokens)
+        max_new_tokens = _default(self.semantic_max_new_tokens, settings.semantic.max_new_tokens)
         if max_new_tokens > most:
             raise OptionsError(
                 f"semantic_max_new_tokens is {max_new_tokens}, but the context holds {most}"
             )
-        fine_temperature = _or(self.fine_temperature, settings.fine.temperature)
+        fine_temperature = _default(self.fine_temperature, settings.fine.temperature)
         return ResolvedOptions(
             semantic=self._sampling("semantic", settings.semantic.sampling),
             semantic_max_new_tokens=max_new_tokens,
             min_eos_p=self.min_eos_p,
             coarse=self._sampling("coarse", settings.coarse.sampling),
-            fine=_sampling_checked(
-                "fine", _or(self.fine_do_sample, fine_temperature != 1.0), fine_temperature, 0, 1.0
+            fine=_validated_sampling(
+                "fine",
+                _default(self.fine_do_sample, fine_temperature != 1.0),
+                fine_temperature,
+                0,
+                1.0,
             ),
             min_eos_p_warped=bool(self.min_eos_p_warped),
         )
 
     def _sampling(self, stage: str, defaults: Sampling) -> Sampling:
         values = {
-            field.name: _or(getattr(self, f"{stage}_{field.name}"), getattr(defaults, field.name))
+            field.name: _default(
+                getattr(self, f"{stage}_{field.name}"), getattr(defaults, field.name)
+            )
             for field in dataclasses.fields(defaults)
         }
-        return _sampling_checked(stage, **values)
+        return _validated_sampling(stage, **values)
 
 
 @dataclass(frozen=True)
 class ResolvedOptions:
-    """Generation settings with nothing left open."""
+    """Generation settings, complete."""
 
     semantic: Sampling
     semantic_max_new_tokens: int
@@ -145,7 +148,7 @@ class ResolvedOptions:
     min_eos_p_warped: bool = False
 
 
-# Makers of options to start from, by name.
+# Presets that overrides apply to, by name.
 SAMPLING_PRESETS: dict[str, Callable[[], GenerationOptions]] = {
     "transformers": GenerationOptions,
     "suno": GenerationOptions.suno,
@@ -153,7 +156,7 @@ SAMPLING_PRESETS: dict[str, Callable[[], GenerationOptions]] = {
 }
 
 
-def _sampling_checked(
+def _validated_sampling(
     stage: str, do_sample: bool, temperature: float, top_k: int, top_p: float
 ) -> Sampling:
     if do_sample and temperature <= 0:
@@ -164,7 +167,10 @@ def _sampling_checked(
     return Sampling(do_sample, temperature, top_k, top_p)
 
 
-def _is_finite(value: float) -> bool:
+def is_finite_number(value: object) -> bool:
+    """Whether a value is a finite float, or an integer that a float can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
     try:
         return math.isfinite(value)
     except OverflowError:  # an integer beyond every float
@@ -176,7 +182,7 @@ def is_positive_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
-def _or(value: Any, default: Any) -> Any:
+def _default(value: Any, default: Any) -> Any:
     return default if value is None else value
 
 
@@ -190,11 +196,11 @@ def _check(name: str, value: Any) -> None:
         least = 0 if name.endswith("top_k") else 1
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise OptionsError(f"{name} is {value!r}, expected an integer from {least}")
-    elif isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
+    elif not is_finite_number(value):
         raise OptionsError(f"{name} is {value!r}, expected a number")
     elif name.endswith("temperature") and value < 0:
         raise OptionsError(f"{name} is {value!r}, expected a number from 0")
-    elif name.endswith("temperature") and 0 < value < _LEAST_TEMPERATURE:
-        raise OptionsError(f"{name} is {value!r}, expected at least {_LEAST_TEMPERATURE}")
+    elif name.endswith("temperature") and 0 < value < _MIN_TEMPERATURE:
+        raise OptionsError(f"{name} is {value!r}, expected at least {_MIN_TEMPERATURE}")
     elif name.endswith(("top_p", "eos_p")) and not 0 < value <= 1:
         raise OptionsError(f"{name} is {value!r}, expected more than 0 and at most 1")

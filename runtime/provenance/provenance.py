@@ -50,12 +50,12 @@ class Provenance:
     seed: int  # of the whole
     bundle: BundleRef
     voice: VoiceRef | None = None  # None: the model chose
-    cast: dict[str, VoiceRef | None] = field(default_factory=dict)  # voices by speaker
+    speakers: dict[str, VoiceRef | None] = field(default_factory=dict)  # voices by speaker
     generation: dict[str, Setting] = field(default_factory=dict)  # `GenerationOptions` that are set
     # Keywords of `Bark.stream` that are not at their defaults.
-    reading: dict[str, Setting] = field(default_factory=dict)
+    stream: dict[str, Setting] = field(default_factory=dict)
     sample_rate_hz: int | None = None  # of the file, where it was converted
-    piece: int | None = None  # of the whole, from 1, where the sound is only that
+    segment: int | None = None  # of the whole, from 1, where the sound is only that
     text_sha256: str | None = None  # of the text in UTF-8, hexadecimal, where that is left out
     format: int = FORMAT
 
@@ -72,7 +72,7 @@ class Provenance:
         if len(comment.encode()) > MOST_BYTES.get(audio_format, MOST_BYTES_ELSEWHERE):
             comment = told.without_text().to_json()
         voices = dict.fromkeys(
-            voice.name for voice in (self.voice, *self.cast.values()) if voice and voice.name
+            voice.name for voice in (self.voice, *self.speakers.values()) if voice and voice.name
         )
         title = excerpt(self.text or "", _TITLE_CHARACTERS)
         return Tags(title, ", ".join(voices), self.software, comment)
@@ -106,15 +106,15 @@ class Provenance:
 
 def _check_names(provenance: Provenance) -> None:
     """Refuse names that would do something to a terminal they are printed on."""
-    voices = [provenance.voice, *provenance.cast.values()]
-    values = [*provenance.generation.values(), *provenance.reading.values()]
+    voices = [provenance.voice, *provenance.speakers.values()]
+    values = [*provenance.generation.values(), *provenance.stream.values()]
     names = [
         *(provenance.software, *map(str, asdict(provenance.bundle).values())),
         *(name for voice in voices if voice for name in (voice.name, voice.sha256)),
         *(
-            *provenance.cast,
+            *provenance.speakers,
             *provenance.generation,
-            *provenance.reading,
+            *provenance.stream,
             provenance.text_sha256 or "",
         ),
         *(value for value in values if isinstance(value, str)),

@@ -9,7 +9,8 @@ from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.graphs.onnxruntime import import_onnxruntime
 from bark_onnx.graphs.voices.provenance import software_version
 from bark_onnx.runtime.options.generation import GenerationOptions
-from bark_onnx.runtime.provenance.provenance import BundleRef, Provenance, Setting, VoiceRef
+from bark_onnx.runtime.options.stream import StreamOptions
+from bark_onnx.runtime.provenance.provenance import BundleRef, Provenance, VoiceRef
 from bark_onnx.runtime.text.segments import MAX_SECONDS, TOKENS_PER_SECOND
 
 
@@ -35,15 +36,15 @@ class ProvenanceRecorder:
             onnxruntime=import_onnxruntime().__version__,
         )
 
-    def write(
+    def record(
         self,
         text: str,
         seed: int,
         voice: VoiceRef | None,
         options: GenerationOptions,
         *,
-        cast: Mapping[str, VoiceRef | None] | None = None,
-        reading: Mapping[str, Setting] | None = None,
+        speakers: Mapping[str, VoiceRef | None] | None = None,
+        stream: StreamOptions | None = None,
     ) -> Provenance:
         """A recipe.
 
@@ -52,8 +53,8 @@ class ProvenanceRecorder:
             seed: of the whole.
             voice: as `Bundle.load_voice` describes it.
             options: as they were asked for.
-            cast: voices by speaker, likewise.
-            reading: keywords of `Bark.stream` that are not at their defaults.
+            speakers: Voices by speaker.
+            stream: Options of long text.
         """
         chosen = dataclasses.asdict(options)
         return Provenance(
@@ -62,12 +63,12 @@ class ProvenanceRecorder:
             seed=seed,
             bundle=self._used,
             voice=voice,
-            cast=dict(cast or {}),
+            speakers=dict(speakers or {}),
             generation={name: value for name, value in chosen.items() if value is not None},
-            reading=dict(reading or {}),
+            stream={} if stream is None else stream.non_default(),
         )
 
-    def write_single(
+    def for_single_request(
         self,
         text: str,
         tokens: int,
@@ -84,11 +85,11 @@ class ProvenanceRecorder:
             voice: as `Bundle.load_voice` describes it.
             options: as they were asked for.
         """
-        reading: dict[str, Setting] = {}
+        stream = StreamOptions()
         if tokens > int(MAX_SECONDS * TOKENS_PER_SECOND):
             most = self._bundle.manifest.generation.semantic.max_input_semantic_length
-            reading["max_seconds"] = float(math.ceil(most / TOKENS_PER_SECOND))
-        return self.write(text, seed, voice, options, reading=reading)
+            stream = StreamOptions(max_seconds=float(math.ceil(most / TOKENS_PER_SECOND)))
+        return self.record(text, seed, voice, options, stream=stream)
 
 
 def _without_folders(source: str) -> str:

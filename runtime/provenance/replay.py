@@ -38,9 +38,9 @@ def replay_command(provenance: Provenance, file: Path, *, bundle: str | None = N
     options = [
         *("-m", bundle or provenance.bundle.path, "-o", str(again)),
         *(("--voice", _voice(provenance.voice)) if provenance.voice else ()),
-        *(part for name, voice in provenance.cast.items() for part in _cast(name, voice)),
+        *(part for name, voice in provenance.speakers.items() for part in _cast(name, voice)),
         *("--seed", str(provenance.seed)),
-        *_flags(_with_preset(provenance.generation) | provenance.reading),
+        *_flags(_with_preset(provenance.generation) | provenance.stream),
         *(("--sample-rate", str(provenance.sample_rate_hz)) if provenance.sample_rate_hz else ()),
         *("--precision", provenance.bundle.precision, "--provider", provenance.bundle.provider),
     ]
@@ -49,14 +49,14 @@ def replay_command(provenance: Provenance, file: Path, *, bundle: str | None = N
 
 def replay_warnings(provenance: Provenance, *, bundle: str | None = None) -> Iterator[str]:
     """What the command cannot do, or would do otherwise by now, a line each."""
-    if provenance.piece is not None:
-        yield f"the file is piece {provenance.piece} of what the command says"
+    if provenance.segment is not None:
+        yield f"the file is piece {provenance.segment} of what the command says"
     if provenance.text is None:
         yield f"the text was too long for the file; put it into {_TEXT_FILE}"
-    voices = [voice for voice in (provenance.voice, *provenance.cast.values()) if voice]
+    voices = [voice for voice in (provenance.voice, *provenance.speakers.values()) if voice]
     if any(not voice.sha256 for voice in voices):
         yield f"a voice was given as arrays; save it (Voice.save) as {_VOICE_FILE}"
-    if None in provenance.cast.values():
+    if None in provenance.speakers.values():
         yield "a speaker had no voice, which only the library can ask for"
     folder = Path(bundle or provenance.bundle.path)
     for voice in voices:
@@ -124,7 +124,7 @@ def _flags(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _cast(name: str, voice: VoiceRef | None) -> tuple[str, str]:
-    return "--cast", f"{name}={_voice(voice) if voice else ''}"
+    return "--speakers", f"{name}={_voice(voice) if voice else ''}"
 
 
 def _voice(voice: VoiceRef) -> str:

@@ -1,6 +1,7 @@
 """What all requests share: the loaded bundle, its voices, the gate, the counters."""
 
 import asyncio
+import dataclasses
 import math
 import time
 from collections.abc import Callable
@@ -90,7 +91,7 @@ class SpeechService:
         bark.add_observer(self.metrics)
         self.metrics.watch(bark.engine_status)
         self._bark = bark
-        log.info("ready", extra={"fields": bark.describe()})
+        log.info("ready", extra={"fields": dataclasses.asdict(bark.describe())})
 
     async def stop(self) -> None:
         """End the engine; what it has not done fails."""

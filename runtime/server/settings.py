@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bark_onnx.graphs.errors import OptionsError
-from bark_onnx.runtime.longform.reading import SILENCE_SECONDS
+from bark_onnx.runtime.options.stream import SILENCE_SECONDS
 
 MAX_UPLOADS = 100  # voices in the uploads folder
 

@@ -90,7 +90,7 @@ def _result_of(job: SpeechFuture) -> asyncio.Future[Speech]:
         except Exception as error:  # whatever it is, it is the waiting request's
             future.set_exception(error)
 
-    def wake(_: SpeechFuture) -> None:
+    def wake(_: object) -> None:
         loop.call_soon_threadsafe(settle)
 
     job.add_done_callback(wake)

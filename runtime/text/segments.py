@@ -33,19 +33,12 @@ class Segment:
 
     text: str
     tokens: int
+    speaker: str = ""  # of a dialogue; empty elsewhere
 
     @property
     def seconds(self) -> float:
         """How long it takes to say, about; in most languages a little less."""
         return self.tokens / TOKENS_PER_SECOND
-
-
-@dataclass(frozen=True)
-class Splitting:
-    """How a text is split; see `split_text`."""
-
-    language: str | None = None
-    max_seconds: float = MAX_SECONDS
 
 
 def split_text(

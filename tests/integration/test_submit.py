@@ -218,7 +218,7 @@ def test_an_interrupt_while_waiting_cancels_what_was_asked_for(demo_bundle: Path
 def test_a_bark_is_closed_at_the_end_of_its_block(demo_bundle: Path):
     with Bark.load(demo_bundle) as bark:
         job = bark.submit("Hello", semantic_max_new_tokens=200)
-    assert isinstance(job._future.exception(), ClosedError)
+    assert isinstance(job.exception(), ClosedError)
     bark.close()
     for ask in (bark.speak, bark.submit):
         with pytest.raises(ClosedError) as caught:

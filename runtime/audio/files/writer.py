@@ -79,5 +79,5 @@ class SpeechWriter:
     def _begin(self, speech: Speech) -> None:
         self._has_begun = True
         if self._metadata and speech.provenance is not None:
-            whole = dataclasses.replace(speech.provenance, piece=None)
+            whole = dataclasses.replace(speech.provenance, segment=None)
             self._file.set_tags(whole.to_tags(self._format.name, self.sample_rate_hz))

@@ -6,10 +6,9 @@ from typing import Any
 
 import click
 
-from bark_onnx.runtime.longform.quality import Cleaning
-from bark_onnx.runtime.longform.reading import HISTORIES, Reading, check_together
+from bark_onnx.runtime.options.stream import HISTORIES, StreamOptions, check_positive
 from bark_onnx.runtime.text.languages import LANGUAGE_CODES
-from bark_onnx.runtime.text.segments import MAX_SECONDS, Splitting
+from bark_onnx.runtime.text.segments import MAX_SECONDS
 
 _OPTIONS = (
     click.option(
@@ -25,46 +24,46 @@ _OPTIONS = (
         help="Length of a piece of a long text, estimated.",
     ),
     click.option(
-        "--continuity",
+        "--history",
         type=click.Choice(HISTORIES),
         default="voice",
         show_default=True,
         help="Say each piece with the voice, or go on from the previous piece.",
     ),
     click.option(
-        "--silence",
+        "--silence-seconds",
         "silence_seconds",
         type=float,
         help="Seconds between pieces; default: 0.25.",
     ),
     click.option(
-        "--crossfade",
+        "--crossfade-seconds",
         "crossfade_seconds",
         type=float,
         default=0.0,
         help="Seconds by which pieces overlap instead.",
     ),
     click.option(
-        "--together",
+        "--concurrency",
         type=int,
         help="Pieces, or with --lines lines, said at the same time; default: 8, for pieces with "
         "--continuity previous 1.",
     ),
     click.option(
-        "--takes",
+        "--attempts",
         type=int,
         default=1,
         show_default=True,
         help="Tries per piece, until it is not silent, clipped or too long.",
     ),
     click.option("--trim", is_flag=True, help="Cut silence off the ends of each piece."),
-    click.option("--stop-babble", is_flag=True, help="End a piece when its text is said."),
-    click.option("--peak", type=float, help="Scale each piece to this loudest sample, at most 1."),
+    click.option("--limit-duration", is_flag=True, help="End a piece when its text is said."),
+    click.option(
+        "--normalize-peak", type=float, help="Scale each piece to this loudest sample, at most 1."
+    ),
 )
 _TOGETHER = 8  # what a `Bark` decodes at a time unless told otherwise
-_FOLLOWING = tuple(field.name for field in fields(Reading))
-_CLEANING = tuple(field.name for field in fields(Cleaning))
-READING = (*(field.name for field in fields(Splitting)), *_FOLLOWING, *_CLEANING)
+READING = tuple(field.name for field in fields(StreamOptions))
 
 
 def reading_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -93,11 +92,10 @@ def settle_reading(given: Mapping[str, Any], *, is_lines: bool) -> Settled:
     Raises:
         OptionsError: a value is out of range, or two exclude each other.
     """
-    default = _TOGETHER if is_lines or given["continuity"] == "voice" else 1
-    together = default if given["together"] is None else given["together"]
+    default = _TOGETHER if is_lines or given["history"] != "previous" else 1
+    together = default if given["concurrency"] is None else given["concurrency"]
     lines, pieces = (together, 1) if is_lines else (1, together)
-    keywords = {**given, "together": pieces}
-    Cleaning(**{name: keywords[name] for name in _CLEANING})
-    check_together(lines)
-    Reading(**{name: keywords[name] for name in _FOLLOWING})
+    keywords = {**given, "concurrency": pieces}
+    check_positive("concurrency", lines)
+    StreamOptions(**keywords)
     return Settled(lines, keywords)

@@ -120,13 +120,13 @@ def test_each_says_what_it_says_alone_whenever_the_others_come(
     stages.before = come
     try:
         come()
-        while waiting or not all(job.done for job in jobs):
+        while waiting or not all(job.done() for job in jobs):
             for job in [*jobs]:
                 finished(job)
             if waiting:
                 come()
         for index, utterance in enumerate(utterances):
-            if not jobs[index].cancelled:
+            if not jobs[index].cancelled():
                 assert jobs[index].result() == utterance.alone()
             else:
                 assert index in cancelled
@@ -162,7 +162,7 @@ def test_those_of_a_call_that_are_left_go_on_when_others_fail_or_are_cancelled(o
         jobs[2].cancel()
     assert jobs[0].result(PATIENCE) == calls[0].alone()
     assert isinstance(finished(jobs[1]), ZeroDivisionError)
-    assert jobs[2].cancelled
+    assert jobs[2].cancelled()
 
 
 def test_requests_join_the_steps_of_those_that_run(open_engine: Open):
@@ -244,7 +244,7 @@ def test_a_request_that_is_cancelled_makes_no_step_more(
         jobs += submit(engine, others[0], Utterance(1, on_unit=cancel), others[1])
         gate.reached()
     assert isinstance(finished(jobs[1]), CancelledError)
-    assert (jobs[1].done, jobs[1].cancelled) == (True, True)
+    assert (jobs[1].done(), jobs[1].cancelled()) == (True, True)
     assert units.count(stage) == 1
     assert units[-1] == stage
     assert [finished(jobs[0]), finished(jobs[2])] == [each.alone() for each in others]
@@ -278,8 +278,8 @@ def test_cancelling_what_is_done_changes_nothing(open_engine: Open):
     (job,) = submit(engine, Utterance(0))
     said = job.result(PATIENCE)
     job.cancel()
-    assert (job.done, job.cancelled, job.result()) == (True, False, said)
-    assert repr(job) == "Job(done)"
+    assert (job.done(), job.cancelled(), job.result()) == (True, False, said)
+    assert repr(job) == "SpeechFuture(done)"
 
 
 # Failing
@@ -326,7 +326,7 @@ def test_a_request_that_fails_fails_alone(open_engine: Open, stage: Stage, error
     with pytest.raises(type(error)) as caught:
         jobs[1].result(PATIENCE)
     assert caught.value is error
-    assert repr(jobs[1]) == "Job(failed)"
+    assert repr(jobs[1]) == "SpeechFuture(failed)"
     assert [finished(jobs[0]), finished(jobs[2])] == [Utterance(0).alone(), Utterance(2).alone()]
 
 
@@ -426,7 +426,7 @@ def test_closing_during_load_ends_every_job(open_engine: Open, stage: Stage, low
             submit(engine, Utterance(9))
     engine.close()
     engine.close()
-    assert all(job.done for job in jobs)
+    assert all(job.done() for job in jobs)
     for job in jobs:
         outcome = finished(job)
         if isinstance(outcome, Exception):
@@ -541,8 +541,8 @@ def test_waiting_in_the_thread_of_the_engine_is_refused(open_engine: Open):
     assert job.result(PATIENCE) == Utterance(0).alone()
     assert len(caught) == 2
     for error in caught:
-        assert_one_line(error, "callback", "use submit")
-    assert submitted[0].cancelled or isinstance(finished(submitted[0]), CancelledError)
+        assert_one_line(error, "engine callback", "deadlock", "use submit()")
+    assert submitted[0].cancelled() or isinstance(finished(submitted[0]), CancelledError)
 
 
 # What can be seen from outside
@@ -624,8 +624,8 @@ def test_timings_say_when_a_job_was_in_which_stage(open_engine: Open):
     with Gate(stages) as gate:
         jobs = submit(engine, Utterance(0), Utterance(1))
         gate.reached()
-        assert repr(jobs[0]) == "Job(runs)"
-        assert repr(jobs[1]) == "Job(waits)"
+        assert repr(jobs[0]) == "SpeechFuture(running)"
+        assert repr(jobs[1]) == "SpeechFuture(waiting)"
         assert list(jobs[0].timings.stages) == ["semantic"]
         assert jobs[0].timings.stages["semantic"].finished is None
         assert jobs[0].timings.finished is None

@@ -36,7 +36,6 @@ class FakeJob:
         self.speech: Speech | None = None
         self.cancelled = False
 
-    @property
     def done(self) -> bool:
         return self.speech is not None
 
@@ -61,7 +60,7 @@ class FakeBark:
     @property
     def flying(self) -> list[FakeJob]:
         jobs = [job for ref in self.jobs if (job := ref()) is not None]
-        return [job for job in jobs if not job.done]
+        return [job for job in jobs if not job.done()]
 
     def submit(
         self,
