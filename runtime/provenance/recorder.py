@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 
 from bark_onnx.graphs.bundle.bundle import Bundle
-from bark_onnx.graphs.onnxruntime import import_onnxruntime
 from bark_onnx.graphs.voices.provenance import software_version
 from bark_onnx.runtime.options.generation import GenerationOptions
 from bark_onnx.runtime.options.stream import StreamOptions
@@ -21,9 +20,12 @@ class ProvenanceRecorder:
         bundle: that speaks.
         precision: that was picked.
         provider: that it runs on.
+        onnxruntime_version: Version of ONNX Runtime.
     """
 
-    def __init__(self, bundle: Bundle, *, precision: str, provider: str) -> None:
+    def __init__(
+        self, bundle: Bundle, *, precision: str, provider: str, onnxruntime_version: str
+    ) -> None:
         self._bundle = bundle
         self._software = software_version()
         self._used = BundleRef(
@@ -33,7 +35,7 @@ class ProvenanceRecorder:
             fingerprint=bundle.manifest.fingerprint(precision),
             sample_rate_hz=bundle.manifest.shapes.codec.sample_rate_hz,
             provider=provider,
-            onnxruntime=import_onnxruntime().__version__,
+            onnxruntime=onnxruntime_version,
         )
 
     def record(
