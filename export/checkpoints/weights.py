@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from bark_onnx.graphs.bundle.dataclass_json import read_json
+from bark_onnx.graphs.error_text import first_line
 from bark_onnx.graphs.errors import CheckpointError
 
 _WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -166,11 +167,6 @@ def _is_archive(path: Path) -> bool:
 
 def _unreadable(path: Path, reason: str) -> CheckpointError:
     return CheckpointError(f"{path}: not readable as weights ({reason}); download it again")
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, as part of a line."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def check_tensors(found: object, where: object) -> Mapping[str, Tensor]:

@@ -12,7 +12,7 @@ from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.graphs.bundle.dataclass_json import SchemaError
 from bark_onnx.graphs.contract import STAGES, GraphContract
 from bark_onnx.graphs.errors import AudioError, OptionsError
-from bark_onnx.runtime.audio.files.formats import SUFFIXES
+from bark_onnx.runtime.audio.files.formats import SUFFIXES, replay_path
 from bark_onnx.runtime.provenance.provenance import Provenance, VoiceRef
 from bark_onnx.runtime.provenance.replay import replay_command, replay_warnings
 from bark_onnx.runtime.provenance.tags import read_tags
@@ -110,7 +110,7 @@ def _is_sound(path: str) -> bool:
 
 
 def _print_command(provenance: Provenance, path: Path, bundle: str | None) -> None:
-    click.echo(replay_command(provenance, path, bundle=bundle))
+    click.echo(replay_command(provenance, path, replay_path(path), bundle=bundle))
 
 
 def _print_text(provenance: Provenance, path: Path, _: str | None) -> None:
@@ -123,7 +123,7 @@ def _print_json(provenance: Provenance, path: Path, bundle: str | None) -> None:
     data = {
         "file": str(path),
         **dataclasses.asdict(provenance),
-        "command": replay_command(provenance, path, bundle=bundle),
+        "command": replay_command(provenance, path, replay_path(path), bundle=bundle),
         "remarks": list(replay_warnings(provenance, bundle=bundle)),
     }
     click.echo(printable_json(data, indent=2))
@@ -131,7 +131,7 @@ def _print_json(provenance: Provenance, path: Path, bundle: str | None) -> None:
 
 def _print_provenance(provenance: Provenance, path: Path, bundle: str | None) -> None:
     used = provenance.bundle
-    command = replay_command(provenance, path, bundle=bundle)
+    command = replay_command(provenance, path, replay_path(path), bundle=bundle)
     rows: list[tuple[str, str]] = [
         ("file", str(path)),
         ("software", f"{provenance.software}, onnxruntime {used.onnxruntime}"),

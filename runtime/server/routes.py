@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form, Request, Response, UploadFile
 from fastapi.responses import HTMLResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from bark_onnx.runtime.audio.encoders.ffmpeg import MEDIA_TYPES
+from bark_onnx.runtime.audio.files.formats import MEDIA_TYPES
 from bark_onnx.runtime.server.middleware import SPEECH_PATH
 from bark_onnx.runtime.server.response import SpeechResponse
 from bark_onnx.runtime.server.schema import (

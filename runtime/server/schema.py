@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bark_onnx.runtime.audio.encoders.ffmpeg import ResponseFormat
+from bark_onnx.runtime.audio.files.formats import ResponseFormat
 from bark_onnx.runtime.options.generation import SAMPLING_PRESETS, GenerationOptions
 
 _LARGEST = 2**31 - 1

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from bark_onnx.graphs.errors import BarkError
 from bark_onnx.runtime import Bark, GenerationOptions
-from bark_onnx.runtime.audio.encoders.ffmpeg import open_encoder
+from bark_onnx.runtime.audio.encoders.encoder import open_encoder
+from bark_onnx.runtime.audio.files.formats import FORMATS
 from bark_onnx.runtime.server.admission import AdmissionController
 from bark_onnx.runtime.server.errors import ApiError, shutting_down
 from bark_onnx.runtime.server.logs import log
@@ -155,6 +156,6 @@ def _warm_up(bark: Bark) -> None:
     """Load what the first request would wait for, and everybody else with it."""
     split_text(_WARM_UP_TEXT, count_tokens=bark.count_tokens)  # the data of languages: 0.6 s
     speech = bark.speak("Hello", options=_WARM_UP)
-    encoder = open_encoder("mp3", speech.sample_rate_hz, streams=True)
+    encoder = open_encoder(FORMATS["mp3"], speech.sample_rate_hz, streamed=True)
     encoder.add(speech.samples)
     encoder.finish()

@@ -3,7 +3,9 @@
 import asyncio
 import threading
 
-from bark_onnx.runtime.audio.encoders.ffmpeg import ResponseFormat, TimeStretcher, open_encoder
+from bark_onnx.runtime.audio.encoders.encoder import open_encoder
+from bark_onnx.runtime.audio.encoders.ffmpeg import TimeStretcher
+from bark_onnx.runtime.audio.files.formats import RESPONSE_FORMATS, ResponseFormat
 from bark_onnx.runtime.audio.resampling import Samples
 
 
@@ -21,7 +23,7 @@ class Sound:
         self.seconds = 0.0  # of audio so far, at that speed
         self._rate_hz = rate_hz
         self._tempo = TimeStretcher(speed, rate_hz)
-        self._encoder = open_encoder(name, rate_hz, streams=streams)
+        self._encoder = open_encoder(RESPONSE_FORMATS[name], rate_hz, streamed=streams)
         self._at_work = threading.Lock()  # a thread goes on when its request is cancelled
         self._is_closed = False
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bark_onnx.runtime.audio.encoders.ffmpeg import MEDIA_TYPES, SIZED_FORMATS
+from bark_onnx.runtime.audio.files.formats import MEDIA_TYPES, SIZED_FORMATS
 from bark_onnx.runtime.seeds import resolve_seed
 from bark_onnx.runtime.server.errors import ApiError
 from bark_onnx.runtime.server.schema import SpeechRequest

@@ -1,7 +1,7 @@
-"""Mel spectrogram: how loud each pitch is over time, on the ear's scale of pitches.
+"""Mel spectrogram: loudness of each pitch over time, on the mel scale.
 
-The filters are Slaney's, as librosa has them by default: linear below 1 kHz, logarithmic above,
-each with the same area. Tests compare with transformers' `audio_utils`.
+The filters are Slaney's, as in librosa by default: linear below 1 kHz, logarithmic above, all with
+the same area. Tests compare with transformers' `audio_utils`.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ _LINEAR_HZ = 200 / 3  # per mel, below the break
 _BREAK_HZ = 1000.0
 _BREAK_MEL = _BREAK_HZ / _LINEAR_HZ
 _LOG_STEP = np.log(6.4) / 27  # per mel, above the break
-_FRAMES_AT_ONCE = 4096
+_CHUNK_FRAMES = 4096
 
 
 def mel_spectrogram(
@@ -24,15 +24,15 @@ def mel_spectrogram(
 ) -> NDArray[np.float32]:
     """Decibels below the loudest band, from -80 to 0, float32 (bands, frames).
 
-    Frame i is centred on sample i * hop_samples; silence is imagined around the sound.
+    Frame i is centered on sample i * hop_samples, with silence before and after the sound.
     """
     padded = np.pad(samples, FFT_SAMPLES // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, FFT_SAMPLES)[::hop_samples]
     window = np.hanning(FFT_SAMPLES + 1)[:-1]  # periodic
     filters = mel_filters(sample_rate_hz)
     parts = []
-    for start in range(0, len(frames), _FRAMES_AT_ONCE):
-        spectrum = np.fft.rfft(frames[start : start + _FRAMES_AT_ONCE] * window)
+    for start in range(0, len(frames), _CHUNK_FRAMES):
+        spectrum = np.fft.rfft(frames[start : start + _CHUNK_FRAMES] * window)
         parts.append(filters @ (np.abs(spectrum) ** 2).T)
     power = np.concatenate(parts, axis=1)
     loudest = max(float(power.max(initial=0.0)), 1e-10)
@@ -53,7 +53,7 @@ def mel_filters(sample_rate_hz: int) -> NDArray[np.float64]:
 
 
 def mel_edges_hz(sample_rate_hz: int) -> NDArray[np.float64]:
-    """Where the bands begin, peak and end, (bands + 2,): equal steps in mel."""
+    """Starts, peaks and ends of the bands in equal steps of mel, (bands + 2,)."""
     highest = _to_mel(sample_rate_hz / 2)
     return _to_hz(np.linspace(0, highest, BANDS + 2))
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from transformers import BarkProcessor
 
 from bark_onnx.graphs.errors import VoiceError
-from bark_onnx.graphs.voices.provenance import ORIGIN_KEY, VoiceProvenance
+from bark_onnx.graphs.voices.provenance import PROVENANCE_KEY, VoiceProvenance
 from bark_onnx.runtime import Bark, GenerationOptions, Speech, Voice
 from bark_onnx.runtime.cli.speech.voice_saver import VoiceSaver
 from bark_onnx.runtime.text.tokenizer import TextTokenizer
@@ -75,8 +75,8 @@ def test_an_origin_comes_back_from_the_file(tmp_path: Path) -> None:
     Voice(*(getattr(voice, key) for key in KEYS), provenance=ORIGIN).save(tmp_path / "me.npz")
     assert Voice.load(tmp_path / "me.npz").provenance == ORIGIN
     with np.load(tmp_path / "me.npz", allow_pickle=False) as file:
-        assert set(file.files) == {*KEYS, ORIGIN_KEY}
-        assert json.loads(file[ORIGIN_KEY].tobytes())["text"] == ORIGIN.text
+        assert set(file.files) == {*KEYS, PROVENANCE_KEY}
+        assert json.loads(file[PROVENANCE_KEY].tobytes())["text"] == ORIGIN.text
         assert Voice.from_arrays(file).provenance == ORIGIN
 
 
@@ -127,8 +127,8 @@ def test_keys_of_later_versions_are_left_out() -> None:
 def test_a_malformed_origin_is_one_line(array: Any) -> None:
     arrays = {key: getattr(speech(1).to_voice(), key) for key in KEYS}
     with pytest.raises(VoiceError) as caught:
-        Voice.from_arrays({**arrays, ORIGIN_KEY: array}, name="me")
-    assert_one_line(caught.value, '"me"', ORIGIN_KEY, "malformed")
+        Voice.from_arrays({**arrays, PROVENANCE_KEY: array}, name="me")
+    assert_one_line(caught.value, '"me"', PROVENANCE_KEY, "malformed")
 
 
 # Which piece is kept

@@ -15,7 +15,7 @@ import pytest
 
 from bark_onnx.graphs.errors import EngineError
 from bark_onnx.runtime import GenerationOptions, Voice
-from bark_onnx.runtime.audio.encoders.ffmpeg import FORMATS
+from bark_onnx.runtime.audio.files.formats import RESPONSE_FORMATS as FORMATS
 from bark_onnx.runtime.seeds import segment_seed
 from bark_onnx.runtime.server.schema import BarkSettings
 from tests.runtime.server.conftest import Background, Running, running, wait_until

@@ -11,12 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bark_onnx.runtime import Bark, Speech, Voice
-from bark_onnx.runtime.audio.encoders.ffmpeg import (
-    FORMATS,
-    SIZED_FORMATS,
-    ResponseFormat,
-    open_encoder,
-)
+from bark_onnx.runtime.audio.encoders.encoder import open_encoder
+from bark_onnx.runtime.audio.files.formats import RESPONSE_FORMATS, SIZED_FORMATS, ResponseFormat
 from bark_onnx.runtime.longform.reading import SILENCE_SECONDS
 from bark_onnx.runtime.seeds import segment_seed
 from bark_onnx.runtime.server.schema import SpeechRequest
@@ -39,7 +35,7 @@ class Utterance:
 
     def sound(self, name: ResponseFormat, *, streams: bool) -> bytes:
         rate_hz = self.pieces[0].sample_rate_hz
-        encoder = open_encoder(name, rate_hz, streams=streams)
+        encoder = open_encoder(RESPONSE_FORMATS[name], rate_hz, streamed=streams)
         pause = np.zeros(round(SILENCE_SECONDS * rate_hz), np.float32)
         parts = [
             encoder.add(np.concatenate([pause[: len(pause) * (number > 0)], piece.samples]))
@@ -78,8 +74,8 @@ def catalogue(bark: Bark, voices: dict[str, Voice]) -> list[VoiceQuery]:
     """
     utterances = [_say(bark, body, voices) for body in _bodies([*voices])]
     found = []
-    for number, (utterance, name) in enumerate(itertools.product(utterances, FORMATS)):
-        stream_format = (None, "audio", "sse")[(number + number // len(FORMATS)) % 3]
+    for number, (utterance, name) in enumerate(itertools.product(utterances, RESPONSE_FORMATS)):
+        stream_format = (None, "audio", "sse")[(number + number // len(RESPONSE_FORMATS)) % 3]
         body = {"response_format": name, "stream_format": stream_format, **utterance.body}
         is_whole = stream_format is None and name in SIZED_FORMATS
         sound = utterance.sound(name, streams=not is_whole)

@@ -1,4 +1,4 @@
-"""Pictures of speech: the spectrogram against transformers, and what is drawn where."""
+"""Pictures of speech: the spectrogram against transformers, and the drawing."""
 
 import dataclasses
 import sys
@@ -11,43 +11,50 @@ from PIL import Image
 from transformers.audio_utils import mel_filter_bank, spectrogram, window_function
 
 from bark_onnx.runtime import AudioError, Speech
-from bark_onnx.runtime.audio.plot.labels import crop, known_characters, legible
 from bark_onnx.runtime.audio.plot.mel import BANDS, FFT_SAMPLES, mel_filters, mel_spectrogram
 from bark_onnx.runtime.audio.plot.plot import save_plot
-from tests.runtime.provenance.test_tags import PROVENANCE
 from tests.support.command import Run, failed, worked
 from tests.support.messages import assert_one_line
+from tests.support.provenance import PROVENANCE
 
 RATE = 24_000
 SHORT = ("--semantic-max-new-tokens", 10, "--seed", 1)
-TEXTS = ("Grüße!", "नमस्ते", "こんにちは", "Привет", "Costs $5, or $6_a^2", "\x1b[0m ♪ \u2028")
+NAMES = (
+    "Grüße",
+    "नमस्ते",
+    "こんにちは",
+    "Привет",
+    "$5, or $6_a^2",
+    "\x1b[0m ♪ \u2028",
+    "$\\frac{" * 100,
+)
 
 
-def speech(text: str, seconds: float, start_seconds: float = 0.0, pitch_hz: float = 440) -> Speech:
+def speech(seconds: float, start_seconds: float = 0.0, pitch_hz: float = 440) -> Speech:
     tokens = np.zeros((8, 8), np.int64)
     times = np.arange(round(seconds * RATE)) / RATE
     samples = (0.5 * np.sin(2 * np.pi * pitch_hz * times)).astype(np.float32)
-    return Speech(samples, RATE, tokens[0], tokens[:2], tokens, text, "me", 0, start_seconds)
+    return Speech(samples, RATE, tokens[0], tokens[:2], tokens, "Hi", "me", 0, start_seconds)
 
 
 def many(count: int) -> list[Speech]:
-    return [speech(TEXTS[i % len(TEXTS)], 0.2, 0.3 * i, 200 + 20 * i) for i in range(count)]
+    return [speech(0.2, 0.3 * i, 200 + 20 * i) for i in range(count)]
 
 
 # The spectrogram
 
 
 @pytest.mark.parametrize("rate", [8_000, 24_000, 48_000])
-def test_filters_are_those_of_transformers(rate: int) -> None:
+def test_filters_equal_those_of_transformers(rate: int) -> None:
     expected = mel_filter_bank(
         FFT_SAMPLES // 2 + 1, BANDS, 0, rate / 2, rate, norm="slaney", mel_scale="slaney"
     )
     np.testing.assert_allclose(mel_filters(rate), expected.T, atol=1e-9)
 
 
-def test_the_spectrogram_is_that_of_transformers() -> None:
+def test_the_spectrogram_equals_that_of_transformers() -> None:
     rng = np.random.default_rng(0)
-    samples = (speech("", 0.5).samples + 0.01 * rng.normal(size=RATE // 2)).astype(np.float32)
+    samples = (speech(0.5).samples + 0.01 * rng.normal(size=RATE // 2)).astype(np.float32)
     expected = spectrogram(
         samples.astype(np.float64),
         window_function(FFT_SAMPLES, "hann"),
@@ -96,7 +103,7 @@ def size_of(path: Path) -> tuple[int, int]:
 
 
 def brightest_row(path: Path) -> int:
-    """Where in the lower half of the picture the brightest line of the spectrogram is."""
+    """Row of the brightest line in the lower half of the picture, which is the spectrogram."""
     with Image.open(path) as picture:
         pixels = np.asarray(picture.convert("RGB")).astype(int)
     height, width, _ = pixels.shape
@@ -105,83 +112,72 @@ def brightest_row(path: Path) -> int:
 
 
 def test_a_high_tone_is_drawn_above_a_low_one(tmp_path: Path) -> None:
-    save_plot(tmp_path / "low.png", [speech("a", 1, pitch_hz=500)])
-    save_plot(tmp_path / "high.png", [speech("a", 1, pitch_hz=4000)])
+    save_plot(tmp_path / "low.png", [speech(1, pitch_hz=500)])
+    save_plot(tmp_path / "high.png", [speech(1, pitch_hz=4000)])
     assert brightest_row(tmp_path / "high.png") < brightest_row(tmp_path / "low.png") - 50
 
 
-def labels_of(speeches: list[Speech], monkeypatch: pytest.MonkeyPatch, path: Path) -> list[str]:
-    """What is written above the waveform."""
+def texts_of(speeches: list[Speech], monkeypatch: pytest.MonkeyPatch, path: Path) -> list[str]:
+    """The heading, and the texts above the waveform."""
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     found: list[str] = []
-    annotate = Axes.annotate
 
-    def note(axes: Any, text: str, *args: Any, **kwargs: Any) -> Any:
-        found.append(text)
-        return annotate(axes, text, *args, **kwargs)
+    def noting(draw: Any) -> Any:
+        def note(parent: Any, text: str, *args: Any, **kwargs: Any) -> Any:
+            found.append(text)
+            return draw(parent, text, *args, **kwargs)
+
+        return note
 
     with monkeypatch.context() as patch:
-        patch.setattr(Axes, "annotate", note)
+        patch.setattr(Axes, "annotate", noting(Axes.annotate))
+        patch.setattr(Figure, "suptitle", noting(Figure.suptitle))
         save_plot(path, speeches)
     return found
 
 
-def test_pieces_are_numbered_and_show_what_fits(
+def test_segments_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.png"
+    assert texts_of(many(1), monkeypatch, path) == ["0.2 s, voice me"]
+    heading, *numbers = texts_of(many(6), monkeypatch, path)
+    assert heading == "1.7 s, 6 segments, voice me"
+    assert numbers == ["1", "2", "3", "4", "5", "6"]
+
+
+def test_the_heading_has_the_seed_and_the_bundle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.png"
-    assert labels_of(many(1), monkeypatch, path) == []
-    found = labels_of(many(6), monkeypatch, path)
-    assert [label.split()[0] for label in found] == ["1", "2", "3", "4", "5", "6"]
-    assert found[0] == "1 Grüße!"
-    assert found[3] == "4 Привет"
-    assert found[4].startswith("5 Costs $5")
-    named = [dataclasses.replace(each, speaker="Anna") for each in many(2)]
-    assert labels_of(named, monkeypatch, path)[0] == "1 Anna: Grüße!"
+    known = [dataclasses.replace(each, provenance=PROVENANCE) for each in many(2)]
+    assert texts_of(known, monkeypatch, path)[0] == (
+        f"0.5 s, 2 segments, voice me, seed {2**63}, suno/bark-small in int8"
+    )
+    dialogue = [dataclasses.replace(each, speaker="Anna") for each in many(2)]
+    assert texts_of(dialogue, monkeypatch, path)[0] == "0.5 s, 2 segments"
 
 
-def test_a_hundred_pieces_have_room_for_their_numbers(
+def test_a_hundred_segments_have_room_for_their_numbers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = labels_of(many(100), monkeypatch, tmp_path / "a.png")
-    assert found == [str(number) for number in range(1, 101, 3)]
+    _, *numbers = texts_of(many(100), monkeypatch, tmp_path / "a.png")
+    assert numbers == [str(number) for number in range(1, 101, 3)]
 
 
 @pytest.mark.filterwarnings("error")
-def test_anything_can_be_drawn(tmp_path: Path) -> None:
-    told = dataclasses.replace(PROVENANCE, text="$\\frac{" * 100)
-    for number, speeches in enumerate(
-        [
-            [speech("", 0)],
-            [speech(text, 0.1) for text in TEXTS],
-            [dataclasses.replace(speech("न" * 500, 0.1), provenance=told)],
-            [dataclasses.replace(speech("x", 0.1), samples=np.zeros(2400, np.float32))],
-        ]
-    ):
-        save_plot(tmp_path / f"{number}.png", speeches)
+def test_any_name_and_length_can_be_drawn(tmp_path: Path) -> None:
+    silent = dataclasses.replace(speech(0.1), samples=np.zeros(2400, np.float32))
+    named = [dataclasses.replace(speech(0.1), voice_name=name) for name in NAMES]
+    for number, each in enumerate([speech(0), silent, *named]):
+        save_plot(tmp_path / f"{number}.png", [each])
         assert size_of(tmp_path / f"{number}.png") == (1440, 720)
-
-
-def test_text_that_no_font_has_is_left_out() -> None:
-    known = known_characters()
-    assert legible("Grüße,\n  Welt $ ♪", known) == "Grüße, Welt $ ♪"
-    assert legible("\ue000\ue001 a", known) == ""  # characters for private use
-    assert legible("abc\ue000 d", known) == "abc d"
-
-
-def test_text_is_cut_where_the_room_ends() -> None:
-    assert crop("Hello", 5) == "Hello"
-    assert crop("Hello!", 5) == "Hell…"
-    assert crop("你好吗", 6) == "你好吗"
-    assert crop("你好吗", 5) == "你好…"
-    assert crop("", 3) == ""
 
 
 # The command
 
 
-def test_the_command_draws_what_it_says(run: Run, demo_bundle: Path, tmp_path: Path) -> None:
+def test_the_command_draws_its_speech(run: Run, demo_bundle: Path, tmp_path: Path) -> None:
     options = ("-m", demo_bundle, "--max-seconds", 2, *SHORT)
     worked(run("speak", "One is here. Two is there.", *options, "--plot", "a.png"))
     assert size_of(tmp_path / "a.png") == (1440, 720)
@@ -196,13 +192,13 @@ def test_the_command_draws_what_it_says(run: Run, demo_bundle: Path, tmp_path: P
         (("--plot", "a.png", "--lines", "-o", "out/"), ("--lines", "--plot", "exclude")),
     ],
 )
-def test_a_picture_that_cannot_be_drawn_is_refused_before_the_work(
+def test_a_picture_that_cannot_be_drawn_is_refused_before_generation(
     run: Run, arguments: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
     failed(run("speak", "Hello", "-m", "nowhere-else", *arguments), 1, *words)
 
 
-def test_a_missing_extra_is_one_line_before_the_work(
+def test_a_missing_extra_is_one_line_before_generation(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
