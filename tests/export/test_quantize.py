@@ -182,7 +182,9 @@ def test_prefill_graph_shares_the_weights_of_the_decoding_graph(quantized_bundle
 
 
 @pytest.mark.parametrize("precision", ["int8", "int4"])
-def test_batched_speech_equals_single_runs_at_lower_precisions(quantized_bundle: Path, precision: str):
+def test_batched_speech_equals_single_runs_at_lower_precisions(
+    quantized_bundle: Path, precision: str
+):
     bark = Bark.load(quantized_bundle, precision=precision, max_batch_size=3)
     options = dataclasses.replace(GenerationOptions.greedy(), semantic_max_new_tokens=40)
     texts = ["Hello", "Hello, my dog is cute", "a b", "What a day!"]

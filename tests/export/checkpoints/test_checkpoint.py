@@ -315,7 +315,9 @@ def test_missing_configuration_is_named(folder: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["config.json", "generation_config.json"])
 @pytest.mark.parametrize("content", [b'{"model_type": ', b"\xff\xfe\x00", b""])
-def test_configuration_is_named_when_its_json_is_broken(folder: Path, name: str, content: bytes) -> None:
+def test_configuration_is_named_when_its_json_is_broken(
+    folder: Path, name: str, content: bytes
+) -> None:
     (folder / name).write_bytes(content)
     refuse(folder, name, "not readable as JSON")
 

@@ -158,9 +158,7 @@ def test_hub_id_that_is_not_cached_names_the_option(
     refuse(run, twins, tmp_path, "facebook/encodec_24khz", *words)
 
 
-def test_folder_is_refused_without_a_configuration(
-    run: Run, twins: Twins, tmp_path: Path
-) -> None:
+def test_folder_is_refused_without_a_configuration(run: Run, twins: Twins, tmp_path: Path) -> None:
     refuse(run, twins, tmp_path, twins.tokenizer, "tokenizer", "no config.json", *HINTS)
 
 

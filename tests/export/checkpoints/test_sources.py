@@ -179,9 +179,7 @@ def refuse(run: Run, twins: Twins, tmp_path: Path, *arguments: object, words: tu
     assert not (tmp_path / "b").exists()
 
 
-def test_missing_folder_of_voices_is_refused(
-    run: Run, twins: Twins, tmp_path: Path
-) -> None:
+def test_missing_folder_of_voices_is_refused(run: Run, twins: Twins, tmp_path: Path) -> None:
     path = tmp_path / "nowhere"
     refuse(run, twins, tmp_path, "--voices-from", path, words=(str(path), "no such folder"))
 

@@ -84,7 +84,9 @@ def test_bundle_equals_that_of_the_hugging_face_layout(bundles: tuple[Path, Path
     assert set(ours.parity) == {f"fp32/{stage}" for stage in STAGES}
 
 
-def test_manifest_lists_the_parts_of_the_checkpoint(bundles: tuple[Path, Path], twins: Twins) -> None:
+def test_manifest_lists_the_parts_of_the_checkpoint(
+    bundles: tuple[Path, Path], twins: Twins
+) -> None:
     source = Manifest.read(bundles[0]).source
     assert source == (
         f"{twins.suno} (text.pt, coarse.pt, fine_2.pt, EnCodec of {twins.codec}, "
@@ -243,9 +245,7 @@ def test_size_of_one_stage_suffices_when_only_that_is_ambiguous(folder: Path, tw
     assert "(text_2.pt, coarse.pt, fine_2.pt," in opened(folder, twins, size="text=large").source
 
 
-def test_missing_size_is_refused(
-    run: Run, folder: Path, twins: Twins, tmp_path: Path
-) -> None:
+def test_missing_size_is_refused(run: Run, folder: Path, twins: Twins, tmp_path: Path) -> None:
     result = run(folder, tmp_path / "b", *twins.arguments, "--size", "small")
     failed(result, 1, "no fine.pt", "fine_2.pt", "--size fine=large")
 
@@ -273,9 +273,7 @@ def test_missing_file_is_named(
     failed(result, 1, str(folder), "no ", name, other, "suno/bark")
 
 
-def test_missing_codec_is_named_with_every_remedy(
-    run: Run, folder: Path, tmp_path: Path
-) -> None:
+def test_missing_codec_is_named_with_every_remedy(run: Run, folder: Path, tmp_path: Path) -> None:
     words = ("--codec", "facebook/encodec_24khz", "encodec_24khz-d7cc33bc.th", "Hugging Face")
     failed(run(folder, tmp_path / "b"), 1, str(folder), *words)
 
@@ -304,9 +302,7 @@ def test_truncated_file_is_named(
     failed(result, 1, name, "not readable as weights", "download it again")
 
 
-def test_unreadable_file_is_named(
-    run: Run, folder: Path, twins: Twins, tmp_path: Path
-) -> None:
+def test_unreadable_file_is_named(run: Run, folder: Path, twins: Twins, tmp_path: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("permissions do not bind the superuser")
     unreadable(folder / "text.pt", b"")
@@ -337,9 +333,7 @@ def test_file_that_runs_code_is_refused_and_runs_none(
     assert not proof.exists()
 
 
-def test_command_runs_no_code_of_a_file(
-    folder: Path, twins: Twins, tmp_path: Path
-) -> None:
+def test_command_runs_no_code_of_a_file(folder: Path, twins: Twins, tmp_path: Path) -> None:
     proof = tmp_path / "code-was-run"
     replace_file(folder / "fine_2.pt", twins, best_val_loss=_Malice(proof))
     command = [sys.executable, "-m", "bark_onnx.export", folder, tmp_path / "b"]
@@ -397,7 +391,9 @@ def test_sizes_that_bark_cannot_have_are_refused(
     failed(run(folder, tmp_path / "b", *twins.arguments), 1, "text.pt", *words)
 
 
-def test_missing_model_argument_is_refused(run: Run, folder: Path, twins: Twins, tmp_path: Path) -> None:
+def test_missing_model_argument_is_refused(
+    run: Run, folder: Path, twins: Twins, tmp_path: Path
+) -> None:
     arguments = contents(twins.model.semantic)["model_args"]
     del arguments["n_embd"]
     replace_file(folder / "text.pt", twins, model_args=arguments)

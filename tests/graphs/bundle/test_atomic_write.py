@@ -31,9 +31,7 @@ def test_file_is_renamed_when_the_block_ends(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError(), KeyboardInterrupt()])
-def test_old_file_is_kept_when_the_block_raises(
-    tmp_path: Path, error: BaseException
-) -> None:
+def test_old_file_is_kept_when_the_block_raises(tmp_path: Path, error: BaseException) -> None:
     path = tmp_path / "a.txt"
     path.write_text("what was there")
     with pytest.raises(type(error)):

@@ -199,9 +199,7 @@ def test_file_entry_that_is_not_printable_is_refused(bundle: Path):
 @pytest.mark.parametrize(
     ("key", "value"), [("attention", "flash"), ("attention", ""), ("precisions", [])]
 )
-def test_value_that_no_bundle_has_is_refused(
-    bundle: Path, key: str, value: object
-):
+def test_value_that_no_bundle_has_is_refused(bundle: Path, key: str, value: object):
     _rewrite(bundle, lambda data: data.update({key: value}))
     _refused(bundle, "bark.json", key, repr(value), "expected")
 
