@@ -113,7 +113,7 @@ def test_stages_of_different_sizes_generate_as_in_transformers(
     voice = Voice.load(bundles[0] / "voices" / "v2" / "en_speaker_0.npz")
     speech = bark.speak("Hello, dog", voice=voice, options=GenerationOptions.greedy(), **settings)
     ids = bark._tokenizer.encode("Hello, dog")
-    said = Reference(twins.huggingface).say(ids, voice, **GREEDY, **settings)
+    said = Reference(twins.huggingface).generate(ids, voice, **GREEDY, **settings)
     np.testing.assert_array_equal(speech.semantic_tokens, said.semantic_tokens)
     np.testing.assert_array_equal(speech.coarse_tokens, said.coarse_tokens)
     np.testing.assert_array_equal(speech.fine_tokens, said.fine_tokens)
