@@ -159,8 +159,15 @@ class Bark(LoadedBundle):
         Raises:
             BarkError: As for `plan`, before anything is generated.
         """
-        asked = {"voice": voice, "speakers": speakers, "seed": seed, "options": options}
-        plan = self._as_plan(text, {**asked, "stream": stream, **overrides})
+        named = {
+            "voice": voice,
+            "speakers": speakers,
+            "seed": seed,
+            "options": options,
+            "stream": stream,
+        }
+        given = {name: value for name, value in named.items() if value is not None}
+        plan = self._as_plan(text, given | overrides)
         return streaming.stream(plan, self.submit_segment, on_progress)
 
     def astream(
@@ -189,9 +196,8 @@ class Bark(LoadedBundle):
         return self._submit([request], on_progress)[0]
 
     def _as_plan(self, text: str | StreamPlan, arguments: Mapping[str, Any]) -> StreamPlan:
-        given = {name: value for name, value in arguments.items() if value is not None}
         if not isinstance(text, StreamPlan):
-            return self.plan(text, **given)
-        if given:
-            raise OptionsError(f"{min(given)} is part of the plan; pass it to Bark.plan")
+            return self.plan(text, **arguments)
+        if arguments:
+            raise OptionsError(f"{min(arguments)} is part of the plan; pass it to Bark.plan")
         return text

@@ -41,6 +41,15 @@ def pytest_configure(config: pytest.Config) -> None:
             raise pytest.UsageError(str(error)) from error
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests of the layout counted."""
+    reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+    for report in reports:
+        for name, value in getattr(report, "user_properties", []):
+            if name == "layout":
+                terminalreporter.write_line(f"layout: {value}")
+
+
 @pytest.fixture(scope="session")
 def provider(request: pytest.FixtureRequest) -> str:
     """Where the fixtures that speak do so; exact speech needs standard attention on CUDA."""

@@ -1,7 +1,7 @@
-"""What shares a stage: rows that join, are run one unit of work at a time, and leave.
+"""Batches of one stage: sequences are added, run one step at a time, and removed.
 
-A row is a generator: it yields what to run, receives what came out, and returns its result.
-`SerialBatch` is for stages that run one request at a time; `ContinuousBatch` for shared steps.
+A sequence is a generator: it yields the input of its next run, receives the output, and returns
+its result. `SerialBatch` holds one sequence; `ContinuousBatch` shares steps among several.
 """
 
 from collections.abc import Callable, Generator
@@ -13,100 +13,100 @@ Result = TypeVar("Result")
 
 @dataclass(eq=False)
 class BatchEntry(Generic[Result]):
-    """A row that has joined a batch, what it wants next, and how it ended."""
+    """A sequence in a batch: the input of its next run, then its result or error."""
 
     generator: Generator[Any, Any, Result]
-    wanted: Any = None  # None before the row has begun
+    pending_input: Any = None  # None before the sequence has begun
     result: Result | None = None
     error: BaseException | None = None
-    run_failed: bool = False  # the error is the batch's, not the row's own
+    is_run_error: bool = False  # the error was raised by a run, not by the sequence
 
     def advance(self, output: Any) -> bool:
-        """Hand over what came out; None begins the row. False when the row has ended."""
+        """Send an output (None begins the sequence). False when the sequence has ended."""
         try:
-            self.wanted = self.generator.send(output)
+            self.pending_input = self.generator.send(output)
         except StopIteration as end:
             self.result = end.value
             return False
-        # Rows call what users hand in, and whatever comes out of that concerns the row alone.
+        # Sequences call user callbacks; whatever those raise ends this sequence alone.
         except BaseException as error:
             self.error = error
             return False
         return True
 
     def fail(self, error: Exception) -> None:
-        """What the row wanted could not be run."""
+        """End the sequence with the error of its run."""
         self.error = error
-        self.run_failed = True
+        self.is_run_error = True
         self.generator.close()
 
 
 @dataclass(frozen=True)
 class StepOutput(Generic[Result]):
-    """One unit of work."""
+    """Outcome of one step of a batch."""
 
-    sequences: int  # how many shared it; 0 for a prompt, and where nothing had to be run
-    finished: list[BatchEntry[Result]]  # they have left
+    num_sequences: int  # sequences that shared the step; 0 for a prefill or if nothing was run
+    finished: list[BatchEntry[Result]]  # entries that ended and were removed
 
 
 class Batch(Protocol):
-    """Rows that are in a stage."""
+    """Sequences in a stage."""
 
     @property
     def has_free_slot(self) -> bool:
-        """Whether one more can join."""
+        """Whether another sequence can be added."""
 
     def add(self, generator: Generator[Any, Any, Any]) -> BatchEntry[Any]:
-        """Take in a row; it begins with the next step."""
+        """Add a sequence; it begins with the next step."""
 
     def remove(self, entry: BatchEntry[Any]) -> None:
-        """Take out a row that has not ended."""
+        """Remove a sequence that has not ended."""
 
     def step(self) -> StepOutput[Any]:
-        """Do one unit of work. Never raises what a row or a run raises: seats hold it."""
+        """Run one step. Errors of sequences and runs are kept in their entries, never raised."""
 
 
 class SerialBatch(Generic[Result]):
-    """A batch of one row.
+    """A batch of one sequence.
 
     Args:
-        run: computes what a row wants.
+        run: Function from the input of a run to its output.
     """
 
     def __init__(self, run: Callable[[Any], Any]) -> None:
         self._run = run
-        self._seat: BatchEntry[Result] | None = None
+        self._entry: BatchEntry[Result] | None = None
 
     @property
     def has_free_slot(self) -> bool:
         """See `Batch`."""
-        return self._seat is None
+        return self._entry is None
 
     def add(self, generator: Generator[Any, Any, Result]) -> BatchEntry[Result]:
         """See `Batch`."""
         assert self.has_free_slot
-        self._seat = BatchEntry(generator)
-        return self._seat
+        self._entry = BatchEntry(generator)
+        return self._entry
 
     def remove(self, entry: BatchEntry[Result]) -> None:
         """See `Batch`."""
-        assert entry is self._seat
+        assert entry is self._entry
         entry.generator.close()
-        self._seat = None
+        self._entry = None
 
     def step(self) -> StepOutput[Result]:
         """See `Batch`."""
-        entry = self._seat
+        entry = self._entry
         if entry is None:
             return StepOutput(0, [])
-        if entry.wanted is None and not entry.advance(None):
-            self._seat = None
+        if entry.pending_input is None and not entry.advance(None):
+            self._entry = None
             return StepOutput(0, [entry])
         try:
-            output = self._run(entry.wanted)
+            output = self._run(entry.pending_input)
         except Exception as error:
             entry.fail(error)
         if entry.error is None and entry.advance(output):
             return StepOutput(1, [])
-        self._seat = None
+        self._entry = None
         return StepOutput(1, [entry])

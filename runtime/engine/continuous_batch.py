@@ -1,8 +1,7 @@
-"""Runs rows of different lengths through one decoder together.
+"""Continuous batching: sequences of different lengths share the decode steps of one decoder.
 
-A row is a generator: it yields what to feed, receives the logits that follow, and returns its
-tokens. Loops of single stages are written as if alone; here they share every decode step. Knows
-nothing of Bark.
+The generation loops of single stages are written for one sequence each; this module batches them
+without knowing anything of Bark.
 """
 
 import itertools
@@ -20,32 +19,32 @@ Result = TypeVar("Result")
 
 @dataclass(eq=False)
 class _SequenceEntry(BatchEntry[Result]):
-    """A row in a slot. `wanted` is a `StepInput`."""
+    """A sequence in a slot. `pending_input` is a `StepInput`."""
 
-    asked: int = 0  # when it came to want its prompt, in the order of all
-    wants_prompt: bool = False
-    is_fresh: bool = True  # no step since its prompt
+    needs_prefill: bool = False
+    arrival_order: int = 0  # of its pending prefill, among all prefills
+    has_decoded: bool = False  # at least one decode step since its last prefill
 
 
 class ContinuousBatch(Generic[Result]):
-    """Rows in the slots of one decoder, as a `Batch`.
+    """Sequences in the slots of one decoder, as a `Batch`.
 
-    A unit of work is either the prompt of one row or one token of every row that is ready. A prompt
-    costs as much as tens of steps, so while rows are running there is at most one prompt between
-    two steps, in the order in which prompts came to be wanted: newcomers, and windows that slide,
-    hold the others up by one prompt at a time, and wait at most as many steps as there are slots.
-    Where nobody has made a step since their prompts, nobody is held up, and all prompts come
-    first: rows that begin together share every step.
+    A step is either the prefill of one sequence or one token of every sequence that is ready. A
+    prefill costs as much as tens of decode steps, so while sequences decode there is at most one
+    prefill between two decode steps, in order of arrival: new sequences, and windows that slide,
+    delay the others by one prefill at a time, and wait for at most as many decode steps as there
+    are slots. If no sequence has decoded since its prefill, none is delayed and all prefills run
+    first: sequences that begin together share every decode step.
 
     Args:
-        decoder: its slots are the batch's; nobody else uses it meanwhile.
+        decoder: Decoder whose slots this batch owns.
     """
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
         self._entries: list[_SequenceEntry[Result]] = []  # by slot
-        self._asked = itertools.count()
-        self._prompted = False  # since the last step
+        self._arrivals = itertools.count()
+        self._prefilled_since_decode = False
 
     @property
     def has_free_slot(self) -> bool:
@@ -56,12 +55,12 @@ class ContinuousBatch(Generic[Result]):
         """See `Batch`."""
         assert self.has_free_slot
         entry = _SequenceEntry(generator)
-        self._decoder.lengths[len(self._entries)] = 0  # of a former row
+        self._decoder.lengths[len(self._entries)] = 0  # of a former sequence
         self._entries.append(entry)
         return entry
 
     def remove(self, entry: BatchEntry[Result]) -> None:
-        """See `Batch`. The last row fills the gap."""
+        """See `Batch`. The last sequence fills the gap."""
         entry.generator.close()
         slot, last = self._slot(entry), len(self._entries) - 1
         if slot != last:
@@ -71,87 +70,87 @@ class ContinuousBatch(Generic[Result]):
 
     def step(self) -> StepOutput[Result]:
         """See `Batch`."""
-        # 1. Newcomers say what they want. One that ends has left room to fill before a run.
+        # 1. Begin new sequences. If one ends at once, its slot can be filled before a run.
         finished = [
             entry
             for entry in self._entries
-            if entry.wanted is None and not self._advance(entry, None)
+            if entry.pending_input is None and not self._advance(entry, None)
         ]
-        # 2. A prompt, or a token of every row that is ready.
-        sequences = 0
+        # 2. Run a prefill, or a token of every sequence that is ready.
+        num_sequences = 0
         if not finished:
-            prompt = self._next_prompt()
-            sequences, finished = self._decode() if prompt is None else (0, self._feed(prompt))
-        for entry in reversed(finished):  # by slot: none is moved that is about to leave
+            prefill = self._next_prefill()
+            if prefill is None:
+                num_sequences, finished = self._decode()
+            else:
+                finished = self._prefill(prefill)
+        for entry in reversed(finished):  # by slot: none is moved that is removed next
             self.remove(entry)
-        return StepOutput(sequences, [*finished])
+        return StepOutput(num_sequences, [*finished])
 
-    def _next_prompt(self) -> _SequenceEntry[Result] | None:
-        wanting = [entry for entry in self._entries if entry.wants_prompt]
-        running = any(not entry.wants_prompt and not entry.is_fresh for entry in self._entries)
-        if not wanting or (running and self._prompted):
+    def _next_prefill(self) -> _SequenceEntry[Result] | None:
+        pending = [entry for entry in self._entries if entry.needs_prefill]
+        decoding = any(entry.has_decoded and not entry.needs_prefill for entry in self._entries)
+        if not pending or (decoding and self._prefilled_since_decode):
             return None
-        return min(wanting, key=lambda entry: entry.asked)
+        return min(pending, key=lambda entry: entry.arrival_order)
 
-    def _feed(self, entry: _SequenceEntry[Result]) -> list[_SequenceEntry[Result]]:
-        """Run a prompt; returns the seat if its row has ended."""
-        self._prompted = True
-        entry.is_fresh = True
+    def _prefill(self, entry: _SequenceEntry[Result]) -> list[_SequenceEntry[Result]]:
+        """Run the prefill of one sequence; return its entry if it has ended."""
+        self._prefilled_since_decode = True
+        entry.has_decoded = False
         try:
-            logits = self._decoder.feed(self._slot(entry), entry.wanted)
+            logits = self._decoder.prefill(self._slot(entry), entry.pending_input)
         except Exception as error:
             entry.fail(error)
             return [entry]
         return [] if self._advance(entry, logits) else [entry]
 
     def _decode(self) -> tuple[int, list[_SequenceEntry[Result]]]:
-        """Run a token of every row that is ready: how many there were, and those that ended."""
-        self._prompted = False
-        ready = self._gather()
+        """Run a token of every sequence that is ready; return their number and those that ended."""
+        self._prefilled_since_decode = False
+        ready = self._compact_slots()
         if not ready:
             return 0, []
         try:
-            logits = self._decoder.step(np.array([entry.wanted.input_ids[0] for entry in ready]))
+            tokens = np.array([entry.pending_input.input_ids[0] for entry in ready])
+            logits = self._decoder.decode(tokens)
         except Exception as error:
             for entry in ready:
                 entry.fail(error)
             return len(ready), ready
         for entry in ready:
-            entry.is_fresh = False
+            entry.has_decoded = True
         finished = [
             entry for slot, entry in enumerate(ready) if not self._advance(entry, logits[slot])
         ]
         return len(ready), finished
 
-    def _gather(self) -> list[_SequenceEntry[Result]]:
-        """The rows that are ready, brought to the first slots: steps run over those."""
-        count = sum(not entry.wants_prompt for entry in self._entries)
-        gaps = [slot for slot in range(count) if self._entries[slot].wants_prompt]
-        strays = [
-            slot
-            for slot in range(count, len(self._entries))
-            if not self._entries[slot].wants_prompt
-        ]
+    def _compact_slots(self) -> list[_SequenceEntry[Result]]:
+        """Move sequences that are ready to the first slots, which decode steps run; return them."""
+        entries, lengths = self._entries, self._decoder.lengths
+        count = sum(not entry.needs_prefill for entry in entries)
+        gaps = [slot for slot in range(count) if entries[slot].needs_prefill]
+        strays = [slot for slot in range(count, len(entries)) if not entries[slot].needs_prefill]
         for gap, stray in zip(gaps, strays, strict=True):
-            self._decoder.lengths[gap] = self._entries[
-                gap
-            ].wanted.past_length  # the rest is not kept
+            lengths[gap] = entries[gap].pending_input.past_length  # the rest need not be copied
             self._decoder.swap_slots(gap, stray)
-            self._entries[gap], self._entries[stray] = self._entries[stray], self._entries[gap]
-        return self._entries[:count]
+            entries[gap], entries[stray] = entries[stray], entries[gap]
+        return entries[:count]
 
     def _advance(self, entry: _SequenceEntry[Result], logits: Logits | None) -> bool:
-        """Hand logits to a row and note what it wants next. False when it has ended."""
+        """Send logits to a sequence and classify its next input. False when it has ended."""
         if not entry.advance(logits):
             return False
-        entry.wants_prompt = not _is_step(entry.wanted, self._decoder.lengths[self._slot(entry)])
-        if entry.wants_prompt:
-            entry.asked = next(self._asked)
+        length = self._decoder.lengths[self._slot(entry)]
+        entry.needs_prefill = not _is_decode_step(entry.pending_input, length)
+        if entry.needs_prefill:
+            entry.arrival_order = next(self._arrivals)
         return True
 
     def _slot(self, entry: BatchEntry[Result]) -> int:
         return next(slot for slot, other in enumerate(self._entries) if other is entry)
 
 
-def _is_step(feed: StepInput, length: int) -> bool:
-    return len(feed.input_ids) == 1 and feed.past_length == length > 0 and feed.history_ids is None
+def _is_decode_step(step: StepInput, length: int) -> bool:
+    return len(step.input_ids) == 1 and step.past_length == length > 0 and step.history_ids is None

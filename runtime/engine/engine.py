@@ -1,7 +1,7 @@
-"""One engine for many requests: a thread that owns the stages and runs them for everybody.
+"""Engine: one thread that owns the models and generates speech for all callers.
 
-Requests join and leave at every step (continuous batching). What callers and the thread share is
-behind one condition; everything else is the `Scheduler`, which belongs to the thread alone.
+Requests join and leave at every step (continuous batching). State shared with callers is guarded by
+one condition; everything else belongs to the `Scheduler`, which only the thread uses.
 """
 
 import atexit
@@ -11,88 +11,97 @@ from collections import deque
 from collections.abc import Sequence
 from time import monotonic
 
-from bark_onnx.graphs.contract import Stage
 from bark_onnx.graphs.errors import BarkError, ClosedError, EngineError, QueueFullError
 from bark_onnx.runtime.engine.future import RequestTimings, SpeechFuture
-from bark_onnx.runtime.engine.scheduler import Scheduler, clone_error, summarize_error
+from bark_onnx.runtime.engine.scheduler import (
+    Finished,
+    Scheduler,
+    StepResult,
+    clone_error,
+    summarize_error,
+)
 from bark_onnx.runtime.engine.stage_executor import EngineRequest, RequestGroup
 from bark_onnx.runtime.engine.status import EngineStatus, Observer
 from bark_onnx.runtime.inference.models import StageModels
-from bark_onnx.runtime.inference.pipeline import Synthesis
+from bark_onnx.runtime.inference.pipeline import SpeechGenerator
 
-_EXIT_SECONDS = 60.0  # how long the interpreter's exit waits for the unit of work that runs
-_IDLE_SECONDS = 30.0  # how often an idle engine looks whether it shall end
+_EXIT_SECONDS = 60.0  # longest wait of the interpreter's exit for the step that runs
+# Poll interval of the idle loop, so that a missed notification cannot block shutdown.
+_IDLE_SECONDS = 30.0
 _log = logging.getLogger(__name__)
 
 
 class Engine:
-    """Says requests in a thread of its own, which starts with the first one.
+    """Generates speech in a thread of its own, which starts with the first request.
 
-    The thread is a daemon: it does not keep the interpreter from exiting, but the exit waits until
-    the unit of work that runs is over, as ONNX Runtime must not be cut off in the middle.
+    The thread is a daemon and does not keep the interpreter alive, but the exit waits for the step
+    that runs: ONNX Runtime must not be interrupted.
 
     Args:
-        stages: of the bundle; closed when the engine ends.
-        max_queue: requests that may be unfinished beyond the rows of a stage; None: any number.
+        models: Models of the bundle; closed when the engine ends.
+        max_queue: Unfinished requests beyond `max_batch_size`; None sets no limit.
     """
 
-    def __init__(self, stages: StageModels, *, max_queue: int | None = None) -> None:
-        self._stages = stages
-        self._bound = None if max_queue is None else stages.max_batch_size + max_queue
+    def __init__(self, models: StageModels, *, max_queue: int | None = None) -> None:
+        self._models = models
+        self._max_requests = None if max_queue is None else models.max_batch_size + max_queue
         # Re-entrant, since a garbage collection inside a locked part may call `stop`.
-        self._changed = threading.Condition(threading.RLock())
-        # Shared, and touched behind the condition only:
-        self._inbox: deque[EngineRequest] = deque()  # came, and not received yet
-        self._cancels: deque[SpeechFuture] = deque()
-        self._refusal: BarkError | None = None  # why nothing is taken any more
+        self._condition = threading.Condition(threading.RLock())
+        # Guarded by the condition:
+        self._incoming: deque[EngineRequest] = deque()
+        self._cancel_requests: deque[SpeechFuture] = deque()
+        self._closed_error: BarkError | None = None  # why requests are refused
         self._thread: threading.Thread | None = None
         self._observers: tuple[Observer, ...] = ()
-        # The thread's own:
-        self._floor = Scheduler(stages, publish=self._publish, tell=self._tell)
-        self._status = self._floor.status()  # shared again: the last that was published
+        # Used by the thread alone:
+        self._scheduler = Scheduler(models)
+        self._status = self._scheduler.status()  # guarded: the last published status
 
-    # What callers do
+    # Called by any thread
 
-    def submit(self, syntheses: Sequence[Synthesis], *, owner: object) -> list[SpeechFuture]:
-        """Take in the requests of one call: all of them, or none.
+    def submit(
+        self, generators: Sequence[SpeechGenerator], *, keepalive: object
+    ) -> list[SpeechFuture]:
+        """Add the requests of one call: all of them, or none.
 
         Args:
-            syntheses: what to run.
-            owner: kept alive until the last one is done.
+            generators: One generator per request, from `generate_speech`.
+            keepalive: Object that is referenced until the last request is done.
 
         Raises:
-            QueueFullError: there are too many already.
-            ClosedError: the engine was closed.
-            EngineError: the engine died.
+            QueueFullError: Too many requests are unfinished.
+            ClosedError: The engine was closed.
+            EngineError: The engine died.
         """
         group = RequestGroup()
-        with self._changed:
+        with self._condition:
             self._check_open()
-            self._check_room(len(syntheses))
-            if not syntheses:
+            self._check_room(len(generators))
+            if not generators:
                 return []
             self._start()
             timings = RequestTimings(monotonic())
-            tasks = [
-                EngineRequest(SpeechFuture(self, timings), each, group, owner) for each in syntheses
+            requests = [
+                EngineRequest(SpeechFuture(self, timings), generator, group, keepalive)
+                for generator in generators
             ]
-            for task in tasks:
-                group.add(task)
-            self._inbox.extend(tasks)
-            self._changed.notify_all()
-        return [task.job for task in tasks]
+            for request in requests:
+                group.add(request)
+            self._incoming.extend(requests)
+            self._condition.notify_all()
+        return [request.future for request in requests]
 
     def cancel(self, future: SpeechFuture) -> None:
         """Remove a request before the next step."""
-        with self._changed:
-            self._cancels.append(future)
-            self._changed.notify_all()
+        with self._condition:
+            self._cancel_requests.append(future)
+            self._condition.notify_all()
 
     def check_may_wait(self) -> None:
         """Refuse to wait in the engine's own thread.
 
         Raises:
-            EngineError: it would wait for itself.
+            EngineError: The caller runs in that thread.
         """
         if threading.current_thread() is self._thread:
             raise EngineError(
@@ -101,43 +110,43 @@ class Engine:
             )
 
     def status(self) -> EngineStatus:
-        """How busy it is."""
-        with self._changed:
-            status, come = self._status, len(self._inbox)
-        return EngineStatus(status.stages, status.waiting + come, status.running)
+        """Load of the engine: requests that wait and run, slots and counters of every stage."""
+        with self._condition:
+            status, incoming = self._status, len(self._incoming)
+        return EngineStatus(status.stages, status.waiting + incoming, status.running)
 
     def add_observer(self, observer: Observer) -> None:
-        """Have an observer hear of every step from now on."""
-        with self._changed:
+        """Notify an observer of every step from now on."""
+        with self._condition:
             self._observers = (*self._observers, observer)
 
     def stop(self) -> None:
-        """Ask the thread to end after the unit of work that runs, and do not wait for it."""
-        with self._changed:
-            if self._refusal is None:
-                self._refusal = ClosedError(
-                    "The engine was closed; load the bundle again to say more"
+        """End the thread after the step that runs, without waiting for it."""
+        with self._condition:
+            if self._closed_error is None:
+                self._closed_error = ClosedError(
+                    "The engine was closed; load the bundle again to generate more speech"
                 )
             if self._thread is None:
-                self._stages.close()
-            self._changed.notify_all()
+                self._models.close()
+            self._condition.notify_all()
 
     def close(self) -> None:
-        """End the thread and free the models. Jobs that are not done fail with ClosedError."""
+        """End the thread and free the models. Unfinished requests fail with ClosedError."""
         self.stop()
         if self._thread not in (None, threading.current_thread()):
             self._thread.join()
 
     def _check_open(self) -> None:
-        if self._refusal is not None:
-            raise clone_error(self._refusal)
+        if self._closed_error is not None:
+            raise clone_error(self._closed_error)
 
     def _check_room(self, count: int) -> None:
-        unfinished = len(self._inbox) + self._status.waiting + self._status.running
-        if self._bound is not None and unfinished + count > self._bound:
+        unfinished = len(self._incoming) + self._status.waiting + self._status.running
+        if self._max_requests is not None and unfinished + count > self._max_requests:
             raise QueueFullError(
-                f"{unfinished} requests are not done and {count} more came, expected at most "
-                f"{self._bound} (max_batch_size and max_queue); try again later"
+                f"{unfinished} requests are unfinished and {count} more were submitted, expected "
+                f"at most {self._max_requests} (max_batch_size and max_queue); try again later"
             )
 
     def _start(self) -> None:
@@ -152,59 +161,83 @@ class Engine:
         if self._thread is not None:
             self._thread.join(_EXIT_SECONDS)
 
-    # What the thread does
+    # Called by the engine's thread
 
     def _run(self) -> None:
         try:
-            while self._receive():
-                self._floor.work()
-        except BaseException as error:  # no job is lost, whatever it is
+            while self._wait_for_work():
+                self._step()
+        except BaseException as error:  # every future is resolved, whatever fails
             _log.exception("The engine died")
-            with self._changed:
-                self._refusal = EngineError(
+            with self._condition:
+                self._closed_error = EngineError(
                     f"The engine died ({summarize_error(error)}); load the bundle again"
                 )
-                self._refusal.__cause__ = error
+                self._closed_error.__cause__ = error
         finally:
-            self._end()
+            self._shut_down()
 
-    def _receive(self) -> bool:
-        """Take in what callers want, and wait while there is nothing to do. False: to end."""
-        with self._changed:
-            while self._floor.is_empty and not (self._inbox or self._cancels or self._refusal):
-                # A `stop` that a garbage collection calls in this very thread wakes nobody.
-                self._changed.wait(_IDLE_SECONDS)
-            self._floor.receive(self._inbox)
-            self._inbox.clear()
-            self._status = self._floor.status()
-            cancels = [*self._cancels]
-            self._cancels.clear()
-            if self._refusal is not None:
+    def _wait_for_work(self) -> bool:
+        """Wait until there is work, then pass on new and cancelled requests. False to end."""
+        with self._condition:
+            while self._scheduler.is_empty and not (
+                self._incoming or self._cancel_requests or self._closed_error
+            ):
+                # A garbage collection in this thread may call `stop`, whose notification is lost.
+                self._condition.wait(_IDLE_SECONDS)
+            self._receive()
+            cancelled = [*self._cancel_requests]
+            self._cancel_requests.clear()
+            if self._closed_error is not None:
                 return False
-        for job in cancels:
-            self._floor.cancel(job)
+        if cancelled:
+            self._finish(self._scheduler.cancel_requests(cancelled))
         return True
 
-    def _publish(self, status: EngineStatus) -> None:
-        with self._changed:
-            self._status = status
+    def _receive(self) -> None:
+        """Move incoming requests to the scheduler and publish the status. Needs the condition."""
+        self._scheduler.add_requests(self._incoming)
+        self._incoming.clear()
+        self._status = self._scheduler.status()
 
-    def _tell(self, stage: Stage, sequences: int, seconds: float) -> None:
+    def _step(self) -> None:
+        self._finish(self._scheduler.schedule())
+        result = self._scheduler.step()
+        if result.batch_size:
+            self._notify_observers(result)
+        self._finish(result.finished)
+
+    def _finish(self, finished: Finished) -> None:
+        """Publish the status, then resolve the futures of requests that ended.
+
+        In this order, a caller that waits for a request never finds it still counted.
+        """
+        with self._condition:
+            self._status = self._scheduler.status()
+        for request, outcome in finished:
+            request.future.timings = request.future.timings.with_end(monotonic())
+            try:
+                request.future.resolve(outcome)
+            except BaseException:  # a callback that raises SystemExit does not end the engine
+                _log.exception("A callback failed")
+            request.keepalive = None
+
+    def _notify_observers(self, result: StepResult) -> None:
+        assert result.stage is not None
         for observer in self._observers:
             try:
-                observer.on_step(stage, sequences, seconds)
-            except Exception:
-                _log.exception("An observer failed and hears no more")
-                with self._changed:
+                observer.on_step(result.stage, result.batch_size, result.seconds)
+            except BaseException:  # as for callbacks
+                _log.exception("An observer failed and was removed")
+                with self._condition:
                     self._observers = tuple(o for o in self._observers if o is not observer)
 
-    def _end(self) -> None:
-        """Nothing comes any more: settle every job that is left, and free the models."""
-        with self._changed:
-            refusal = self._refusal
-            self._floor.receive(self._inbox)
-            self._inbox.clear()
-        assert refusal is not None
-        self._floor.end_all(refusal)
-        self._stages.close()
+    def _shut_down(self) -> None:
+        """Resolve every future that is left, and free the models."""
+        with self._condition:
+            error = self._closed_error
+            self._receive()
+        assert error is not None
+        self._finish(self._scheduler.fail_all(error))
+        self._models.close()
         atexit.unregister(self._exit)

@@ -33,7 +33,7 @@ class LoadedBundle:
         recorder = ProvenanceRecorder(
             bundle,
             precision=models.precision,
-            provider=models.device.provider,
+            provider=models.target.provider,
             onnxruntime_version=models.onnxruntime_version,
         )
         tokenizer = TextTokenizer.from_bundle(bundle)
@@ -88,7 +88,7 @@ class LoadedBundle:
             threads=threads,
             max_batch_size=max_batch_size,
             low_memory=low_memory,
-            wait=wait,
+            background=not wait,
         )
         return cls(opened, models, max_queue=max_queue)
 
@@ -99,7 +99,7 @@ class LoadedBundle:
         self.close()
 
     def __repr__(self) -> str:
-        provider, precision = self._models.device.provider, self._models.precision
+        provider, precision = self._models.target.provider, self._models.precision
         return f"{type(self).__name__}({str(self._bundle.folder)!r}, {provider}, {precision})"
 
     @property
@@ -145,11 +145,11 @@ class LoadedBundle:
         return BarkInfo(
             bundle=str(self._bundle.folder),
             source=manifest.source,
-            provider=models.device.provider,
+            provider=models.target.provider,
             precision=models.precision,
             precisions=manifest.precisions,
             attention=manifest.attention,
-            threads=models.device.threads,
+            threads=models.target.threads,
             low_memory=models.low_memory,
             max_batch_size=models.max_batch_size,
             sample_rate_hz=self.sample_rate_hz,
@@ -173,4 +173,4 @@ class LoadedBundle:
     ) -> list[SpeechFuture]:
         progress, manifest = Progress(on_progress), self._bundle.manifest
         generators = [generate_speech(request, manifest, progress) for request in requests]
-        return self._engine.submit(generators, owner=self)
+        return self._engine.submit(generators, keepalive=self)

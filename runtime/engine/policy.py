@@ -1,4 +1,4 @@
-"""Which stage works next. The choice changes who waits for whom, never what is said."""
+"""Scheduling policies: which stage runs next and when requests begin, without effect on results."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -11,29 +11,28 @@ _LATEST_FIRST = STAGES[::-1]
 class SchedulingPolicy(Protocol):
     """Chooses among stages that have work."""
 
-    def admits(self, unfinished: int) -> bool:
-        """Whether a request may begin beside so many that have begun and are not done."""
+    def can_admit(self, unfinished: int) -> bool:
+        """Whether a request may begin while `unfinished` others have begun and are not done."""
 
-    def choose(self, busy: Sequence[Stage]) -> Stage:
-        """The stage that does the next unit of work."""
+    def next_stage(self, busy: Sequence[Stage]) -> Stage:
+        """Stage that runs the next step, one of `busy`."""
 
 
 class RoundRobinPolicy:
-    """Every stage that has work gets a turn in each round, the latest first.
+    """Every stage that has work runs one step per round, the latest stage first.
 
-    So requests that are nearly finished finish, and nobody waits for more than one unit of each
-    other stage.
+    Requests near their end finish early, and none waits for more than one step of each other stage.
     """
 
     def __init__(self) -> None:
         self._last: Stage = _LATEST_FIRST[-1]
 
-    def admits(self, unfinished: int) -> bool:
-        """Anybody may begin at any time."""
+    def can_admit(self, unfinished: int) -> bool:
+        """Always: requests may begin at any time."""
         return True
 
-    def choose(self, busy: Sequence[Stage]) -> Stage:
-        """The next one of the round."""
+    def next_stage(self, busy: Sequence[Stage]) -> Stage:
+        """Next busy stage of the round."""
         position = _LATEST_FIRST.index(self._last) + 1
         order = [*_LATEST_FIRST[position:], *_LATEST_FIRST[:position]]
         self._last = next(stage for stage in order if stage in busy)
@@ -41,16 +40,16 @@ class RoundRobinPolicy:
 
 
 class StageSequentialPolicy:
-    """One stage finishes everything before the next is opened, for where only one can be open.
+    """One stage finishes all its work before the next one is opened, as low memory requires.
 
-    Requests pass through the stages together. Those that come meanwhile begin when all of them
-    are done: otherwise a steady stream would keep the first stage open for ever.
+    Requests pass through the stages together. Those that arrive meanwhile begin when all of them
+    are done: otherwise a steady stream of requests would keep the first stage open forever.
     """
 
-    def admits(self, unfinished: int) -> bool:
-        """Nobody begins while others are under way."""
+    def can_admit(self, unfinished: int) -> bool:
+        """Only while no other request has begun."""
         return unfinished == 0
 
-    def choose(self, busy: Sequence[Stage]) -> Stage:
-        """The earliest one: nobody is before it any more."""
+    def next_stage(self, busy: Sequence[Stage]) -> Stage:
+        """Earliest busy stage: no request can still come to it."""
         return min(busy, key=STAGES.index)

@@ -1,15 +1,12 @@
-"""The stages at work: who is where, and one unit of work after the other.
+"""Scheduler: tracks the stage of each request and runs one step at a time. Single-threaded."""
 
-Belongs to one thread and knows nothing of threads.
-"""
-
-import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 from time import monotonic
 
 from bark_onnx.graphs.contract import STAGES, Stage
-from bark_onnx.graphs.errors import BarkError, EngineError
+from bark_onnx.graphs.errors import BarkError, EngineError, first_line
 from bark_onnx.runtime.audio.speech import Speech
 from bark_onnx.runtime.engine.future import SpeechFuture
 from bark_onnx.runtime.engine.policy import (
@@ -21,41 +18,44 @@ from bark_onnx.runtime.engine.stage_executor import EngineRequest, StageExecutor
 from bark_onnx.runtime.engine.status import EngineStatus, StageStatus
 from bark_onnx.runtime.inference.models import StageModels
 
-_log = logging.getLogger(__name__)
+# Requests that ended, with their speech, their error, or None for a cancelled one.
+Finished = list[tuple[EngineRequest, Speech | BaseException | None]]
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """Outcome of one step."""
+
+    stage: Stage | None  # None: no stage had anything to run
+    batch_size: int  # sequences that shared the step; 0 for a prefill or if nothing was run
+    seconds: float
+    finished: Finished
 
 
 class Scheduler:
-    """Requests on their way through the stages.
+    """Moves requests through the stages. It resolves no future: whatever ends is returned.
 
     Args:
-        stages: of the bundle.
-        publish: hears how busy it is when that changes, and before a job's end is told.
-        tell: hears of every step: stage, rows and seconds.
+        models: Models of the bundle.
     """
 
-    def __init__(
-        self,
-        stages: StageModels,
-        *,
-        publish: Callable[[EngineStatus], None],
-        tell: Callable[[Stage, int, float], None],
-    ) -> None:
-        self._publish = publish
-        self._tell = tell
-        self._turns: SchedulingPolicy = (
-            StageSequentialPolicy() if stages.low_memory else RoundRobinPolicy()
+    def __init__(self, models: StageModels) -> None:
+        self.policy: SchedulingPolicy = (
+            StageSequentialPolicy() if models.low_memory else RoundRobinPolicy()
         )
-        self._tasks: dict[SpeechFuture, EngineRequest] = {}
-        self._lobby: deque[EngineRequest] = deque()  # those of them that have not begun
-        self._executors = {stage: StageExecutor(stage, stages) for stage in STAGES}
+        self._requests: dict[SpeechFuture, EngineRequest] = {}
+        self._waiting: deque[EngineRequest] = deque()  # have not begun
+        self._executors = {stage: StageExecutor(stage, models) for stage in STAGES}
+        self._scheduled: StageExecutor | None = None
+        self._finished: Finished = []  # ended and not returned yet
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to do."""
-        return not self._tasks
+        """Whether every request has ended."""
+        return not self._requests
 
     def status(self) -> EngineStatus:
-        """How busy it is."""
+        """Load and counters of every stage."""
         stages = {
             stage: StageStatus(
                 executor.slots, len(executor.running), executor.steps, executor.sequences
@@ -63,117 +63,121 @@ class Scheduler:
             for stage, executor in self._executors.items()
         }
         running = sum(status.slots_in_use for status in stages.values())
-        return EngineStatus(stages, len(self._tasks) - running, running)
+        return EngineStatus(stages, len(self._requests) - running, running)
 
-    def receive(self, tasks: Sequence[EngineRequest]) -> None:
-        """Take in requests; they begin when it is their turn."""
-        self._tasks.update((task.job, task) for task in tasks)
-        self._lobby.extend(tasks)
+    def add_requests(self, requests: Iterable[EngineRequest]) -> None:
+        """Add requests; they begin when the policy admits them."""
+        for request in requests:
+            self._requests[request.future] = request
+            self._waiting.append(request)
 
-    def cancel(self, job: SpeechFuture) -> None:
-        """Take a request out, if it is still here."""
-        task = self._tasks.get(job)
-        if task is not None:
-            self._end(task, None)
+    def cancel_requests(self, futures: Iterable[SpeechFuture]) -> Finished:
+        """End the requests of these futures, except those that have ended already."""
+        for future in futures:
+            if future in self._requests:
+                self._finish(self._requests[future], None)
+        return self._take_finished()
 
-    def work(self) -> None:
-        """One unit of work of the stage whose turn it is."""
-        if self._turns.admits(len(self._tasks) - len(self._lobby)):
-            while self._lobby:
-                self._advance(self._lobby.popleft(), None)
+    def schedule(self) -> Finished:
+        """Begin requests, choose the stage of the next step and fill its slots.
+
+        Returns:
+            Requests that ended instead, such as those of a stage that cannot be opened.
+        """
+        if self.policy.can_admit(len(self._requests) - len(self._waiting)):
+            while self._waiting:
+                self._advance(self._waiting.popleft(), None)
         busy = [stage for stage, executor in self._executors.items() if executor.has_work]
-        if not busy:
-            return
-        executor = self._executors[self._turns.choose(busy)]
-        try:
-            executor.load_state()
-        except Exception as error:  # the stage cannot be opened: all who are there still wait
-            for task in [*executor.waiting]:
-                self._end(task, _explained(executor.stage, error))
-            return
-        self._publish(self.status())
-        self._step(executor)
+        self._scheduled = self._executors[self.policy.next_stage(busy)] if busy else None
+        if self._scheduled is not None:
+            self._fill_slots(self._scheduled)
+        return self._take_finished()
 
-    def end_all(self, refusal: BarkError) -> None:
-        """Fail every request that is here. Runs even where anything else has gone wrong."""
-        tasks = [*self._tasks.values()]
-        self._tasks.clear()
-        self._lobby.clear()
+    def step(self) -> StepResult:
+        """Run one step of the scheduled stage."""
+        executor, self._scheduled = self._scheduled, None
+        if executor is None:
+            return StepResult(None, 0, 0.0, [])
+        started = monotonic()
+        batch_size, left = executor.step()
+        seconds = monotonic() - started
+        for request, entry in left:
+            if entry.error is None:
+                self._advance(request, entry.result)
+            elif entry.is_run_error:
+                self._finish(request, stage_error(executor.stage, entry.error))
+            else:
+                self._finish(request, entry.error)
+        return StepResult(executor.stage, batch_size, seconds, self._take_finished())
+
+    def fail_all(self, error: BarkError) -> Finished:
+        """End every request with an error. Works even after any other method has failed."""
+        for request in self._requests.values():
+            self._finished.append((request, clone_error(error)))
+        self._requests.clear()
+        self._waiting.clear()
         for executor in self._executors.values():
             executor.close()
-        self._publish(self.status())
-        for task in tasks:
-            _settle(task, clone_error(refusal))
+        return self._take_finished()
 
-    def _step(self, executor: StageExecutor) -> None:
-        started = monotonic()
-        sequences, finished = executor.step()
-        if sequences:
-            self._tell(executor.stage, sequences, monotonic() - started)
-        for task, entry in finished:
-            if entry.error is None:
-                self._advance(task, entry.result)
-            elif entry.run_failed:
-                self._end(task, _explained(executor.stage, entry.error))
-            else:
-                self._end(task, entry.error)
-
-    def _advance(self, task: EngineRequest, result: object) -> None:
-        """Hand a stage's result to a request, and let it enter the next stage."""
+    def _fill_slots(self, executor: StageExecutor) -> None:
         try:
-            task.work = task.synthesis.send(result)
+            executor.fill_slots()
+        except Exception as error:  # the model cannot be opened: no request of the stage runs yet
+            self._scheduled = None
+            for request in [*executor.waiting]:
+                self._finish(request, stage_error(executor.stage, error))
+
+    def _advance(self, request: EngineRequest, result: object) -> None:
+        """Send a stage's result (None begins the request) and queue the request's next call."""
+        try:
+            request.stage_call = request.generator.send(result)
         except StopIteration as end:
-            self._end(task, end.value)
-        except BaseException as error:  # as in batches: it concerns the request alone
-            self._end(task, error)
+            self._finish(request, end.value)
+        except BaseException as error:  # as in batches: it ends this request alone
+            self._finish(request, error)
         else:
-            together = task.work.stage == "coarse"
-            self._enter(task.group.arrive(task) if together else [task])
+            needs_barrier = request.stage_call.stage == "coarse"
+            self._enqueue(request.group.reach_barrier(request) if needs_barrier else [request])
 
-    def _enter(self, tasks: Sequence[EngineRequest]) -> None:
-        for task in tasks:
-            assert task.work is not None
-            self._executors[task.work.stage].add(task)
+    def _enqueue(self, requests: Iterable[EngineRequest]) -> None:
+        for request in requests:
+            assert request.stage_call is not None
+            self._executors[request.stage_call.stage].add(request)
 
-    def _end(self, task: EngineRequest, outcome: Speech | BaseException | None) -> None:
-        """Take a request out wherever it is; None cancels it."""
-        if task.executor is not None:
-            task.executor.remove(task)
-        if task in self._lobby:
-            self._lobby.remove(task)
-        task.synthesis.close()
-        self._enter(task.group.lose(task))
-        del self._tasks[task.job]
-        self._publish(self.status())
-        _settle(task, outcome)
+    def _finish(self, request: EngineRequest, outcome: Speech | BaseException | None) -> None:
+        """Remove a request wherever it is; None as outcome cancels it."""
+        if request.executor is not None:
+            request.executor.remove(request)
+        if request in self._waiting:
+            self._waiting.remove(request)
+        request.generator.close()
+        self._enqueue(request.group.drop(request))
+        del self._requests[request.future]
+        self._finished.append((request, outcome))
+
+    def _take_finished(self) -> Finished:
+        finished, self._finished = self._finished, []
+        return finished
 
 
 def clone_error(error: BarkError) -> BarkError:
-    """The same error for somebody else: raising one adds to its traceback."""
-    again = type(error)(*error.args)
-    again.__cause__ = error.__cause__
-    return again
+    """Equal error for another caller: raising one error twice would mix their tracebacks."""
+    clone = type(error)(*error.args)
+    clone.__cause__ = error.__cause__
+    return clone
 
 
 def summarize_error(error: BaseException) -> str:
-    """An error's kind and the first line of what it says."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    """Type of an error and the first line of its message."""
+    name, line = type(error).__name__, first_line(error)
+    return name if line == name else f"{name}: {line}"
 
 
-def _explained(stage: Stage, error: BaseException) -> BarkError:
-    """What a request fails with when its stage did."""
+def stage_error(stage: Stage, error: BaseException) -> BarkError:
+    """Error of a request whose stage failed."""
     if isinstance(error, BarkError):
         return clone_error(error)
-    explained = EngineError(f"The {stage} stage failed ({summarize_error(error)}); try again")
-    explained.__cause__ = error
-    return explained
-
-
-def _settle(task: EngineRequest, outcome: Speech | BaseException | None) -> None:
-    task.job.timings = task.job.timings.with_end(monotonic())
-    try:
-        task.job.resolve(outcome)
-    except BaseException:  # a callback that wants to exit ends nothing but itself
-        _log.exception("A callback failed")
-    task.owner = None
+    wrapped = EngineError(f"The {stage} stage failed ({summarize_error(error)}); try again")
+    wrapped.__cause__ = error
+    return wrapped

@@ -1,4 +1,4 @@
-"""One stage at work: the requests that wait for it, and the batch of those that are in it."""
+"""StageExecutor: runs one stage for the requests that wait for it and those in its batch."""
 
 from collections import deque
 from contextlib import ExitStack
@@ -14,142 +14,148 @@ from bark_onnx.runtime.engine.future import SpeechFuture
 from bark_onnx.runtime.inference.codec import run_codec
 from bark_onnx.runtime.inference.fine import run_fine_pass
 from bark_onnx.runtime.inference.models import StageModels
-from bark_onnx.runtime.inference.pipeline import StageCall, Synthesis
+from bark_onnx.runtime.inference.pipeline import SpeechGenerator, StageCall
 
-_SHARED: tuple[Stage, ...] = ("semantic", "coarse")  # rows share their steps
+BATCHED_STAGES: tuple[Stage, ...] = ("semantic", "coarse")  # sequences share their decode steps
 
 
 @dataclass(eq=False)
 class EngineRequest:
-    """A job, as the engine sees it."""
+    """A request inside the engine."""
 
-    job: SpeechFuture
-    synthesis: Synthesis
+    future: SpeechFuture
+    generator: SpeechGenerator
     group: "RequestGroup"
-    owner: object  # kept alive until the job is done
-    work: StageCall | None = None  # what it needs or does now
-    executor: "StageExecutor | None" = None  # where it waits or runs; None while its party holds it
-    entry: BatchEntry[Any] | None = None  # in the desk's batch; None while it waits
+    keepalive: object  # referenced until the request is done
+    stage_call: StageCall | None = None  # current call; None before the request begins
+    executor: "StageExecutor | None" = None  # where it waits or runs; None while the group holds it
+    batch_entry: BatchEntry[Any] | None = None  # None while it waits for a slot
 
 
 class RequestGroup:
-    """The requests of one call. They enter the coarse stage together.
+    """The requests of one call: a barrier before the coarse stage, the longest one.
 
-    A step costs little more for several rows than for one. Those that one caller waits for as a
-    whole lose nothing by waiting for each other, and share more of the longest stage.
+    A decode step costs little more for several sequences than for one. The caller waits for all of
+    its requests, so starting that stage together delays none of the results and shares more steps.
     """
 
     def __init__(self) -> None:
-        self._behind: set[EngineRequest] = set()
-        self._held: list[EngineRequest] = []
+        self._pending: set[EngineRequest] = set()  # have not reached the barrier
+        self._blocked: list[EngineRequest] = []  # wait at the barrier
 
-    def add(self, task: EngineRequest) -> None:
-        """One more that has to come to the coarse stage."""
-        self._behind.add(task)
+    def add(self, request: EngineRequest) -> None:
+        """Add a request for which the others wait."""
+        self._pending.add(request)
 
-    def arrive(self, task: EngineRequest) -> list[EngineRequest]:
-        """A request is ready for the coarse stage; returns those that may enter now."""
-        self._behind.discard(task)
-        self._held.append(task)
+    def reach_barrier(self, request: EngineRequest) -> list[EngineRequest]:
+        """Block a request that is ready for the coarse stage; return those that may start it."""
+        self._pending.discard(request)
+        self._blocked.append(request)
         return self._release()
 
-    def lose(self, task: EngineRequest) -> list[EngineRequest]:
-        """A request has ended somewhere; returns those that may enter the coarse stage now."""
-        self._behind.discard(task)
-        self._held = [held for held in self._held if held is not task]
+    def drop(self, request: EngineRequest) -> list[EngineRequest]:
+        """Remove a request that has ended; return those that may start the coarse stage."""
+        self._pending.discard(request)
+        self._blocked = [blocked for blocked in self._blocked if blocked is not request]
         return self._release()
 
     def _release(self) -> list[EngineRequest]:
-        if self._behind:
+        if self._pending:
             return []
-        released, self._held = self._held, []
+        released, self._blocked = self._blocked, []
         return released
 
 
 class StageExecutor:
-    """One stage: opened when it has work, closed when it has none.
+    """One stage, whose model is acquired while the stage has work.
 
     Args:
-        stage: which one.
-        stages: of the bundle.
+        stage: Name of the stage.
+        models: Models of the bundle.
     """
 
-    def __init__(self, stage: Stage, stages: StageModels) -> None:
+    def __init__(self, stage: Stage, models: StageModels) -> None:
         self.stage = stage
-        self.slots = stages.max_batch_size if stage in _SHARED else 1
-        self.steps = 0  # decode steps, fine passes or runs of the codec so far
-        self.sequences = 0  # summed over them
+        self.slots = models.max_batch_size if stage in BATCHED_STAGES else 1
+        self.steps = 0  # decode steps, fine passes or codec runs so far
+        self.sequences = 0  # summed over the steps
         self.waiting: deque[EngineRequest] = deque()
         self.running: dict[BatchEntry[Any], EngineRequest] = {}
-        self._stages = stages
-        self._opened = ExitStack()
+        self._models = models
+        self._acquired = ExitStack()
         self._batch: Batch | None = None
 
     @property
     def has_work(self) -> bool:
-        """Whether anybody waits for it or is in it."""
+        """Whether a request waits for the stage or runs in it."""
         return bool(self.waiting or self.running)
 
-    def add(self, task: EngineRequest) -> None:
-        """Take in a request whose work is this stage's."""
-        task.executor = self
-        self.waiting.append(task)
+    def add(self, request: EngineRequest) -> None:
+        """Add a request whose current call is of this stage."""
+        request.executor = self
+        self.waiting.append(request)
 
-    def remove(self, task: EngineRequest) -> None:
-        """Take out a request that waits or runs."""
-        if task.entry is None:
-            self.waiting.remove(task)
-            task.executor = None
+    def remove(self, request: EngineRequest) -> None:
+        """Remove a request that waits or runs."""
+        if request.batch_entry is None:
+            self.waiting.remove(request)
+            request.executor = None
         else:
             assert self._batch is not None
-            self._batch.remove(task.entry)
-            self._left(task.entry)
-        self._close_if_idle()
+            self._batch.remove(request.batch_entry)
+            self._release_slot(request.batch_entry)
+        self._unload_if_idle()
 
-    def load_state(self) -> None:
-        """Open the stage if need be, and let in as many as there is room for.
+    def fill_slots(self) -> None:
+        """Acquire the model if needed, and move waiting requests to free slots.
 
         Raises:
-            Exception: it cannot be opened; everybody still waits.
+            Exception: The model cannot be opened; no request was moved.
         """
         if self._batch is None:
-            self._batch = self._open()
+            self._batch = self._load()
         while self.waiting and self._batch.has_free_slot:
-            task = self.waiting.popleft()
-            assert task.work is not None
-            task.entry = self._batch.add(task.work.generator)
-            task.job.timings = task.job.timings.with_stage_start(self.stage, monotonic())
-            self.running[task.entry] = task
+            request = self.waiting.popleft()
+            assert request.stage_call is not None
+            request.batch_entry = self._batch.add(request.stage_call.generator)
+            future = request.future
+            future.timings = future.timings.with_stage_start(self.stage, monotonic())
+            self.running[request.batch_entry] = request
 
     def step(self) -> tuple[int, list[tuple[EngineRequest, BatchEntry[Any]]]]:
-        """Do one unit of work: how many rows shared it, and who ended, with their former seats."""
+        """Run one step of the batch.
+
+        Returns:
+            Number of sequences that shared it, and the requests that left with their entries.
+        """
         assert self._batch is not None
-        step = self._batch.step()
-        self.steps += step.sequences > 0
-        self.sequences += step.sequences
-        finished = [(self._left(entry), entry) for entry in step.finished]
-        self._close_if_idle()
-        return step.sequences, finished
+        output = self._batch.step()
+        self.steps += output.num_sequences > 0
+        self.sequences += output.num_sequences
+        finished = [(self._release_slot(entry), entry) for entry in output.finished]
+        self._unload_if_idle()
+        return output.num_sequences, finished
 
     def close(self) -> None:
-        """Forget everybody, and free what the stage holds."""
+        """Drop all requests and release the model."""
         self.waiting.clear()
         self.running.clear()
         self._batch = None
-        self._opened.close()
+        self._acquired.close()
 
-    def _left(self, entry: BatchEntry[Any]) -> EngineRequest:
-        task = self.running.pop(entry)
-        task.entry = task.executor = None
-        task.job.timings = task.job.timings.with_stage_end(self.stage, monotonic())
-        return task
+    def _release_slot(self, entry: BatchEntry[Any]) -> EngineRequest:
+        request = self.running.pop(entry)
+        request.batch_entry = request.executor = None
+        future = request.future
+        future.timings = future.timings.with_stage_end(self.stage, monotonic())
+        return request
 
-    def _close_if_idle(self) -> None:
+    def _unload_if_idle(self) -> None:
         if not self.has_work:
             self.close()
 
-    def _open(self) -> Batch:
-        opened = self._opened.enter_context(self._stages.use(self.stage))
-        if self.stage in _SHARED:
-            return ContinuousBatch(opened)
-        return SerialBatch(partial(run_fine_pass if self.stage == "fine" else run_codec, opened))
+    def _load(self) -> Batch:
+        model = self._acquired.enter_context(self._models.acquire(self.stage))
+        if self.stage in BATCHED_STAGES:
+            return ContinuousBatch(model)
+        return SerialBatch(partial(run_fine_pass if self.stage == "fine" else run_codec, model))

@@ -1,29 +1,10 @@
-"""What can be seen of an engine at work."""
+"""Status of an engine and observers of its steps."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from bark_onnx.graphs.contract import Stage
-
-
-@dataclass(frozen=True)
-class StageStatus:
-    """How busy one stage is, and what it has done so far."""
-
-    slots: int
-    slots_in_use: int
-    steps: int  # decode steps (semantic, coarse; no prompts), passes (fine) or runs (codec)
-    sequences: int  # summed over the steps: sequences / steps is the mean batch size
-
-
-@dataclass(frozen=True)
-class EngineStatus:
-    """How busy an engine is."""
-
-    stages: Mapping[Stage, StageStatus]
-    waiting: int  # jobs that hold no slot: not begun, or between two stages
-    running: int  # jobs that hold a slot
 
 
 @dataclass(frozen=True)
@@ -43,12 +24,30 @@ class BarkInfo:
     voices: int  # number of voices in the bundle
 
 
+@dataclass(frozen=True)
+class StageStatus:
+    """Load of one stage, and its counters since the engine started."""
+
+    slots: int  # sequences that the stage can hold
+    slots_in_use: int
+    steps: int  # decode steps (semantic, coarse; prefills do not count), fine passes or codec runs
+    sequences: int  # summed over the steps: sequences / steps is the mean batch size
+
+
+@dataclass(frozen=True)
+class EngineStatus:
+    """Load of an engine."""
+
+    stages: Mapping[Stage, StageStatus]
+    waiting: int  # requests without a slot: not begun, or between two stages
+    running: int  # requests with a slot
+
+
 class Observer(Protocol):
-    """Hears of every step."""
+    """Receives every step of an engine."""
 
     def on_step(self, stage: Stage, batch_size: int, seconds: float) -> None:
-        """A decode step (one token of each sequence), a fine pass or a run of the codec.
+        """A decode step (one token per sequence), a fine pass or a codec run, but not a prefill.
 
-        Called in the engine's thread; prompts are no steps. An observer that raises is logged and
-        hears no more.
+        Called in the engine's thread. An observer that raises is logged and removed.
         """

@@ -1,4 +1,4 @@
-"""Semantic tokens to the first codebooks: sliding windows over one row.
+"""Semantic tokens to the first codebooks: sliding windows over one sequence.
 
 Source: `BarkCoarseModel.generate` of transformers.
 """
@@ -14,10 +14,7 @@ from bark_onnx.runtime.inference.sampling import sample_token
 
 
 def coarse_length(semantic_tokens: int, settings: GenerationSettings) -> int:
-    """Coarse tokens that belong to a number of semantic tokens.
-
-    In single precision, as in transformers.
-    """
+    """Number of coarse tokens for a number of semantic tokens, in float32 as in transformers."""
     codebooks = settings.coarse.n_coarse_codebooks
     ratio = np.float32(settings.semantic_to_coarse_ratio)
     frames = np.floor(np.float32(semantic_tokens) * ratio / np.float32(codebooks))
@@ -31,42 +28,43 @@ def generate_coarse(
     sampling: Sampling,
     rng: np.random.Generator,
 ) -> SequenceGenerator[Tokens]:
-    """Draw coarse tokens, window by window.
+    """Sample coarse tokens, window by window.
 
-    A window's prompt is the semantic tokens around the place that is being spoken, then the coarse
-    tokens before it. Where it begins as the last window's did, that part of the cache is kept.
+    The prompt of a window is the semantic tokens around its position, then the coarse tokens before
+    it. The part that equals the beginning of the last window's prompt stays in the cache.
 
     Returns:
         Codes, int64 (frames, codebooks), each below the codebook's size.
     """
     coarse = settings.coarse
-    heard, spoken = _history(voice, settings)
-    semantic = np.concatenate([heard, semantic_tokens])
-    start = len(spoken)
+    semantic_history, coarse_history = _history(voice, settings)
+    semantic = np.concatenate([semantic_history, semantic_tokens])
+    start = len(coarse_history)
     total = coarse_length(len(semantic_tokens), settings)
-    tokens = np.concatenate([spoken, np.zeros(total, np.int64)])
-    cached = np.zeros(0, np.int64)  # what the cache holds
-    drawn = 0
-    while drawn < total:
-        before = tokens[: start + drawn][-coarse.max_coarse_history :]
-        prompt = np.concatenate([_context(semantic, len(heard), drawn, settings), before])
+    tokens = np.concatenate([coarse_history, np.zeros(total, np.int64)])
+    cached = np.zeros(0, np.int64)  # tokens in the cache
+    generated = 0
+    while generated < total:
+        before = tokens[: start + generated][-coarse.max_coarse_history :]
+        context = _context(semantic, len(semantic_history), generated, settings)
+        prompt = np.concatenate([context, before])
         kept = _common_prefix(cached, prompt)
-        feed = StepInput(prompt[kept:], kept)
-        window = min(coarse.sliding_window_len, total - drawn)
-        for step in range(window):
-            logits = yield feed
-            first, last = _codebook_range(step, len(logits), settings)
+        step = StepInput(prompt[kept:], kept)
+        window = min(coarse.sliding_window_len, total - generated)
+        for index in range(window):
+            logits = yield step
+            first, last = _codebook_range(index, len(logits), settings)
             token = first + sample_token(logits[first:last], sampling, rng)
-            tokens[start + drawn + step] = token + settings.semantic.semantic_vocab_size
-            feed = StepInput(tokens[start + drawn + step :][:1], len(prompt) + step)
-        cached = np.concatenate([prompt, tokens[start + drawn :][: window - 1]])
-        drawn += window
+            tokens[start + generated + index] = token + settings.semantic.semantic_vocab_size
+            step = StepInput(tokens[start + generated + index :][:1], len(prompt) + index)
+        cached = np.concatenate([prompt, tokens[start + generated :][: window - 1]])
+        generated += window
     codes = (tokens[start:] - settings.semantic.semantic_vocab_size) % settings.codebook_size
     return codes.reshape(-1, coarse.n_coarse_codebooks)
 
 
 def _history(voice: Voice | None, settings: GenerationSettings) -> tuple[Tokens, Tokens]:
-    """The end of a voice: semantic tokens (n,), and coarse tokens (m,) as they are fed."""
+    """End of a voice: semantic tokens (n,) and coarse tokens (m,), both as model input."""
     if voice is None:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     codebooks = len(voice.coarse_prompt)
@@ -80,15 +78,17 @@ def _history(voice: Voice | None, settings: GenerationSettings) -> tuple[Tokens,
         available - available % 2,
         math.floor(len(coarse) / ratio),
     )
-    # A count of 0 takes everything, in transformers too. The last frame is dropped because it
-    # sounds better so (Suno's words).
+    # A count of 0 selects everything, in transformers too. The last frame is dropped because Suno
+    # found that it sounds better.
     return voice.semantic_prompt[-count:], coarse[-round(count * ratio) :][:-2]
 
 
-def _context(semantic: Tokens, heard: int, drawn: int, settings: GenerationSettings) -> Tokens:
-    """Semantic part of a window's prompt, with the token that ends it."""
+def _context(
+    semantic: Tokens, num_history: int, generated: int, settings: GenerationSettings
+) -> Tokens:
+    """Semantic part of a window's prompt, with the infer token that ends it."""
     coarse = settings.coarse
-    position = heard + round(drawn / settings.semantic_to_coarse_ratio)
+    position = num_history + round(generated / settings.semantic_to_coarse_ratio)
     length = coarse.max_coarse_input_length
     visible = semantic[max(0, position - settings.max_semantic_history) :][:length]
     context = np.full(length + 1, coarse.coarse_semantic_pad_token)
@@ -97,15 +97,15 @@ def _context(semantic: Tokens, heard: int, drawn: int, settings: GenerationSetti
     return context
 
 
-def _codebook_range(step: int, num_logits: int, settings: GenerationSettings) -> tuple[int, int]:
-    """Logits that `AlternatingCodebooksLogitsProcessor` leaves at a step of a window."""
-    if step % 2 == 0:
+def _codebook_range(index: int, num_logits: int, settings: GenerationSettings) -> tuple[int, int]:
+    """Range of logits that `AlternatingCodebooksLogitsProcessor` keeps for a token of a window."""
+    if index % 2 == 0:
         return 0, settings.codebook_size
     return settings.codebook_size, num_logits
 
 
 def _common_prefix(cached: Tokens, prompt: Tokens) -> int:
-    """Tokens at the beginning of `prompt` that need no computing; at least one is left over."""
+    """Number of leading tokens of `prompt` that are cached; at least one token remains to run."""
     length = min(len(cached), len(prompt) - 1)
     different = np.flatnonzero(cached[:length] != prompt[:length])
     return int(different[0]) if len(different) else length

@@ -1,4 +1,4 @@
-"""All codebooks to samples: one run of the codec for a whole utterance."""
+"""All codebooks to samples: one codec run per utterance."""
 
 from collections.abc import Generator
 from typing import Any
@@ -11,13 +11,13 @@ from bark_onnx.graphs.voices.voice import Tokens
 
 
 def run_codec(session: Any, codes: Tokens) -> NDArray[np.float32]:
-    """Samples (n,) of codes (frames, codebooks), from the codec's onnxruntime session."""
+    """Samples (n,) of codes (frames, codebooks) from the onnxruntime session of the codec."""
     samples: NDArray[np.float32] = session.run(None, {CODES: codes.T[None]})[0][0]
     return samples
 
 
 def generate_samples(codes: Tokens) -> Generator[Tokens, NDArray[np.float32], NDArray[np.float32]]:
-    """The run that codes (frames, codebooks) need: none, where there are no frames.
+    """Yield codes (frames, codebooks) for one run and receive samples; no run without frames.
 
     Returns:
         Samples, float32 (n,).

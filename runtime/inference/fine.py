@@ -1,4 +1,4 @@
-"""The first codebooks to all of them: overlapping windows, one codebook after the other.
+"""The first codebooks to all of them: overlapping windows, one codebook at a time.
 
 Source: `BarkFineModel.generate` of transformers.
 """
@@ -21,19 +21,19 @@ from bark_onnx.runtime.inference.sampling import sample_tokens
 class FinePass:
     """One run of the fine transformer: one codebook of one window."""
 
-    codes: Tokens  # (frames, codebooks), written to after the run
-    codebook: int  # to predict
-    frames: Tokens  # (read,), whose logits are wanted
+    codes: Tokens  # (window, codebooks), written to after the run
+    codebook: int  # index of the predicted codebook
+    frames: Tokens  # (frames,), indices of the frames whose logits are returned
 
 
-def run_fine_pass(session: Any, wanted: FinePass) -> NDArray[np.float32]:
-    """Logits (read, codes), from the onnxruntime session of the fine graph."""
-    feeds = {
-        CODES: wanted.codes[None],
-        CODEBOOK_INDEX: np.array(wanted.codebook),
-        FRAME_INDICES: wanted.frames,
+def run_fine_pass(session: Any, fine_pass: FinePass) -> NDArray[np.float32]:
+    """Logits (frames, codes) from the onnxruntime session of the fine graph."""
+    inputs = {
+        CODES: fine_pass.codes[None],
+        CODEBOOK_INDEX: np.array(fine_pass.codebook),
+        FRAME_INDICES: fine_pass.frames,
     }
-    logits: NDArray[np.float32] = session.run(None, feeds)[0][0]
+    logits: NDArray[np.float32] = session.run(None, inputs)[0][0]
     return logits
 
 
@@ -44,61 +44,61 @@ def generate_fine(
     sampling: Sampling,
     rng: np.random.Generator,
 ) -> Generator[FinePass, NDArray[np.float32], Tokens]:
-    """Fill in the remaining codebooks; yields each pass and receives its logits.
+    """Fill in the remaining codebooks: yield each pass and receive its logits.
 
     Args:
-        coarse_codes: (frames, coarse codebooks).
-        voice: whose frames come before.
-        settings: of the checkpoint.
-        sampling: temperature, and whether to sample at all.
-        rng: where draws come from.
+        coarse_codes: Codes (frames, coarse codebooks).
+        voice: Voice whose last frames precede them.
+        settings: Settings of the checkpoint.
+        sampling: Temperature, and whether to sample at all.
+        rng: Random generator for sampling.
 
     Returns:
         Codes, int64 (frames, codebooks).
     """
     fine = settings.fine
     window, step = fine.max_fine_input_length, fine.max_fine_history_length
-    given = coarse_codes.shape[1]
+    n_coarse = coarse_codes.shape[1]
     if not len(coarse_codes):
         return np.zeros((0, fine.n_fine_codebooks), np.int64)
-    codes, heard = _with_history(coarse_codes, voice, settings)
-    spoken = len(codes)  # frames that are no padding
-    if spoken < window:
-        padding = np.full((window - spoken, codes.shape[1]), settings.codebook_size)
+    codes, n_history = _with_history(coarse_codes, voice, settings)
+    n_frames = len(codes)  # before padding
+    if n_frames < window:
+        padding = np.full((window - n_frames, codes.shape[1]), settings.codebook_size)
         codes = np.concatenate([codes, padding])
-    for index in range(_windows(len(coarse_codes), heard, settings)):
+    for index in range(_windows(len(coarse_codes), n_history, settings)):
         begin = min(index * step, len(codes) - window)
-        load_state = min(heard + index * step, len(codes) - step)
+        fill_start = min(n_history + index * step, len(codes) - step)
         view = codes[begin : begin + window]  # written in place
-        for codebook in range(given, fine.n_fine_codebooks):
-            # What is predicted for padding is read by later codebooks, so only the last skips it.
+        for codebook in range(n_coarse, fine.n_fine_codebooks):
+            # Later codebooks read the predictions for padding, so only the last one skips it.
             is_last = codebook == fine.n_fine_codebooks - 1
-            end = min(spoken - begin, window) if is_last else window
-            frames = np.arange(load_state - begin, end)
+            end = min(n_frames - begin, window) if is_last else window
+            frames = np.arange(fill_start - begin, end)
             logits = yield FinePass(view, codebook, frames)
-            view[frames, codebook] = _choose(logits, sampling, rng)
-    return codes[heard:spoken]
+            view[frames, codebook] = _sample_codes(logits, sampling, rng)
+    return codes[n_history:n_frames]
 
 
 def fine_passes(frames: int, voice: Voice | None, settings: GenerationSettings) -> int:
-    """How many passes `generate_fine` yields."""
+    """Number of passes that `generate_fine` yields."""
     fine = settings.fine
-    heard = 0 if voice is None else voice.fine_prompt.shape[1]
-    windows = _windows(frames, min(heard, fine.max_fine_history_length), settings)
+    n_history = 0 if voice is None else voice.fine_prompt.shape[1]
+    windows = _windows(frames, min(n_history, fine.max_fine_history_length), settings)
     return windows * (fine.n_fine_codebooks - settings.coarse.n_coarse_codebooks)
 
 
-def _windows(frames: int, heard: int, settings: GenerationSettings) -> int:
-    """Windows that cover `frames` after `heard` frames of a voice."""
+def _windows(frames: int, n_history: int, settings: GenerationSettings) -> int:
+    """Number of windows that cover `frames` after `n_history` frames of a voice."""
     fine = settings.fine
-    beyond = frames - (fine.max_fine_input_length - heard)
+    beyond = frames - (fine.max_fine_input_length - n_history)
     return 1 + max(0, math.ceil(beyond / fine.max_fine_history_length)) if frames else 0
 
 
 def _with_history(
     coarse_codes: Tokens, voice: Voice | None, settings: GenerationSettings
 ) -> tuple[Tokens, int]:
-    """All codebooks, unknown codes marked, after the voice's frames; and how many those are."""
+    """Codes (history + frames, codebooks), unknown ones marked; and the length of the history."""
     fine = settings.fine
     codes = np.full((len(coarse_codes), fine.n_fine_codebooks), settings.codebook_size)
     codes[:, : coarse_codes.shape[1]] = coarse_codes
@@ -108,7 +108,7 @@ def _with_history(
     return np.concatenate([history, codes]), len(history)
 
 
-def _choose(
+def _sample_codes(
     logits: NDArray[np.float32], sampling: Sampling, rng: np.random.Generator
 ) -> NDArray[np.int64]:
     if not sampling.do_sample:

@@ -1,4 +1,4 @@
-"""The four stages of a bundle, opened: all at once, or one at a time when memory is low."""
+"""StageModels: opens the four stages of a bundle, all at once or one at a time (low memory)."""
 
 import warnings
 from collections.abc import Iterator
@@ -27,21 +27,21 @@ from bark_onnx.runtime.inference.sessions import (
 
 
 class StageModels:
-    """Decoders of the causal stages and sessions of the others.
+    """Decoders of the causal stages and onnxruntime sessions of the others.
 
     Args:
-        bundle: where the graphs are.
+        bundle: Bundle with the graphs.
         provider: "auto", "cpu" or "cuda".
-        precision: which of the graphs; None takes the fastest that the provider runs well.
-        threads: of the CPU; None takes one per physical core.
-        max_batch_size: rows that a decoder holds at most.
-        low_memory: open a stage when it is used, and close it afterwards.
-        wait: until all stages are open; otherwise those that come later go on being opened while
-            the first ones are used, and what is wrong with them is raised by the next `use`.
+        precision: Precision of the graphs; None selects the fastest that the provider supports.
+        threads: CPU threads per session; None starts one per physical core.
+        max_batch_size: Slots of a decoder.
+        low_memory: Whether a stage is opened when it is acquired and closed afterwards.
+        background: Return before all stages are open. Later stages are opened while the first ones
+            run; an error in one of them is raised by the next `acquire`.
 
     Raises:
-        BundleError: the bundle lacks the precision, or a graph is unusable.
-        ProviderError: the provider does not start, or does not run the precision well.
+        BundleError: The bundle lacks the precision, or a graph is unusable.
+        ProviderError: The provider does not start, or does not support the precision.
     """
 
     def __init__(
@@ -53,25 +53,25 @@ class StageModels:
         threads: int | None,
         max_batch_size: int,
         low_memory: bool,
-        wait: bool = True,
+        background: bool = False,
     ) -> None:
         check_device_options(provider, threads)
-        picked = _pick_provider(bundle, provider, precision)
-        self.device = ExecutionTarget(picked, threads, lasting=not low_memory)
-        self.precision = _pick_precision(bundle, self.device.provider, precision)
+        chosen = _select_provider(bundle, provider, precision)
+        self.target = ExecutionTarget(chosen, threads, is_persistent=not low_memory)
+        self.precision = _select_precision(bundle, chosen, precision)
         self.max_batch_size = max_batch_size
         self.low_memory = low_memory
         self._bundle = bundle
-        self._opened: dict[Stage, Future[Any]] = {}
+        self._loading: dict[Stage, Future[Any]] = {}
         if not low_memory:
-            opener = ThreadPoolExecutor(1, thread_name_prefix="bark-onnx opener")
-            self._opened = {stage: opener.submit(self._open, stage) for stage in STAGES}
-            opener.shutdown(wait=wait)
+            loader = ThreadPoolExecutor(1, thread_name_prefix="bark-onnx loader")
+            self._loading = {stage: loader.submit(self._open, stage) for stage in STAGES}
+            loader.shutdown(wait=not background)
             self._raise_failures()
 
     @property
     def manifest(self) -> Manifest:
-        """Of the bundle: shapes and settings."""
+        """Manifest of the bundle: shapes and settings."""
         return self._bundle.manifest
 
     @property
@@ -81,23 +81,23 @@ class StageModels:
         return version
 
     @contextmanager
-    def use(self, stage: Stage) -> Iterator[Any]:
+    def acquire(self, stage: Stage) -> Iterator[Any]:
         """The `Decoder` (semantic, coarse) or onnxruntime session (fine, codec) of a stage."""
         if self.low_memory:
             yield self._open(stage)
         else:
             self._raise_failures()
-            yield self._opened[stage].result()
-
-    def _raise_failures(self) -> None:
-        """Raise what went wrong with a stage as soon as it is known, before more is computed."""
-        for opening in self._opened.values():
-            if opening.done():
-                opening.result()
+            yield self._loading[stage].result()
 
     def close(self) -> None:
-        """Free what is open. Nothing can be used afterwards."""
-        self._opened.clear()
+        """Free the open stages. None can be acquired afterwards."""
+        self._loading.clear()
+
+    def _raise_failures(self) -> None:
+        """Raise the error of any stage as soon as it is known, before more is computed."""
+        for loading in self._loading.values():
+            if loading.done():
+                loading.result()
 
     def _open(self, stage: Stage) -> Any:
         if stage == "codec":
@@ -110,18 +110,18 @@ class StageModels:
         return open_session(
             self._bundle.graph(self.precision, stage),
             self._bundle.contract(stage, self.precision),
-            self.device,
+            self.target,
         )
 
     def _open_codec(self) -> Any:
-        """A session of the codec, whose LSTM needs cuDNN on CUDA."""
+        """Session of the codec; on the CPU if CUDA lacks cuDNN, which its LSTM needs."""
         try:
             return self._open_graph("codec")
         except (BundleError, ProviderError) as error:
-            if self.device.provider == "cpu":
+            if self.target.provider == "cpu":
                 raise
             warnings.warn(f"The codec runs on the CPU: {error}", stacklevel=2)
-            cpu = replace(self.device, provider="cpu")
+            cpu = replace(self.target, provider="cpu")
             path = self._bundle.graph(self.precision, "codec")
             return open_session(path, self._bundle.contract("codec", self.precision), cpu)
 
@@ -129,20 +129,23 @@ class StageModels:
         contract = self._bundle.contract(stage, self.precision)
         fused = contract.attention == "fused"
         path = self._bundle.graph(self.precision, stage)
-        step = open_session(path, contract, self.device, recorded=fused)
-        prompt_path = self._bundle.prefill_graph(self.precision, stage)
-        prompt = step if prompt_path is None else open_session(prompt_path, contract, self.device)
+        decode = prefill = open_session(path, contract, self.target, enable_cuda_graph=fused)
+        prefill_path = self._bundle.prefill_graph(self.precision, stage)
+        if prefill_path is not None:
+            prefill = open_session(prefill_path, contract, self.target)
         shape = getattr(self._bundle.manifest.shapes, stage)
-        graphs = CausalSessions(prompt, step, contract, shape)
+        sessions = CausalSessions(prefill, decode, contract, shape)
         if not fused:
-            return DynamicCacheDecoder(graphs, self.max_batch_size, self.device.provider)
-        if self.device.provider == "cuda":
-            return CudaGraphDecoder(graphs, self.max_batch_size, self.device.provider)
-        return StaticCacheDecoder(graphs, self.max_batch_size)
+            return DynamicCacheDecoder(sessions, self.max_batch_size, self.target.provider)
+        if self.target.provider == "cuda":
+            return CudaGraphDecoder(sessions, self.max_batch_size, self.target.provider)
+        return StaticCacheDecoder(sessions, self.max_batch_size)
 
 
-def _pick_provider(bundle: Bundle, provider: str, precision: str | None) -> Literal["cpu", "cuda"]:
-    """The provider that was asked for; for "auto" CUDA where it starts and runs such a bundle."""
+def _select_provider(
+    bundle: Bundle, provider: str, precision: str | None
+) -> Literal["cpu", "cuda"]:
+    """The requested provider; for "auto" CUDA if it starts and supports the bundle."""
     if provider == "cpu":
         return "cpu"
     try:
@@ -151,31 +154,31 @@ def _pick_provider(bundle: Bundle, provider: str, precision: str | None) -> Lite
         if provider == "cuda":
             raise
         return "cpu"
-    runs = _well_run(bundle, "cuda")
-    usable = bool(runs) if precision is None else precision in runs
+    supported = _supported_precisions(bundle, "cuda")
+    usable = bool(supported) if precision is None else precision in supported
     return "cuda" if usable or provider == "cuda" else "cpu"
 
 
-def _pick_precision(bundle: Bundle, provider: str, precision: str | None) -> str:
+def _select_precision(bundle: Bundle, provider: str, precision: str | None) -> str:
     present = bundle.manifest.precisions
     if precision is not None and precision not in present:
         raise BundleError(
             f"{bundle.folder} has no {precision} graphs, only {', '.join(present)}; "
             f"export with --precision {precision}"
         )
-    well_run = _well_run(bundle, provider)
-    if precision is None and well_run:
-        return well_run[0]
-    if precision in well_run:
+    supported = _supported_precisions(bundle, provider)
+    if precision is None and supported:
+        return supported[0]
+    if precision in supported:
         return precision
     found = precision or ", ".join(present)
-    form = f" with {bundle.attention} attention"
     raise ProviderError(
-        f"provider {provider} does not run {found}{form}; {UNSUPPORTED_HINT[provider]}"
+        f"provider {provider} does not run {found} with {bundle.attention} attention; "
+        f"{UNSUPPORTED_HINT[provider]}"
     )
 
 
-def _well_run(bundle: Bundle, provider: str) -> list[str]:
+def _supported_precisions(bundle: Bundle, provider: str) -> list[str]:
     """Precisions of a bundle that a provider runs well, fastest first."""
     names = [name for name in PREFERRED_PRECISIONS[provider] if name in bundle.manifest.precisions]
     if provider == "cuda" and bundle.attention == "fused":

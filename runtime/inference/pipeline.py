@@ -1,4 +1,4 @@
-"""The four stages one after the other, for one request. Knows nothing of who runs them."""
+"""The four stages of one request in order, as a generator. Knows nothing of batches or models."""
 
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -33,45 +33,46 @@ class Request:
 
 @dataclass(frozen=True)
 class StageCall:
-    """What a request needs from one stage."""
+    """A request's use of one stage."""
 
     stage: Stage
-    generator: Generator[Any, Any, Any]  # as batches run it; its result is sent back
+    generator: Generator[Any, Any, Any]  # sequence for a batch; its result is sent back
 
 
-Synthesis = Generator[StageCall, Any, Speech]
+SpeechGenerator = Generator[StageCall, Any, Speech]
 
 
-def generate_speech(request: Request, manifest: Manifest, progress: Progress) -> Synthesis:
-    """Say one request; yields what it needs from each stage and receives what came out.
+def generate_speech(request: Request, manifest: Manifest, progress: Progress) -> SpeechGenerator:
+    """Generate the speech of one request: yield each stage call and receive its result.
 
     Args:
-        request: what to say.
-        manifest: of the bundle: shapes and settings.
-        progress: hears how far it has come.
+        request: Text, voice, seed and options.
+        manifest: Shapes and settings of the bundle.
+        progress: Counters of the call.
     """
     settings, shapes, options = manifest.generation, manifest.shapes, request.options
     voice, rng = request.voice, np.random.default_rng(request.seed)
+    sequence: Generator[Any, Any, Any]
     # 1. Text to semantic tokens.
-    progress.expect("semantic", options.semantic_max_new_tokens)
+    progress.add_total("semantic", options.semantic_max_new_tokens)
     prompt = semantic_prompt(request.text_ids, voice, settings.semantic, shapes.semantic)
-    row: Generator[Any, Any, Any] = generate_semantic(prompt, settings.semantic, options, rng)
-    semantic = yield StageCall("semantic", progress.counted("semantic", row))
-    # From here on it is certain how much there is to do.
+    sequence = generate_semantic(prompt, settings.semantic, options, rng)
+    semantic = yield StageCall("semantic", progress.track("semantic", sequence))
+    # The number of semantic tokens determines the totals of all later stages.
     tokens = coarse_length(len(semantic), settings)
     frames = tokens // settings.coarse.n_coarse_codebooks
-    progress.expect("coarse", tokens)
-    progress.expect("fine", fine_passes(frames, voice, settings))
-    progress.expect("codec", frames)
+    progress.add_total("coarse", tokens)
+    progress.add_total("fine", fine_passes(frames, voice, settings))
+    progress.add_total("codec", frames)
     # 2. Semantic tokens to the first codebooks.
-    row = generate_coarse(semantic, voice, settings, options.coarse, rng)
-    coarse = yield StageCall("coarse", progress.counted("coarse", row))
+    sequence = generate_coarse(semantic, voice, settings, options.coarse, rng)
+    coarse = yield StageCall("coarse", progress.track("coarse", sequence))
     # 3. The first codebooks to all of them.
-    row = generate_fine(coarse, voice, settings, options.fine, rng)
-    codes = yield StageCall("fine", progress.counted("fine", row))
+    sequence = generate_fine(coarse, voice, settings, options.fine, rng)
+    codes = yield StageCall("fine", progress.track("fine", sequence))
     # 4. Codes to audio.
-    row = generate_samples(codes)
-    samples = yield StageCall("codec", progress.counted("codec", row, frames))
+    sequence = generate_samples(codes)
+    samples = yield StageCall("codec", progress.track("codec", sequence, frames))
     return Speech(
         samples=samples,
         sample_rate_hz=shapes.codec.sample_rate_hz,

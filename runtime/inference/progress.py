@@ -1,4 +1,4 @@
-"""How far a call has come, told to whoever asked."""
+"""Progress counters of one call, reported through a callback."""
 
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
@@ -7,16 +7,16 @@ from bark_onnx.graphs.contract import STAGES, Stage
 
 Result = TypeVar("Result")
 
-# Stage, what is done, and what there will be at most: tokens (semantic, coarse), runs of the
-# transformer (fine) or frames (codec).
+# Called with the stage, the units done and their expected maximum. A unit is a token (semantic,
+# coarse), a run of the transformer (fine) or a frame (codec).
 OnProgress = Callable[[Stage, int, int], None]
 
 
 class Progress:
-    """Adds up what the requests of one call have done.
+    """Sums the progress of all requests of one call.
 
     Args:
-        report: receives every change; None receives nothing.
+        report: Callback for every change; None disables reports.
     """
 
     def __init__(self, report: OnProgress | None) -> None:
@@ -24,26 +24,26 @@ class Progress:
         self._done = dict.fromkeys(STAGES, 0)
         self._totals = dict.fromkeys(STAGES, 0)
 
-    def expect(self, stage: Stage, count: int) -> None:
-        """There will be so much more to do in a stage."""
+    def add_total(self, stage: Stage, count: int) -> None:
+        """Increase the expected units of a stage."""
         self._totals[stage] += count
 
     def add(self, stage: Stage, count: int = 1) -> None:
-        """Count what was done."""
+        """Count units as done."""
         self._done[stage] += count
         if self._report is not None:
             self._report(stage, self._done[stage], self._totals[stage])
 
-    def counted(
-        self, stage: Stage, row: Generator[Any, Any, Result], count: int = 1
+    def track(
+        self, stage: Stage, sequence: Generator[Any, Any, Result], count: int = 1
     ) -> Generator[Any, Any, Result]:
-        """The same row; each of its runs counts for so much."""
+        """Wrap a sequence so that each of its runs counts as `count` units."""
         try:
-            wanted = next(row)
+            pending_input = next(sequence)
             while True:
-                output = yield wanted
+                output = yield pending_input
                 self.add(stage, count)
-                wanted = row.send(output)
+                pending_input = sequence.send(output)
         except StopIteration as end:
             result: Result = end.value
             return result

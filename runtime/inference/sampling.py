@@ -1,4 +1,4 @@
-"""Draws tokens from logits, in the order and with the rules of transformers' logits processors."""
+"""Samples tokens from logits as transformers' logits processors do, in the same order."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ Logits = NDArray[np.float32]
 
 
 def sample_token(logits: Logits, sampling: Sampling, rng: np.random.Generator) -> int:
-    """Index of a token drawn from `logits` (n,)."""
+    """Sample the index of a token from `logits` (n,)."""
     if not sampling.do_sample:
         return int(logits.argmax())
     indices, probabilities = token_distribution(logits, sampling)
@@ -24,11 +24,11 @@ def sample_token(logits: Logits, sampling: Sampling, rng: np.random.Generator) -
 def token_distribution(
     logits: Logits, sampling: Sampling
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """What can be drawn and how probably.
+    """Tokens that can be sampled, with their probabilities.
 
     Args:
-        logits: (n,).
-        sampling: temperature, then top_k, then top_p, as `TemperatureLogitsWarper`,
+        logits: Logits (n,).
+        sampling: Temperature, top_k and top_p, applied in this order as `TemperatureLogitsWarper`,
             `TopKLogitsWarper` and `TopPLogitsWarper` do.
 
     Returns:
@@ -37,8 +37,8 @@ def token_distribution(
     scores = logits / np.float32(sampling.temperature)
     indices = np.arange(len(scores))
     if 0 < sampling.top_k < len(scores):
-        least = np.partition(scores, len(scores) - sampling.top_k)[len(scores) - sampling.top_k]
-        indices = np.flatnonzero(scores >= least)
+        position = len(scores) - sampling.top_k
+        indices = np.flatnonzero(scores >= np.partition(scores, position)[position])
     if sampling.top_p < 1:
         indices = indices[_nucleus(scores[indices], sampling.top_p)]
     return indices, _softmax(scores[indices].astype(np.float64))
@@ -47,7 +47,7 @@ def token_distribution(
 def sample_tokens(
     logits: NDArray[np.float32], temperature: float, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """One index per row of `logits` (rows, n), drawn at a temperature."""
+    """Sample one index per row of `logits` (rows, n) at a temperature."""
     bounds = _softmax(logits / np.float32(temperature)).cumsum(axis=-1, dtype=np.float64)
     draws = rng.random((len(logits), 1)) * bounds[:, -1:]
     indices: NDArray[np.int64] = (bounds <= draws).sum(axis=-1)
@@ -60,9 +60,9 @@ def token_probability(logits: Logits, index: int) -> float:
 
 
 def _nucleus(scores: Logits, top_p: float) -> NDArray[np.bool_]:
-    """Which scores belong to the smallest set whose probability reaches top_p.
+    """Mask of the smallest set of scores whose probability reaches top_p.
 
-    Summed from the least probable up, in double precision rounded to single, as torch does.
+    Summed from the least probable score up, in double precision rounded to single, as torch does.
     """
     order = np.argsort(scores, kind="stable")
     summed = _softmax(scores[order]).cumsum(dtype=np.float64).astype(np.float32)

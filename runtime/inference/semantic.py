@@ -1,4 +1,4 @@
-"""Text to semantic tokens: the prompt and the loop, for one row.
+"""Text to semantic tokens: the prompt and the loop, for one sequence.
 
 Source: `BarkSemanticModel.generate` of transformers.
 """
@@ -21,13 +21,13 @@ from bark_onnx.runtime.options.generation import ResolvedOptions
 def semantic_prompt(
     text_ids: Tokens, voice: Voice | None, settings: SemanticSettings, shape: CausalShape
 ) -> StepInput:
-    """The prompt: text padded to its full length, summed with the voice's end, then one token more.
+    """Prompt: the text, padded and summed with the end of the voice, then the infer token.
 
     Args:
-        text_ids: from the tokenizer, (n,) with n <= max_input_semantic_length.
-        voice: whose semantic tokens to continue.
-        settings: of the checkpoint.
-        shape: of the semantic transformer.
+        text_ids: Token ids of the tokenizer, (n,) with n <= max_input_semantic_length.
+        voice: Voice whose semantic tokens are continued.
+        settings: Semantic settings of the checkpoint.
+        shape: Shape of the semantic transformer.
     """
     length = settings.max_input_semantic_length
     ids = np.full(settings.prompt_length, settings.text_pad_token)
@@ -35,9 +35,9 @@ def semantic_prompt(
     ids[-1] = settings.semantic_infer_token
     history = np.full(settings.prompt_length, settings.semantic_pad_token)
     if voice is not None:
-        spoken = voice.semantic_prompt[-length:]
-        history[: len(spoken)] = spoken
-    history[-1] = shape.input_vocabulary  # adds nothing to the last token
+        semantic_history = voice.semantic_prompt[-length:]
+        history[: len(semantic_history)] = semantic_history
+    history[-1] = shape.input_vocabulary  # null id: adds nothing to the last token
     return StepInput(ids, 0, history)
 
 
@@ -47,39 +47,41 @@ def generate_semantic(
     options: ResolvedOptions,
     rng: np.random.Generator,
 ) -> SequenceGenerator[Tokens]:
-    """Draw semantic tokens until the end of the utterance.
+    """Sample semantic tokens until the end of the utterance.
 
     Returns:
         Semantic tokens, int64 (n,), without the one that ends the utterance.
     """
-    end = settings.semantic_vocab_size  # index of its logit: the last one
+    end = settings.semantic_vocab_size  # index of the last logit
     tokens: list[int] = []
-    feed, position = prompt, 0
+    step, position = prompt, 0
     while True:
-        logits = yield feed
-        position += len(feed.input_ids)
-        token = _draw_token(logits, end, options, rng)
+        logits = yield step
+        position += len(step.input_ids)
+        token = _sample_semantic(logits, end, options, rng)
         if token == end:
             break
         tokens.append(token)
         if len(tokens) == options.semantic_max_new_tokens:
             break
-        feed = StepInput(np.array([token]), position)
+        step = StepInput(np.array([token]), position)
     return np.array(tokens, np.int64)
 
 
-def _draw_token(
+def _sample_semantic(
     logits: Logits, end: int, options: ResolvedOptions, rng: np.random.Generator
 ) -> int:
-    if options.min_eos_p is not None and _may_end(logits, end, options.min_eos_p, options):
+    if options.min_eos_p is not None and _is_end_likely(logits, end, options.min_eos_p, options):
         return end
     return sample_token(logits, options.semantic, rng)
 
 
-def _may_end(logits: Logits, end: int, least: float, options: ResolvedOptions) -> bool:
-    """Whether ending is likely enough to end at once."""
+def _is_end_likely(
+    logits: Logits, end: int, min_probability: float, options: ResolvedOptions
+) -> bool:
+    """Whether the end token is probable enough to end the utterance without sampling."""
     if not options.min_eos_p_warped:
-        # `BarkEosPrioritizerLogitsProcessor` looks at the logits before the temperature does.
-        return token_probability(logits, end) > least
+        # `BarkEosPrioritizerLogitsProcessor` reads the logits before the temperature is applied.
+        return token_probability(logits, end) > min_probability
     indices, probabilities = token_distribution(logits, options.semantic)
-    return bool(indices[-1] == end and probabilities[-1] >= least)
+    return bool(indices[-1] == end and probabilities[-1] >= min_probability)

@@ -1,6 +1,6 @@
-"""Opens ONNX Runtime sessions and checks that a graph is what its contract says.
+"""Opens ONNX Runtime sessions and compares each graph with its contract.
 
-Knows providers, and what each is asked for; nothing of stages.
+Knows providers and their options, and nothing of stages.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from bark_onnx.graphs.contract import METADATA_KEY, GraphContract, TensorContract
-from bark_onnx.graphs.errors import BundleError, ContractError, ProviderError
+from bark_onnx.graphs.errors import BundleError, ContractError, ProviderError, first_line
 from bark_onnx.graphs.onnxruntime import import_onnxruntime
 from bark_onnx.runtime.inference.thread_pool import ensure_global_thread_pool, use_shared_arena
 from bark_onnx.runtime.options.generation import is_positive_int
@@ -23,8 +23,8 @@ _ERRORS_ONLY = 3
 _CPU = "CPUExecutionProvider"
 _CUDA = "CUDAExecutionProvider"
 
-# Operators that carry the work: one of these on the CPU means that the GPU is not used.
-_HEAVY = {
+# Operators with most of the computation: one of these on the CPU means that the GPU is not used.
+COMPUTE_OPS = {
     "Attention",
     "Conv",
     "ConvTranspose",
@@ -41,19 +41,19 @@ _HEAVY = {
 
 @dataclass(frozen=True)
 class ExecutionTarget:
-    """Where graphs run."""
+    """Provider and resources of sessions."""
 
     provider: Literal["cpu", "cuda"]
-    threads: int | None = None  # of the CPU; None: one per physical core
-    lasting: bool = True  # for sessions that stay open; the memory of others goes when they go
+    threads: int | None = None  # CPU threads per session; None: one per physical core
+    is_persistent: bool = True  # sessions stay open and share memory; others free theirs at the end
 
 
 def check_device_options(provider: str, threads: int | None) -> None:
-    """Check what a caller asks for, and that there is an ONNX Runtime at all.
+    """Check the requested provider and threads, and import onnxruntime.
 
     Raises:
-        ProviderError: onnxruntime is missing, the provider or the number of threads is unknown, or
-            the process shares another number of threads.
+        ProviderError: onnxruntime is missing, the provider or the number of threads is invalid, or
+            the global thread pool of the process has another size.
     """
     if provider not in PROVIDERS:
         raise ProviderError(f"provider is {provider!r}, expected one of {', '.join(PROVIDERS)}")
@@ -64,10 +64,10 @@ def check_device_options(provider: str, threads: int | None) -> None:
 
 
 def start_cuda() -> None:
-    """Take a little memory of the GPU, which needs everything that graphs need.
+    """Allocate a little GPU memory: this fails wherever graphs could not run.
 
     Raises:
-        ProviderError: onnxruntime cannot use CUDA, or there is no GPU that it can use.
+        ProviderError: onnxruntime cannot use CUDA, or finds no usable GPU.
     """
     onnxruntime = import_onnxruntime()
     available = onnxruntime.get_available_providers()
@@ -81,78 +81,78 @@ def start_cuda() -> None:
         onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros(1, np.float32), "cuda", 0)
     except Exception as error:  # onnxruntime has no common class for a GPU that does not answer
         raise ProviderError(
-            f"provider cuda does not start ({_first_line(error)}); check that nvidia-smi shows a "
+            f"provider cuda does not start ({first_line(error)}); check that nvidia-smi shows a "
             "GPU and a driver for CUDA 13, or use --provider cpu"
         ) from error
 
 
 def open_session(
-    path: Path, contract: GraphContract, device: ExecutionTarget, *, recorded: bool = False
+    path: Path, contract: GraphContract, target: ExecutionTarget, *, enable_cuda_graph: bool = False
 ) -> Any:
-    """An `onnxruntime.InferenceSession` on a graph that fulfils `contract`.
+    """Open a graph that fulfils `contract` as an `onnxruntime.InferenceSession`.
 
     Args:
-        path: of the graph.
-        contract: what it must take and give.
-        device: where it runs.
-        recorded: on CUDA, let runs be recorded as CUDA graphs and replayed.
+        path: Path of the graph file.
+        contract: Expected inputs and outputs.
+        target: Provider and resources.
+        enable_cuda_graph: Whether runs on CUDA can be captured as CUDA graphs and replayed.
 
     Raises:
-        BundleError: the file is no graph.
-        ContractError: it is another graph.
-        ProviderError: the provider did not take the whole graph.
+        BundleError: ONNX Runtime cannot load the file.
+        ContractError: The graph has another contract.
+        ProviderError: The provider does not run the whole graph.
     """
     onnxruntime = import_onnxruntime()
-    options = _options(onnxruntime, device)
+    options = _session_options(onnxruntime, target)
     providers: list[Any] = [_CPU]
-    if device.provider == "cuda":
-        providers.insert(0, (_CUDA, _cuda_options(recorded=recorded)))
+    if target.provider == "cuda":
+        providers.insert(0, (_CUDA, _cuda_options(enable_cuda_graph=enable_cuda_graph)))
     try:
         session = _open(onnxruntime, path, options, providers)
     except ProviderError:
         raise
     except Exception as error:  # onnxruntime has no common class for a graph it cannot load
         raise BundleError(
-            f"{path}: ONNX Runtime cannot load it ({_first_line(error)}); export the bundle again"
+            f"{path}: ONNX Runtime cannot load it ({first_line(error)}); export the bundle again"
         ) from error
-    _check(session, path, contract)
-    if device.provider == "cuda":
+    _check_contract(session, path, contract)
+    if target.provider == "cuda":
         check_placement(session, path)
     return session
 
 
-def _options(onnxruntime: Any, device: ExecutionTarget) -> Any:
+def _session_options(onnxruntime: Any, target: ExecutionTarget) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
-    if ensure_global_thread_pool(device.threads):
+    if ensure_global_thread_pool(target.threads):
         options.use_per_session_threads = False
     else:
-        # Threads that wait busily for the next run take the cores from other stages: where two
-        # take turns, each step took twice as long.
+        # Threads that wait busily for the next run take the cores from other stages: each step took
+        # twice as long when two stages ran in turn.
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        options.intra_op_num_threads = device.threads or 0
-    if device.provider == "cuda":
+        options.intra_op_num_threads = target.threads or 0
+    if target.provider == "cuda":
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     else:
-        # A pattern keeps a block of memory for each shape beside what runs need anyway.
+        # A memory pattern would keep a block for each shape in addition to what runs need.
         options.enable_mem_pattern = False
-        if device.lasting:
+        if target.is_persistent:
             use_shared_arena()
             options.add_session_config_entry("session.use_env_allocators", "1")
     return options
 
 
-def _cuda_options(*, recorded: bool) -> dict[str, str]:
+def _cuda_options(*, enable_cuda_graph: bool) -> dict[str, str]:
     return {
         "device_id": "0",
-        "use_tf32": "0",  # fp32 means fp32
-        "enable_cuda_graph": "1" if recorded else "0",
+        "use_tf32": "0",  # keep fp32 exact
+        "enable_cuda_graph": "1" if enable_cuda_graph else "0",
         "enable_skip_layer_norm_strict_mode": "1",  # sums in float32
     }
 
 
 def _open(onnxruntime: Any, path: Path, options: Any, providers: list[Any]) -> Any:
-    """A session; in a process that made ONNX Runtime's shared pool of threads itself, on that."""
+    """Open a session, on ONNX Runtime's global thread pool if the process has created one."""
     try:
         return onnxruntime.InferenceSession(path, options, providers=providers, enable_fallback=0)
     except Exception as error:
@@ -160,19 +160,18 @@ def _open(onnxruntime: Any, path: Path, options: Any, providers: list[Any]) -> A
             raise
     if options.intra_op_num_threads:
         raise ProviderError(
-            f"threads is {options.intra_op_num_threads}, but this process has made a pool of "
-            "threads for all sessions (onnxruntime.set_global_thread_pool_sizes); "
-            "leave threads out"
+            f"threads is {options.intra_op_num_threads}, but this process has created a thread "
+            "pool for all sessions (onnxruntime.set_global_thread_pool_sizes); omit threads"
         )
     options.use_per_session_threads = False
     return onnxruntime.InferenceSession(path, options, providers=providers, enable_fallback=0)
 
 
 def check_placement(session: Any, path: Path) -> None:
-    """Check that CUDA took a graph, for ONNX Runtime goes on without it when it does not start.
+    """Check that CUDA runs a graph: ONNX Runtime silently falls back to the CPU where it does not.
 
     Raises:
-        ProviderError: the session runs on the CPU, or operators that carry the work do.
+        ProviderError: The session, or one of its `COMPUTE_OPS`, runs on the CPU.
     """
     if _CUDA not in session.get_providers():
         raise ProviderError(
@@ -185,7 +184,7 @@ def check_placement(session: Any, path: Path) -> None:
         if part.ep_name != _CUDA
         for node in part.get_nodes()
     }
-    misplaced = sorted(operators & _HEAVY)
+    misplaced = sorted(operators & COMPUTE_OPS)
     if misplaced:
         raise ProviderError(
             f"{path}: CUDA has no kernel for {', '.join(misplaced)}, which would run on the CPU; "
@@ -193,11 +192,7 @@ def check_placement(session: Any, path: Path) -> None:
         )
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-
-
-def _check(session: Any, path: Path, contract: GraphContract) -> None:
+def _check_contract(session: Any, path: Path, contract: GraphContract) -> None:
     metadata = session.get_modelmeta().custom_metadata_map
     if METADATA_KEY not in metadata:
         raise ContractError(f"{path}: carries no contract; export the bundle again")
@@ -209,12 +204,12 @@ def _check(session: Any, path: Path, contract: GraphContract) -> None:
         (session.get_inputs(), contract.inputs),
         (session.get_outputs(), contract.outputs),
     ):
-        found = [_shown(value.name, value.type, value.shape) for value in values]
+        found = [_describe(value.name, value.type, value.shape) for value in values]
         expected = [_expected(tensor) for tensor in tensors]
-        for ours, theirs in zip(found, expected, strict=False):
-            if ours != theirs:
+        for actual, wanted in zip(found, expected, strict=False):
+            if actual != wanted:
                 raise ContractError(
-                    f"{path}: found {ours}, expected {theirs}; export the bundle again"
+                    f"{path}: found {actual}, expected {wanted}; export the bundle again"
                 )
         if len(found) != len(expected):
             raise ContractError(
@@ -223,12 +218,12 @@ def _check(session: Any, path: Path, contract: GraphContract) -> None:
             )
 
 
-def _shown(name: str, kind: str, shape: list[int | str]) -> str:
-    # ONNX Runtime may reword an axis that is an expression, so free axes compare as free.
+def _describe(name: str, kind: str, shape: list[int | str]) -> str:
+    # ONNX Runtime may rewrite the expression of a dynamic axis, so all of those compare equal.
     axes = ", ".join(str(axis) if isinstance(axis, int) else "?" for axis in shape)
     return f"{name}: {kind}[{axes}]"
 
 
 def _expected(tensor: TensorContract) -> str:
     kind = f"tensor({_TENSOR_TYPES.get(tensor.dtype, tensor.dtype)})"
-    return _shown(tensor.name, kind, list(tensor.shape))
+    return _describe(tensor.name, kind, list(tensor.shape))

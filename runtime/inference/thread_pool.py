@@ -1,6 +1,6 @@
-"""What the ONNX Runtime sessions of one process share: memory, and threads if the program says so.
+"""Memory and, on request, threads that all ONNX Runtime sessions of a process share.
 
-ONNX Runtime keeps both for a process as a whole, and so does this module.
+ONNX Runtime keeps both as process-wide state, and so does this module.
 """
 
 from functools import cache
@@ -9,36 +9,36 @@ from threading import Lock
 from bark_onnx.graphs.errors import ProviderError
 from bark_onnx.graphs.onnxruntime import import_onnxruntime
 
-_ONE_PER_CORE = 0  # to ONNX Runtime
-_NEXT_POWER_OF_TWO = 0  # how the arena grows
+_ONE_PER_CORE = 0  # thread pool size: one thread per physical core
+_NEXT_POWER_OF_TWO = 0  # growth strategy of the arena
 
 
 class _Pool:
-    """The pool of threads that all sessions of the process use, once a program asked for one."""
+    """The global thread pool, created when it was requested and the first session is opened."""
 
     def __init__(self) -> None:
-        self.wanted = False
-        self._size: int | None = None  # None: there is no pool yet
+        self.requested = False
+        self._size: int | None = None  # None before the pool is created
         self._lock = Lock()
 
     def open(self, threads: int | None) -> None:
-        """Make the pool if it is wanted and not there, else check its size."""
+        """Create the pool if it was requested and does not exist; otherwise check its size."""
         with self._lock:
-            if self.wanted and self._size is None:
+            if self.requested and self._size is None:
                 size = threads or _ONE_PER_CORE
                 try:
                     import_onnxruntime().set_global_thread_pool_sizes(size, 1)
                 except Exception as error:  # onnxruntime exports no class for it
                     if "already been created" not in str(error):
                         raise
-                    self.wanted = False  # somebody else's, of a size that nobody tells
+                    self.requested = False  # the program's own pool, of unknown size
                     return
                 self._size = size
             if self._size is not None and threads not in (None, self._size):
                 shared = self._size or "as many as there are cores"
                 raise ProviderError(
                     f"threads is {threads}, but the sessions of this process share one pool "
-                    f"({shared}), which cannot change; leave threads out"
+                    f"({shared}), which cannot change; omit threads"
                 )
 
     @property
@@ -50,21 +50,24 @@ _pool = _Pool()
 
 
 def use_global_thread_pool() -> None:
-    """Let all ONNX Runtime sessions of this process run on one pool of threads.
+    """Run all ONNX Runtime sessions of this process on one thread pool.
 
-    Otherwise every stage of a `Bark` has threads of its own, which sleep while others run. To be
-    called before the first `Bark.load`, which makes the pool with its `threads`. For programs, not
-    for libraries: ONNX Runtime then refuses every other session of the process whose options do
-    not say `use_per_session_threads = False`.
+    Otherwise every stage of a `Bark` has its own threads, which sleep while other stages run. Call
+    this before the first `Bark.load`, which creates the pool with its `threads`. For programs, not
+    for libraries: ONNX Runtime then refuses every other session of the process unless its options
+    set `use_per_session_threads = False`.
     """
-    _pool.wanted = True
+    _pool.requested = True
 
 
 def ensure_global_thread_pool(threads: int | None) -> bool:
-    """Whether sessions of `threads` threads run on the pool that the program asked for.
+    """Create the global thread pool if it was requested. Whether sessions run on it.
+
+    Args:
+        threads: Size of the pool; None for one thread per physical core or the existing size.
 
     Raises:
-        ProviderError: there is a pool of another size.
+        ProviderError: The pool exists with another size.
     """
     _pool.open(threads)
     return _pool.is_open
@@ -72,10 +75,10 @@ def ensure_global_thread_pool(threads: int | None) -> bool:
 
 @cache
 def use_shared_arena() -> None:
-    """Let sessions that ask for it (`session.use_env_allocators`) share memory for their values.
+    """Create the memory arena of sessions that set `session.use_env_allocators`.
 
-    Sessions that run in turn need what the largest of them needs, not the sum. What they took
-    stays with the process, for the next ones.
+    Sessions that run in turn then need as much memory as the largest of them, not the sum. The
+    memory stays with the process for later sessions.
     """
     onnxruntime = import_onnxruntime()
     cpu = onnxruntime.OrtMemoryInfo(

@@ -188,11 +188,10 @@ def stream_many(
             while waiting and len(active) < concurrency:
                 index, plan = waiting.popleft()
                 active[index] = _ActiveText(_InFlight(SegmentWindow(plan), submit))
-            finished = [
-                text for index in [*active] if (text := _advance_text(index, active[index]))
-            ]
-            for text in finished:
-                del active[text.index]
+            ends = [_advance_text(index, text) for index, text in active.items()]
+            finished = [end for end in ends if end is not None]
+            for end in finished:
+                del active[end.index]
             yield from finished
             if active and not finished:
                 _wait([future for text in active.values() for future in text.flight.tasks])

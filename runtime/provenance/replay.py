@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bark_onnx.graphs.bundle.manifest import Manifest, hash_file, voice_file
+from bark_onnx.graphs.bundle.integrity import hash_file
+from bark_onnx.graphs.bundle.manifest import Manifest, voice_file
 from bark_onnx.graphs.errors import AudioError, BundleError
 from bark_onnx.graphs.voices.voice import is_voice_path
 from bark_onnx.runtime.options.generation import SAMPLING_PRESETS, GenerationOptions

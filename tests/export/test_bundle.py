@@ -74,14 +74,14 @@ def refuse(checkpoint: Checkpoint, target: Path, *words: str, force: bool = Fals
 
 
 @pytest.mark.usefixtures("fast")
-def test_a_bundle_appears_with_nothing_beside_it(checkpoint: Checkpoint, tmp_path: Path) -> None:
+def test_bundle_appears_with_nothing_beside_it(checkpoint: Checkpoint, tmp_path: Path) -> None:
     export(checkpoint, tmp_path / "new" / "folder" / "bundle")
     assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == ["bundle"]
     assert (tmp_path / "new" / "folder" / "bundle" / "bark.json").is_file()
 
 
 @pytest.mark.usefixtures("fast")
-def test_others_may_read_a_bundle_as_the_umask_says(checkpoint: Checkpoint, tmp_path: Path) -> None:
+def test_bundle_permissions_follow_the_umask(checkpoint: Checkpoint, tmp_path: Path) -> None:
     mask = os.umask(0o027)
     try:
         export(checkpoint, tmp_path / "bundle")
@@ -92,7 +92,7 @@ def test_others_may_read_a_bundle_as_the_umask_says(checkpoint: Checkpoint, tmp_
 
 
 @pytest.mark.usefixtures("fast")
-def test_a_bundle_is_replaced_only_by_force(checkpoint: Checkpoint, tmp_path: Path) -> None:
+def test_bundle_is_replaced_only_with_force(checkpoint: Checkpoint, tmp_path: Path) -> None:
     target = tmp_path / "bundle"
     export(checkpoint, target)
     (target / "voices" / "mine.npz").write_bytes(b"a voice of the user's")
@@ -106,7 +106,7 @@ def test_a_bundle_is_replaced_only_by_force(checkpoint: Checkpoint, tmp_path: Pa
 
 @pytest.mark.usefixtures("fast")
 @pytest.mark.parametrize("force", [False, True])
-def test_a_foreign_folder_is_never_replaced(
+def test_folder_with_other_files_is_never_replaced(
     checkpoint: Checkpoint, tmp_path: Path, force: bool
 ) -> None:
     target = tmp_path / "photographs"
@@ -118,7 +118,7 @@ def test_a_foreign_folder_is_never_replaced(
 
 @pytest.mark.usefixtures("fast")
 @pytest.mark.parametrize("force", [False, True])
-def test_a_file_is_never_replaced(checkpoint: Checkpoint, tmp_path: Path, force: bool) -> None:
+def test_file_is_never_replaced(checkpoint: Checkpoint, tmp_path: Path, force: bool) -> None:
     (tmp_path / "notes").write_text("irreplaceable")
     refuse(checkpoint, tmp_path / "notes", "is a file", "expected a folder", force=force)
     refuse(checkpoint, tmp_path / "notes" / "bundle", "notes", "choose another", force=force)
@@ -126,7 +126,7 @@ def test_a_file_is_never_replaced(checkpoint: Checkpoint, tmp_path: Path, force:
 
 
 @pytest.mark.usefixtures("fast")
-def test_an_empty_folder_is_taken(checkpoint: Checkpoint, tmp_path: Path) -> None:
+def test_empty_folder_is_used(checkpoint: Checkpoint, tmp_path: Path) -> None:
     (tmp_path / "bundle").mkdir()
     export(checkpoint, tmp_path / "bundle")
     assert "bark.json" in contents(tmp_path / "bundle")
@@ -134,7 +134,7 @@ def test_an_empty_folder_is_taken(checkpoint: Checkpoint, tmp_path: Path) -> Non
 
 @pytest.mark.usefixtures("fast")
 @pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind the superuser")
-def test_a_parent_that_takes_no_files_is_named(checkpoint: Checkpoint, tmp_path: Path) -> None:
+def test_parent_is_named_when_it_cannot_be_written(checkpoint: Checkpoint, tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o500)
     refuse(checkpoint, closed / "bundle", str(closed), "cannot be written", "choose another folder")
@@ -160,7 +160,7 @@ def raiser(error: BaseException) -> Callable[..., None]:
 @pytest.mark.parametrize("force", [False, True])
 @pytest.mark.parametrize("error", INTERRUPTIONS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("step", ["trace_stage", "save_graph", "compare_stage", "_record_files"])
-def test_an_export_that_fails_leaves_what_was_there(
+def test_failed_export_leaves_the_target_unchanged(
     checkpoint: Checkpoint,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -189,7 +189,7 @@ def test_an_export_that_fails_leaves_what_was_there(
 
 @pytest.mark.usefixtures("fast")
 @pytest.mark.parametrize("error", INTERRUPTIONS[1:], ids=lambda error: type(error).__name__)
-def test_the_old_bundle_stays_where_the_new_one_cannot_take_its_place(
+def test_old_bundle_stays_when_the_new_one_cannot_be_renamed(
     checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     target = tmp_path / "bundle"
@@ -212,7 +212,7 @@ def test_the_old_bundle_stays_where_the_new_one_cannot_take_its_place(
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
 
-def test_a_full_disk_leaves_nothing_behind(demo_checkpoint: Path, tmp_path: Path) -> None:
+def test_full_disk_leaves_nothing_behind(demo_checkpoint: Path, tmp_path: Path) -> None:
     # No file may grow beyond 300 kB, as on a disk that is full: the tokenizer fits, weights do not.
     done = subprocess.run(
         [*EXPORT, str(demo_checkpoint), str(tmp_path / "bundle"), "--no-verify"],
@@ -228,7 +228,7 @@ def test_a_full_disk_leaves_nothing_behind(demo_checkpoint: Path, tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_under_the_demo_checkpoint_is_one_line(tmp_path: Path) -> None:
+def test_full_disk_raises_one_line_while_writing_the_demo_checkpoint(tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     done = subprocess.run(
@@ -248,7 +248,7 @@ def test_a_full_disk_under_the_demo_checkpoint_is_one_line(tmp_path: Path) -> No
     ("number", "step"),
     [(signal.SIGTERM, "semantic: tracing"), (signal.SIGINT, "semantic: comparing")],
 )
-def test_a_signal_in_the_middle_leaves_nothing_behind(
+def test_signal_during_export_leaves_nothing_behind(
     tmp_path: Path, number: signal.Signals, step: str
 ) -> None:
     scratch, place = tmp_path / "scratch", tmp_path / "place"
@@ -284,7 +284,7 @@ def test_a_signal_in_the_middle_leaves_nothing_behind(
 # The manifest
 
 
-def test_the_manifest_lists_every_file_as_it_is(demo_bundle: Path) -> None:
+def test_manifest_lists_every_file_with_size_and_checksum(demo_bundle: Path) -> None:
     manifest = Manifest.read(demo_bundle)
     found = {
         name: (len(content), hashlib.sha256(content).hexdigest())
@@ -296,7 +296,7 @@ def test_the_manifest_lists_every_file_as_it_is(demo_bundle: Path) -> None:
     assert set(found) == {"tokenizer.json", "voices/v2/en_speaker_0.npz", *graphs}
 
 
-def test_the_manifest_says_what_was_exported(
+def test_manifest_describes_the_export(
     demo_bundle: Path, standard_bundle: Path, checkpoint: Checkpoint
 ) -> None:
     from importlib.metadata import version
@@ -310,7 +310,7 @@ def test_the_manifest_says_what_was_exported(
 
 
 @pytest.mark.parametrize("attention", ["fused", "standard"])
-def test_the_manifest_holds_the_comparison_with_torch(
+def test_manifest_holds_the_comparison_with_torch(
     demo_bundle: Path, standard_bundle: Path, attention: str
 ) -> None:
     parity = Manifest.read(demo_bundle if attention == "fused" else standard_bundle).parity
@@ -357,7 +357,7 @@ def test_standard_graphs_use_only_standard_operators(standard_bundle: Path, stag
         ("fine", "MultiHeadAttention"),
     ],
 )
-def test_fused_graphs_use_one_fused_operator_a_layer(
+def test_fused_graphs_have_one_fused_operator_per_layer(
     demo_bundle: Path, stage: Stage, operator: str
 ) -> None:
     model = graph_at(demo_bundle, stage)
@@ -368,7 +368,7 @@ def test_fused_graphs_use_one_fused_operator_a_layer(
 
 @pytest.mark.parametrize("attention", ["fused", "standard"])
 @pytest.mark.parametrize("stage", STAGES)
-def test_graphs_carry_their_contract_and_fulfil_it(
+def test_graphs_carry_and_match_their_contract(
     demo_bundle: Path, standard_bundle: Path, stage: Stage, attention: Any
 ) -> None:
     folder = demo_bundle if attention == "fused" else standard_bundle
@@ -391,11 +391,11 @@ def test_graphs_carry_their_contract_and_fulfil_it(
             assert value.doc_string == tensor.meaning
 
 
-def test_the_codec_stays_below_the_opset_that_cuda_lacks_elu_for(demo_bundle: Path) -> None:
+def test_codec_uses_an_opset_whose_elu_cuda_has(demo_bundle: Path) -> None:
     assert Manifest.read(demo_bundle).codec_opset <= 21
 
 
-def test_graphs_name_no_file_or_module_of_the_machine_that_made_them(demo_bundle: Path) -> None:
+def test_graphs_contain_no_paths_or_modules_of_the_exporting_machine(demo_bundle: Path) -> None:
     home = str(Path(bundle_module.__file__).parents[1]).encode()
     for stage in STAGES:
         content = (demo_bundle / "fp32" / f"{stage}.onnx").read_bytes()
@@ -405,7 +405,7 @@ def test_graphs_name_no_file_or_module_of_the_machine_that_made_them(demo_bundle
 
 
 @pytest.mark.parametrize("attention", ["fused", "standard"])
-def test_the_codebook_is_an_input_at_run_time(
+def test_fine_graph_reads_the_codebook_at_run_time(
     demo_bundle: Path, standard_bundle: Path, checkpoint: Checkpoint, attention: str
 ) -> None:
     folder = demo_bundle if attention == "fused" else standard_bundle
@@ -454,7 +454,7 @@ def change_one_value(tensor: onnx.TensorProto) -> None:
         ("codec", "layers.7.block.3.convolution.bias"),
     ],
 )
-def test_a_single_altered_value_fails_the_comparison(
+def test_comparison_fails_when_a_single_value_is_altered(
     demo_bundle: Path, checkpoint: Checkpoint, tmp_path: Path, stage: Stage, name: str
 ) -> None:
     model = graph_at(demo_bundle, stage, weights=True)
@@ -497,7 +497,7 @@ def random_feeds(contract: GraphContract, manifest: Manifest) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_every_parameter_of_a_graph_matters(
+def test_every_parameter_changes_the_output_of_its_graph(
     standard_bundle: Path, tmp_path: Path, stage: Stage
 ) -> None:
     # Where one does not, a swapped weight would go unseen.
@@ -522,7 +522,7 @@ def test_every_parameter_of_a_graph_matters(
         tensor.CopyFrom(original)
 
 
-def test_a_graph_that_differs_from_torch_is_not_kept(
+def test_export_writes_nothing_when_a_graph_differs_from_torch(
     checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save = bundle_module.save_graph
@@ -568,7 +568,7 @@ def compare_without_onnxruntime(
     return finder.settings
 
 
-def test_verification_without_onnxruntime_says_what_to_install(
+def test_comparison_names_the_package_when_onnxruntime_is_missing(
     checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in SETTINGS:
@@ -577,7 +577,7 @@ def test_verification_without_onnxruntime_says_what_to_install(
     assert compare_without_onnxruntime(checkpoint, tmp_path, monkeypatch) == [("1", "1")]
 
 
-def test_a_user_s_own_settings_of_onnxruntime_stand(
+def test_environment_settings_of_onnxruntime_are_kept(
     checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in SETTINGS:
@@ -588,13 +588,13 @@ def test_a_user_s_own_settings_of_onnxruntime_stand(
 # The module
 
 
-def test_the_module_is_the_command(tmp_path: Path) -> None:
+def test_module_runs_the_command(tmp_path: Path) -> None:
     done = subprocess.run([*EXPORT, "--help"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("Usage: bark-export ")
 
 
-def test_the_same_checkpoint_gives_the_same_bundle(
+def test_exports_of_one_checkpoint_share_every_byte(
     checkpoint: Checkpoint, demo_bundle: Path, standard_bundle: Path
 ) -> None:
     # Attention aside, two exports of one checkpoint share every weight, byte for byte.

@@ -79,7 +79,7 @@ IDS = np.arange(0, 8192, 700)[:, None]
     ],
     ids=["8 bits", "8 bits head", "4 bits", "dynamic", "rows", "embeddings"],
 )
-def test_a_pass_replaces_what_it_says_and_stays_near(passes, operators, error):
+def test_pass_replaces_its_operators_within_the_error(passes, operators, error):
     model = graph()
     expected = run(model, IDS)
     for rewrite in passes:
@@ -91,7 +91,7 @@ def test_a_pass_replaces_what_it_says_and_stays_near(passes, operators, error):
 
 
 @pytest.mark.parametrize("block_size", [16, 32, 64])
-def test_rows_of_8_bit_blocks_do_not_depend_on_their_neighbours(block_size: int):
+def test_sequences_are_independent_with_8_bit_blocks(block_size: int):
     model = graph()
     QuantizeMatMulBlockwisePass(8, block_size, head=False)(model)
     QuantizeMatMulBlockwisePass(8, 32, head=True)(model)
@@ -101,7 +101,7 @@ def test_rows_of_8_bit_blocks_do_not_depend_on_their_neighbours(block_size: int)
 
 
 @pytest.mark.parametrize("gelu", [False, True])
-def test_rows_with_scales_of_their_own_do_not_depend_on_their_neighbours(*, gelu: bool):
+def test_sequences_are_independent_with_scales_per_token(*, gelu: bool):
     model = graph(gelu=gelu)
     table = model.graph.initializers["table"].const_value.numpy()
     table[IDS[3]] = 0  # says nothing, and has no largest value
@@ -115,7 +115,7 @@ def test_rows_with_scales_of_their_own_do_not_depend_on_their_neighbours(*, gelu
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=0.05 * np.abs(theirs).max() + 1e-3)
 
 
-def test_what_comes_out_of_a_gelu_gets_all_integers():
+def test_output_of_a_gelu_uses_all_integers():
     errors = []
     for rewrite in (QuantizeMatMulPerTokenPass(), QuantizeMatMulPerTensorPass()):
         model = graph(gelu=True)
@@ -127,7 +127,7 @@ def test_what_comes_out_of_a_gelu_gets_all_integers():
 
 @pytest.mark.parametrize("bits", [4, 8])
 @pytest.mark.parametrize("rows", [64, 96, 100])
-def test_blocks_hold_the_weight_to_half_a_step(bits: int, rows: int):
+def test_blocks_round_the_weight_to_half_a_step(bits: int, rows: int):
     weight = np.random.default_rng(rows).standard_normal((rows, 5)).astype(np.float32)
     weight[:, 3] = 0
     integers, scales = quantize_blockwise(weight, bits, 32)
@@ -149,7 +149,7 @@ def quantized_bundle(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFac
     return export(demo_checkpoint, target, precisions=("int8", "int4"), verify=True)
 
 
-def test_a_bundle_says_how_far_each_precision_is_from_fp32(quantized_bundle: Path):
+def test_manifest_reports_the_error_of_each_precision(quantized_bundle: Path):
     manifest = Manifest.read(quantized_bundle)
     assert manifest.precisions == ("int8", "int4")
     expected = {f"{p}/{s}" for p in ("int8", "int4") for s in PRECISIONS[p]}
@@ -163,7 +163,7 @@ def test_a_bundle_says_how_far_each_precision_is_from_fp32(quantized_bundle: Pat
 
 
 @pytest.mark.parametrize("stage", ["semantic", "coarse"])
-def test_prompts_share_the_weights_that_both_graphs_have(quantized_bundle: Path, stage: str):
+def test_prefill_graph_shares_the_weights_of_the_decoding_graph(quantized_bundle: Path, stage: str):
     def places(precision: str) -> set[str]:
         path = quantized_bundle / precision / f"{stage}.prompt.onnx"
         model = onnx.load(path, load_external_data=False)
@@ -182,7 +182,9 @@ def test_prompts_share_the_weights_that_both_graphs_have(quantized_bundle: Path,
 
 
 @pytest.mark.parametrize("precision", ["int8", "int4"])
-def test_rows_of_a_lower_precision_say_what_each_says_alone(quantized_bundle: Path, precision: str):
+def test_batched_speech_equals_single_runs_at_lower_precisions(
+    quantized_bundle: Path, precision: str
+):
     bark = Bark.load(quantized_bundle, precision=precision, max_batch_size=3)
     options = dataclasses.replace(GenerationOptions.greedy(), semantic_max_new_tokens=40)
     texts = ["Hello", "Hello, my dog is cute", "a b", "What a day!"]
@@ -194,14 +196,14 @@ def test_rows_of_a_lower_precision_say_what_each_says_alone(quantized_bundle: Pa
         assert speech.samples.std() > 0.01
 
 
-def test_int8_speech_under_load_is_that_of_single_runs(quantized_bundle: Path):
+def test_int8_speech_equals_single_runs_under_load(quantized_bundle: Path):
     with Bark.load(quantized_bundle, precision="int8", max_batch_size=3, threads=1) as bark:
         alone = [bark.speak(**request) for request in REQUESTS]
         for speech, expected in zip(under_load(bark, 0), alone, strict=True):
             same(speech, expected)
 
 
-def test_a_bundle_picks_its_fastest_precision_and_says_so(quantized_bundle: Path):
+def test_bundle_loads_with_its_fastest_precision(quantized_bundle: Path):
     assert Bark.load(quantized_bundle).describe()["precision"] == "int4"
     assert Bark.load(quantized_bundle, precision="int8").describe()["precision"] == "int8"
     with pytest.raises(BundleError, match="has no fp32 graphs, only int8, int4; export with"):

@@ -1,4 +1,4 @@
-"""Stages without models: decoders and sessions whose answers depend on everything they were fed."""
+"""Stages without models: outputs depend on every input, so that a mixed-up batch shows."""
 
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
@@ -17,7 +17,7 @@ Result = tuple[int, list[float]]
 
 
 def logits_after(tokens: list[int]) -> np.ndarray:
-    """What the scripted transformer says after some tokens: a function of all of them."""
+    """Logits of the scripted transformer after some tokens: a hash of all of them, their count."""
     value = 0
     for token in tokens:
         value = (value * 31 + token + 7) % 1_000_003
@@ -25,27 +25,27 @@ def logits_after(tokens: list[int]) -> np.ndarray:
 
 
 class ScriptedDecoder:
-    """Caches are lists of tokens. Slots that nobody owns hold what was left there."""
+    """A decoder whose caches are lists of tokens. Free slots keep what was left in them."""
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
         self.lengths = np.zeros(slots, np.int64)
         self.caches: list[list[int]] = [[] for _ in range(slots)]
-        self.steps: list[int] = []  # rows of each step
+        self.batch_sizes: list[int] = []  # of all decode steps
         self.before_run: Callable[[], None] = lambda: None
-        self._out = np.zeros((slots, 2), np.float32)  # reused, as the real one does
+        self._out = np.zeros((slots, 2), np.float32)  # reused, as by the real decoder
 
-    def feed(self, slot: int, feed: StepInput) -> np.ndarray:
+    def prefill(self, slot: int, step: StepInput) -> np.ndarray:
         self.before_run()
-        assert 0 <= feed.past_length <= self.lengths[slot]
-        self.caches[slot] = [*self.caches[slot][: feed.past_length], *feed.input_ids.tolist()]
+        assert 0 <= step.past_length <= self.lengths[slot]
+        self.caches[slot] = [*self.caches[slot][: step.past_length], *step.input_ids.tolist()]
         self.lengths[slot] = len(self.caches[slot])
         self._out[slot] = logits_after(self.caches[slot])
         return self._out[slot]
 
-    def step(self, input_ids: np.ndarray) -> np.ndarray:
+    def decode(self, input_ids: np.ndarray) -> np.ndarray:
         self.before_run()
-        self.steps.append(len(input_ids))
+        self.batch_sizes.append(len(input_ids))
         for slot, token in enumerate(input_ids.tolist()):
             assert len(self.caches[slot]) == self.lengths[slot]
             self.caches[slot] = [*self.caches[slot], token]
@@ -66,48 +66,49 @@ class ScriptedDecoder:
 
 @dataclass
 class Script:
-    """A row: windows that each keep part of the cache, feed a prompt, then draw tokens.
+    """A sequence: windows that each keep part of the cache, run a prompt, then generate tokens."""
 
-    Rows that have begun and not ended are in `running`.
-    """
-
-    windows: list[tuple[float, int, int]]  # part kept, tokens of the prompt, tokens drawn after it
+    windows: list[tuple[float, int, int]]  # part kept, tokens of the prompt, tokens generated
 
     def generator(self, name: int, running: set[int]) -> SequenceGenerator[Result]:
+        """The sequence; its name is in `running` from its beginning to its end."""
         running.add(name)
         seen: list[float] = []
         length = 0
-        for part, prompt, drawn in self.windows:
+        for part, prompt, generated in self.windows:
             past_length = int(part * length)
-            feed = StepInput(np.arange(prompt) + name * 100, past_length)
+            step = StepInput(np.arange(prompt) + name * 100, past_length)
             length = past_length + prompt
-            for _ in range(drawn):
-                logits = yield feed
+            for _ in range(generated):
+                logits = yield step
                 assert logits[1] == length
                 seen.append(float(logits[0]))
-                feed = StepInput(np.array([int(logits[0]) % 97]), length)
+                step = StepInput(np.array([int(logits[0]) % 97]), length)
                 length += 1
-            length -= 1  # the last token was drawn and never fed
+            length -= 1  # the last token was generated and never run
         running.discard(name)
         return name, seen
 
 
 class ScriptedSession:
-    """The fine stage's or the codec's session: says how much it was given."""
+    """Session of the fine stage or the codec: returns the size and the sum of its input."""
 
     def __init__(self) -> None:
         self.before_run: Callable[[], None] = lambda: None
 
-    def run(self, _: None, feeds: dict[str, Any]) -> list[np.ndarray]:
+    def run(self, _: None, inputs: dict[str, Any]) -> list[np.ndarray]:
         self.before_run()
-        return [np.array([feeds["codes"].size, feeds["codes"].sum()], np.float32)[None]]
+        return [np.array([inputs["codes"].size, inputs["codes"].sum()], np.float32)[None]]
 
 
 class ScriptedModels:
-    """What an engine needs of `StageModels`.
+    """Stands for `StageModels`.
 
-    `opened` has every opening in order; `units` every run of a transformer. `before` is called
-    before each run with the stage and how often it has run.
+    Attributes:
+        opened: Every opening of a stage, in order.
+        runs: Every run of a stage, in order.
+        before: Called before each run with the stage and how often it has run.
+        before_open: Called before each opening with the stage.
     """
 
     def __init__(self, max_batch_size: int = 2, *, low_memory: bool = False) -> None:
@@ -116,21 +117,21 @@ class ScriptedModels:
         self.opened: list[Stage] = []
         self.open_now: set[Stage] = set()
         self.closed = False
-        self.units: list[Stage] = []
-        self.runs: Counter[Stage] = Counter()
-        self.before: Callable[[Stage, int], None] = lambda stage, runs: None
+        self.runs: list[Stage] = []
+        self.before: Callable[[Stage, int], None] = lambda stage, count: None
         self.before_open: Callable[[Stage], None] = lambda stage: None
         self.decoders = {stage: ScriptedDecoder(max_batch_size) for stage in STAGES[:2]}
+        self._counts: Counter[Stage] = Counter()
 
     @contextmanager
-    def use(self, stage: Stage) -> Iterator[Any]:
+    def acquire(self, stage: Stage) -> Iterator[Any]:
         self.before_open(stage)
         self.opened.append(stage)
         self.open_now.add(stage)
         assert not self.low_memory or self.open_now == {stage}
-        opened = self.decoders.get(stage) or ScriptedSession()
-        opened.before_run = lambda: self._before(stage)
-        yield opened
+        model = self.decoders.get(stage) or ScriptedSession()
+        model.before_run = lambda: self._before(stage)
+        yield model
         self.open_now.discard(stage)
 
     def close(self) -> None:
@@ -139,75 +140,75 @@ class ScriptedModels:
     def _before(self, stage: Stage) -> None:
         assert stage in self.open_now
         assert not self.closed
-        self.units.append(stage)
-        self.runs[stage] += 1
-        self.before(stage, self.runs[stage])
+        self.runs.append(stage)
+        self._counts[stage] += 1
+        self.before(stage, self._counts[stage])
 
 
 @dataclass
 class Utterance:
-    """A request of an engine: a script for each causal stage, and fine passes."""
+    """A request for an engine: a script for each causal stage, and fine passes."""
 
     name: int
     semantic: Script = field(default_factory=lambda: Script([(0.0, 2, 4)]))
     coarse: Script = field(default_factory=lambda: Script([(0.0, 3, 5), (0.0, 3, 2)]))
     fine: int = 3
-    on_unit: Callable[[Stage], None] = lambda stage: None
+    on_run: Callable[[Stage], None] = lambda stage: None
 
-    def synthesis(self) -> Generator[StageCall, Any, Any]:
-        said = []
+    def generator(self) -> Generator[StageCall, Any, Any]:
+        results = []
         for stage, script in (("semantic", self.semantic), ("coarse", self.coarse)):
-            generator = script.generator(self.name, set())
-            said.append((yield StageCall(stage, self._watched(stage, generator))))
-        said.append((yield StageCall("fine", self._watched("fine", self._fine()))))
-        said.append((yield StageCall("codec", self._watched("codec", self._codec()))))
-        return said
+            sequence = script.generator(self.name, set())
+            results.append((yield StageCall(stage, self._watched(stage, sequence))))
+        results.append((yield StageCall("fine", self._watched("fine", self._fine()))))
+        results.append((yield StageCall("codec", self._watched("codec", self._codec()))))
+        return results
 
     def alone(self) -> list[Any]:
-        """What it says when nobody else does."""
-        synthesis, result = self.synthesis(), None
-        stages = ScriptedModels(1)
+        """The result of the request without any other request, and without an engine."""
+        generator, result = self.generator(), None
+        models = ScriptedModels(1)
         try:
             while True:
-                work = synthesis.send(result)
-                with stages.use(work.stage) as opened:
-                    result = _run_alone(work, opened)
+                call = generator.send(result)
+                with models.acquire(call.stage) as model:
+                    result = _run_alone(call, model)
         except StopIteration as end:
             return end.value
 
     def _watched(
-        self, stage: Stage, generator: Generator[Any, Any, Any]
+        self, stage: Stage, sequence: Generator[Any, Any, Any]
     ) -> Generator[Any, Any, Any]:
         try:
-            wanted = next(generator)
+            pending_input = next(sequence)
             while True:
-                output = yield wanted
-                self.on_unit(stage)  # what comes out is here, and not yet handed over
-                wanted = generator.send(output)
+                output = yield pending_input
+                self.on_run(stage)  # before the sequence receives the output
+                pending_input = sequence.send(output)
         except StopIteration as end:
             return end.value
 
     def _fine(self) -> Generator[FinePass, np.ndarray, list[float]]:
-        said = []
+        sums = []
         for codebook in range(self.fine):
             codes = np.full((self.name + 1, 8), codebook)
-            said.append(float((yield FinePass(codes, codebook, np.arange(1))).sum()))
-        return said
+            sums.append(float((yield FinePass(codes, codebook, np.arange(1))).sum()))
+        return sums
 
     def _codec(self) -> Generator[np.ndarray, np.ndarray, float]:
         return float((yield np.full((self.name + 1, 8), self.fine)).sum())
 
 
-def _run_alone(work: StageCall, opened: Any) -> Any:
-    """A row by itself, without any batch."""
+def _run_alone(call: StageCall, model: Any) -> Any:
+    """Result of a sequence without any batch."""
     output = None
     try:
         while True:
-            wanted = work.generator.send(output)
-            if isinstance(wanted, StepInput):
-                output = opened.feed(0, wanted)
+            pending = call.generator.send(output)
+            if isinstance(pending, StepInput):
+                output = model.prefill(0, pending)
             else:
-                codes = wanted.codes[None] if isinstance(wanted, FinePass) else wanted.T[None]
-                output = opened.run(None, {"codes": codes})[0][0]
+                codes = pending.codes[None] if isinstance(pending, FinePass) else pending.T[None]
+                output = model.run(None, {"codes": codes})[0][0]
     except StopIteration as end:
         return end.value

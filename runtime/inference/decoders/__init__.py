@@ -1,1 +1,1 @@
-"""Decoding: one step of many rows through a causal stage, and where each keeps its cache."""
+"""Decoders of the causal stages, one per cache strategy."""

@@ -1,4 +1,4 @@
-"""What a decoder is: a causal transformer with one cache slot per sequence."""
+"""Decoder: a causal transformer with one cache slot per sequence."""
 
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -15,30 +15,33 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class StepInput:
-    """Tokens to run after the first `past_length` tokens of what a row has fed before."""
+    """Tokens to run after the first `past_length` cached tokens of a sequence."""
 
     input_ids: Tokens  # (n,)
-    past_length: int  # how much of the cache stays valid
-    history_ids: Tokens | None = None  # (n,), ids whose embeddings are added
+    past_length: int  # cached tokens that stay valid
+    history_ids: Tokens | None = None  # (n,), ids whose embeddings are added to those of input_ids
 
 
 SequenceGenerator = Generator[StepInput, Logits, Result]
 
 
 class Decoder(Protocol):
-    """A causal transformer with a cache slot for each of several rows."""
+    """A causal transformer with a cache slot for each of several sequences.
 
-    slots: int  # rows at most
-    lengths: NDArray[np.int64]  # (slots,), tokens in each slot's cache
+    Returned logits are valid until the next call.
+    """
 
-    def feed(self, slot: int, feed: StepInput) -> Logits:
-        """Run tokens of one row; logits (n,) after the last, valid until the next call."""
+    slots: int  # most sequences at a time
+    lengths: NDArray[np.int64]  # (slots,), tokens in the cache of each slot
 
-    def step(self, input_ids: Tokens) -> NDArray[np.float32]:
-        """Run one token of each of the first len(ids) slots; logits (rows, n), likewise."""
+    def prefill(self, slot: int, step: StepInput) -> Logits:
+        """Run tokens of one sequence; return the logits (n,) after the last one."""
+
+    def decode(self, input_ids: Tokens) -> NDArray[np.float32]:
+        """Run one token of each of the first len(input_ids) slots; return logits (sequences, n)."""
 
     def copy_slot(self, source: int, target: int) -> None:
-        """Copy one slot's cache over another's."""
+        """Overwrite the cache of `target` with that of `source`, which may change."""
 
     def swap_slots(self, first: int, second: int) -> None:
         """Exchange the caches of two slots."""

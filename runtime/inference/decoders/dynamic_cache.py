@@ -1,6 +1,6 @@
-"""A decoder for standard graphs: a cache that every run returns longer by its tokens.
+"""Decoder with a dynamic cache, for standard graphs: every run returns the cache, longer.
 
-The cache stays where the graph runs; rows run one after the other.
+The cache stays in the memory of the device that runs the graph; sequences run one at a time.
 """
 
 from typing import Any
@@ -17,52 +17,53 @@ from bark_onnx.runtime.inference.sampling import Logits
 
 
 class DynamicCacheDecoder:
-    """One cache per row, each as long as its tokens.
+    """A decoder whose slots hold caches of exactly the length of their sequences.
 
     Args:
-        graph: a standard one.
-        slots: rows at most.
-        device: whose memory holds the cache, "cpu" or "cuda".
+        sessions: Sessions of a standard graph.
+        slots: Most sequences at a time.
+        device: Device that holds the cache, "cpu" or "cuda".
     """
 
-    def __init__(self, graph: CausalSessions, slots: int, device: str) -> None:
+    def __init__(self, sessions: CausalSessions, slots: int, device: str) -> None:
         self.slots = slots
         self.lengths = np.zeros(slots, np.int64)
-        self._graph = graph
+        self._sessions = sessions
         self._device = device
         self._ort_value = import_onnxruntime().OrtValue
-        self._past_names = [past_name(*name) for name in graph.cache_parts]
-        self._present_names = [present_name(*name) for name in graph.cache_parts]
-        shape = graph.shape
-        nothing = np.zeros((1, shape.num_heads, 0, shape.head_size), graph.cache_dtype)
-        empty = self._place(nothing)
+        self._past_names = [past_name(*name) for name in sessions.cache_parts]
+        self._present_names = [present_name(*name) for name in sessions.cache_parts]
+        shape = sessions.shape
+        size = (1, shape.num_heads, 0, shape.head_size)
+        empty = self._to_ort_value(np.zeros(size, sessions.cache_dtype))
         self._caches: list[list[Any]] = [[empty] * len(self._past_names)] * slots  # OrtValues
 
-    def feed(self, slot: int, feed: StepInput) -> Logits:
+    def prefill(self, slot: int, step: StepInput) -> Logits:
         """See `Decoder`."""
-        binding = self._graph.prompt.io_binding()
+        binding = self._sessions.prefill.io_binding()
         # The arrays must live until the run is over.
-        inputs = self._graph.token_inputs(feed)
+        inputs = self._sessions.token_inputs(step)
         for name, array in inputs.items():
             binding.bind_cpu_input(name, array)
-        for name, past in zip(self._past_names, self._kept(slot, feed.past_length), strict=True):
+        cache = self._crop_cache(slot, step.past_length)
+        for name, past in zip(self._past_names, cache, strict=True):
             binding.bind_ortvalue_input(name, past)
         binding.bind_output(LOGITS, "cpu")
         for name in self._present_names:
             binding.bind_output(name, self._device)
-        self._graph.prompt.run_with_iobinding(binding)
+        self._sessions.prefill.run_with_iobinding(binding)
         logits, *self._caches[slot] = binding.get_outputs()
-        self.lengths[slot] = feed.past_length + len(feed.input_ids)
-        row: Logits = logits.numpy()[0]
-        return row
+        self.lengths[slot] = step.past_length + len(step.input_ids)
+        last_logits: Logits = logits.numpy()[0]
+        return last_logits
 
-    def step(self, input_ids: Tokens) -> NDArray[np.float32]:
+    def decode(self, input_ids: Tokens) -> NDArray[np.float32]:
         """See `Decoder`."""
-        feeds = [
+        steps = [
             StepInput(input_ids[slot : slot + 1], int(self.lengths[slot]))
             for slot in range(len(input_ids))
         ]
-        return np.stack([self.feed(slot, feed) for slot, feed in enumerate(feeds)])
+        return np.stack([self.prefill(slot, step) for slot, step in enumerate(steps)])
 
     def copy_slot(self, source: int, target: int) -> None:
         """See `Decoder`."""
@@ -75,12 +76,12 @@ class DynamicCacheDecoder:
         caches[first], caches[second] = caches[second], caches[first]
         self.lengths[[first, second]] = self.lengths[[second, first]]
 
-    def _kept(self, slot: int, length: int) -> list[Any]:
-        """The first tokens of a slot's cache."""
+    def _crop_cache(self, slot: int, length: int) -> list[Any]:
+        """Cache tensors of the first `length` tokens of a slot."""
         caches = self._caches[slot]
         if caches[0].shape()[2] == length:
             return caches
-        return [self._place(cache.numpy()[:, :, :length]) for cache in caches]
+        return [self._to_ort_value(cache.numpy()[:, :, :length]) for cache in caches]
 
-    def _place(self, array: NDArray[Any]) -> Any:
+    def _to_ort_value(self, array: NDArray[Any]) -> Any:
         return self._ort_value.ortvalue_from_numpy(np.ascontiguousarray(array), self._device, 0)

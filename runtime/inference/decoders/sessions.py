@@ -1,7 +1,7 @@
-"""What every decoder of a causal transformer shares: its sessions, and what a run is fed.
+"""Sessions of a causal transformer and their token inputs, shared by all decoders.
 
-The decoders themselves: `in_place.py` and `device.py` for fused graphs, on the CPU
-and on a GPU, and `growing.py` for standard ones.
+The decoders: `static_cache.py` (CPU) and `cuda_graph.py` (GPU) for fused graphs, and
+`dynamic_cache.py` for standard ones.
 """
 
 from dataclasses import dataclass
@@ -23,21 +23,21 @@ from bark_onnx.runtime.inference.decoders.decoder import StepInput
 
 @dataclass(frozen=True)
 class CausalSessions:
-    """The graphs of one causal stage, opened."""
+    """onnxruntime sessions of one causal stage."""
 
-    prompt: Any  # onnxruntime session that runs several tokens of one row
-    step: Any  # that runs one token of each of several rows; may be the same
+    prefill: Any  # runs several tokens of one sequence
+    decode: Any  # runs one token of each of several sequences; may be the same session
     contract: GraphContract
     shape: CausalShape
 
     @property
     def cache_parts(self) -> list[tuple[int, str]]:
-        """Layer and part of every cache tensor, in the contract's order."""
+        """Layer and part of every cache tensor, in the order of the contract."""
         return [(layer, part) for layer in range(self.shape.num_layers) for part in CACHE_PARTS]
 
     @property
     def cache_dtype(self) -> np.dtype[Any]:
-        """What the cache is stored in."""
+        """Data type of the cache."""
         (dtype,) = {
             tensor.numpy_dtype
             for tensor in self.contract.inputs
@@ -47,19 +47,19 @@ class CausalSessions:
 
     @property
     def null_history_id(self) -> int | None:
-        """The id that adds nothing; None where the graph takes no history."""
+        """History id whose embedding is zero; None if the graph has no history input."""
         has_history = any(tensor.name == HISTORY_IDS for tensor in self.contract.inputs)
         return self.shape.input_vocabulary if has_history else None
 
-    def token_inputs(self, feed: StepInput) -> dict[str, NDArray[Any]]:
-        """What a graph of either form takes of a row's tokens, int64 (1, n) each, contiguous."""
-        count = len(feed.input_ids)
+    def token_inputs(self, step: StepInput) -> dict[str, NDArray[Any]]:
+        """Token inputs of either form of graph for one sequence, contiguous int64 (1, n) each."""
+        count = len(step.input_ids)
         inputs: dict[str, NDArray[Any]] = {
-            INPUT_IDS: np.ascontiguousarray(feed.input_ids)[None],
-            POSITION_IDS: np.arange(feed.past_length, feed.past_length + count)[None],
+            INPUT_IDS: np.ascontiguousarray(step.input_ids)[None],
+            POSITION_IDS: np.arange(step.past_length, step.past_length + count)[None],
         }
-        none = self.null_history_id
-        if none is not None:
-            history = np.full(count, none) if feed.history_ids is None else feed.history_ids
+        null_id = self.null_history_id
+        if null_id is not None:
+            history = np.full(count, null_id) if step.history_ids is None else step.history_ids
             inputs[HISTORY_IDS] = np.ascontiguousarray(history)[None]
         return inputs

@@ -1,6 +1,6 @@
-"""A decoder over one cache that the graph writes in place, in the process's own memory.
+"""Decoder with a static cache in CPU memory, which the graph writes in place.
 
-Inputs and outputs are bound to memory that stays, so a step allocates nothing.
+Inputs and outputs are bound to fixed memory, so a decode step allocates nothing.
 """
 
 from collections.abc import Iterator
@@ -25,30 +25,30 @@ from bark_onnx.runtime.inference.decoders.decoder import StepInput
 from bark_onnx.runtime.inference.decoders.sessions import CausalSessions
 from bark_onnx.runtime.inference.sampling import Logits
 
-# Tokens of a prompt that run at once. GroupQueryAttention computes all scores of a run and throws
-# away those of later tokens, and a long run's activations leave the cache (benchmarks/LOG.md). A
-# text, which is 257 tokens, still runs as a whole.
-_LONGEST_RUN = 300
+# Most tokens of a run. GroupQueryAttention computes all scores of a run and discards those of later
+# tokens, and the activations of a long run exceed the processor's cache (benchmarks/LOG.md). The
+# prompt of a text, which is 257 tokens, still runs as a whole.
+PREFILL_CHUNK_TOKENS = 300
 
 
 class StaticCacheDecoder:
-    """A cache buffer for `slots` rows of full context length, written in place by the graph.
+    """A decoder whose slots hold caches of full context length.
 
     Args:
-        graph: a fused one.
-        slots: rows at most.
+        sessions: Sessions of a fused graph.
+        slots: Most sequences at a time.
     """
 
-    def __init__(self, graph: CausalSessions, slots: int) -> None:
-        shape = graph.shape
+    def __init__(self, sessions: CausalSessions, slots: int) -> None:
+        shape = sessions.shape
         self.slots = slots
         self.lengths = np.zeros(slots, np.int64)
-        self._graph = graph
+        self._sessions = sessions
         size = (slots, shape.num_heads, shape.context_length, shape.head_size)
-        # Memory of a slot is only taken up once it is written to. In one piece, it is large enough
-        # for numpy to ask for huge pages, which a step reads 5 % faster (benchmarks/LOG.md).
-        memory = np.zeros((len(graph.cache_parts), *size), graph.cache_dtype)
-        self._caches = dict(zip(graph.cache_parts, memory, strict=True))
+        # The system allocates the memory of a slot on its first write. One array is large enough
+        # for numpy to request huge pages, which a step reads 5 % faster (benchmarks/LOG.md).
+        memory = np.zeros((len(sessions.cache_parts), *size), sessions.cache_dtype)
+        self._caches = dict(zip(sessions.cache_parts, memory, strict=True))
         self._logits = np.zeros((slots, shape.num_logits), np.float32)
         self._inputs: dict[str, NDArray[Any]] = {
             INPUT_IDS: np.zeros((slots, 1), np.int64),
@@ -56,47 +56,31 @@ class StaticCacheDecoder:
             SEQLENS_K: np.zeros(slots, np.int32),
             TOTAL_SEQUENCE_LENGTH: np.zeros((), np.int32),
         }
-        if graph.null_history_id is not None:
-            self._inputs[HISTORY_IDS] = np.full((slots, 1), graph.null_history_id)
-        self._step_bindings: dict[int, Any] = {}  # by number of rows
-        self._feed_bindings: dict[int, Any] = {}  # by slot
+        if sessions.null_history_id is not None:
+            self._inputs[HISTORY_IDS] = np.full((slots, 1), sessions.null_history_id)
+        self._prefill_bindings: dict[int, Any] = {}  # by slot
+        self._decode_bindings: dict[int, Any] = {}  # by number of sequences
 
-    def feed(self, slot: int, feed: StepInput) -> Logits:
+    def prefill(self, slot: int, step: StepInput) -> Logits:
         """See `Decoder`."""
-        for part in _parts(feed):
-            self._feed_part(slot, part)
+        for chunk in _chunks(step):
+            self._prefill_chunk(slot, chunk)
         logits: Logits = self._logits[slot]
         return logits
 
-    def _feed_part(self, slot: int, feed: StepInput) -> None:
-        end = feed.past_length + len(feed.input_ids)
-        inputs = {
-            **self._graph.token_inputs(feed),
-            SEQLENS_K: np.array([end - 1], np.int32),
-            TOTAL_SEQUENCE_LENGTH: np.array(end, np.int32),
-        }
-        if slot not in self._feed_bindings:
-            self._feed_bindings[slot] = self._bind_cache(self._graph.prompt, slot, 1)
-        binding = self._feed_bindings[slot]
-        # Bound by address: the arrays must live until the run is over.
-        for name, array in inputs.items():
-            _bind_input(binding, name, array, array.shape)
-        self._graph.prompt.run_with_iobinding(binding)
-        self.lengths[slot] = end
-
-    def step(self, input_ids: Tokens) -> NDArray[np.float32]:
+    def decode(self, input_ids: Tokens) -> NDArray[np.float32]:
         """See `Decoder`."""
-        rows = len(input_ids)
-        if rows not in self._step_bindings:
-            self._step_bindings[rows] = self._bind_step(rows)
-        lengths = self.lengths[:rows]
-        self._inputs[INPUT_IDS][:rows, 0] = input_ids
-        self._inputs[POSITION_IDS][:rows, 0] = lengths
-        self._inputs[SEQLENS_K][:rows] = lengths
+        count = len(input_ids)
+        if count not in self._decode_bindings:
+            self._decode_bindings[count] = self._bind_decode(count)
+        lengths = self.lengths[:count]
+        self._inputs[INPUT_IDS][:count, 0] = input_ids
+        self._inputs[POSITION_IDS][:count, 0] = lengths
+        self._inputs[SEQLENS_K][:count] = lengths
         lengths += 1
         self._inputs[TOTAL_SEQUENCE_LENGTH][...] = lengths.max()
-        self._graph.step.run_with_iobinding(self._step_bindings[rows])
-        return self._logits[:rows]
+        self._sessions.decode.run_with_iobinding(self._decode_bindings[count])
+        return self._logits[:count]
 
     def copy_slot(self, source: int, target: int) -> None:
         """See `Decoder`."""
@@ -114,30 +98,46 @@ class StaticCacheDecoder:
             cache[second, :, :length] = kept
         self.lengths[[first, second]] = other, length
 
-    def _bind_step(self, rows: int) -> Any:
-        binding = self._bind_cache(self._graph.step, 0, rows)
+    def _prefill_chunk(self, slot: int, chunk: StepInput) -> None:
+        end = chunk.past_length + len(chunk.input_ids)
+        inputs = {
+            **self._sessions.token_inputs(chunk),
+            SEQLENS_K: np.array([end - 1], np.int32),
+            TOTAL_SEQUENCE_LENGTH: np.array(end, np.int32),
+        }
+        if slot not in self._prefill_bindings:
+            self._prefill_bindings[slot] = self._bind_cache(self._sessions.prefill, slot, 1)
+        binding = self._prefill_bindings[slot]
+        # Bound by address: the arrays must live until the run is over.
+        for name, array in inputs.items():
+            _bind_input(binding, name, array, array.shape)
+        self._sessions.prefill.run_with_iobinding(binding)
+        self.lengths[slot] = end
+
+    def _bind_decode(self, count: int) -> Any:
+        binding = self._bind_cache(self._sessions.decode, 0, count)
         for name, array in self._inputs.items():
-            _bind_input(binding, name, array, (rows, *array.shape[1:]) if array.ndim else ())
+            _bind_input(binding, name, array, (count, *array.shape[1:]) if array.ndim else ())
         return binding
 
-    def _bind_cache(self, session: Any, first: int, rows: int) -> Any:
-        """A binding of everything but a run's tokens, for `rows` slots from `first`."""
+    def _bind_cache(self, session: Any, first: int, count: int) -> Any:
+        """Bind the cache and logits of `count` slots from `first`, but no token inputs."""
         binding = session.io_binding()
         for (layer, part), cache in self._caches.items():
-            view = cache[first : first + rows]
+            view = cache[first : first + count]
             _bind_input(binding, past_name(layer, part), view, view.shape)
             _bind_output(binding, present_name(layer, part), view)
-        _bind_output(binding, LOGITS, self._logits[first : first + rows])
+        _bind_output(binding, LOGITS, self._logits[first : first + count])
         return binding
 
 
-def _parts(feed: StepInput) -> Iterator[StepInput]:
-    """A long feed in parts of nearly the same length."""
-    count = len(feed.input_ids)
-    bounds = np.linspace(0, count, -(-count // _LONGEST_RUN) + 1).astype(int)
+def _chunks(step: StepInput) -> Iterator[StepInput]:
+    """Split a long prefill into chunks of nearly equal length."""
+    count = len(step.input_ids)
+    bounds = np.linspace(0, count, -(-count // PREFILL_CHUNK_TOKENS) + 1).astype(int)
     for begin, end in pairwise(bounds.tolist()):
-        history = None if feed.history_ids is None else feed.history_ids[begin:end]
-        yield StepInput(feed.input_ids[begin:end], feed.past_length + begin, history)
+        history = None if step.history_ids is None else step.history_ids[begin:end]
+        yield StepInput(step.input_ids[begin:end], step.past_length + begin, history)
 
 
 def _bind_input(binding: Any, name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:

@@ -89,7 +89,7 @@ def refuse(folder: Path, *words: str, stage: str | None = None) -> None:
 # What is read
 
 
-def test_sizes_are_those_of_the_configuration(folder: Path) -> None:
+def test_shapes_equal_the_sizes_of_the_configuration(folder: Path) -> None:
     shapes = open_checkpoint(str(folder)).shapes
     infer_token = TINY.generation_config()["semantic_config"]["semantic_infer_token"]
     for shape in (shapes.semantic, shapes.coarse, shapes.fine):
@@ -106,7 +106,7 @@ def test_sizes_are_those_of_the_configuration(folder: Path) -> None:
     assert (shapes.codec.samples_per_frame, shapes.codec.sample_rate_hz) == (320, 24_000)
 
 
-def test_settings_are_those_of_the_generation_config(folder: Path) -> None:
+def test_settings_equal_the_generation_config(folder: Path) -> None:
     def change(data: dict[str, Any]) -> None:
         data["semantic_config"] |= {"temperature": 0.9, "top_k": 7, "top_p": 0.8}
         data["coarse_acoustics_config"] |= {"do_sample": False, "sliding_window_len": 30}
@@ -128,14 +128,14 @@ def test_settings_are_those_of_the_generation_config(folder: Path) -> None:
     assert (generation.codebook_size, generation.sample_rate_hz) == (1024, 24_000)
 
 
-def test_a_missing_top_k_is_the_one_that_transformers_fills_in(folder: Path) -> None:
+def test_top_k_defaults_to_that_of_transformers_when_missing(folder: Path) -> None:
     change_json(
         folder / "generation_config.json", lambda data: data["semantic_config"].pop("top_k")
     )
     assert open_checkpoint(str(folder)).generation.semantic.sampling.top_k == 50
 
 
-def test_a_fine_temperature_of_null_takes_the_most_probable_code(folder: Path) -> None:
+def test_fine_temperature_is_one_when_null(folder: Path) -> None:
     change_json(
         folder / "generation_config.json",
         lambda data: data["fine_acoustics_config"].update(temperature=None),
@@ -143,7 +143,7 @@ def test_a_fine_temperature_of_null_takes_the_most_probable_code(folder: Path) -
     assert open_checkpoint(str(folder)).generation.fine.temperature == 1.0
 
 
-def test_only_ids_that_can_be_drawn_have_logits(folder: Path) -> None:
+def test_logit_ids_cover_only_ids_that_can_be_sampled(folder: Path) -> None:
     checkpoint = open_checkpoint(str(folder))
     assert checkpoint.logit_ids("semantic").tolist() == list(range(10_001))
     assert checkpoint.logit_ids("coarse").tolist() == list(range(10_000, 12_096))
@@ -152,7 +152,7 @@ def test_only_ids_that_can_be_drawn_have_logits(folder: Path) -> None:
 # Forms of weights
 
 
-def test_every_tensor_is_the_one_of_the_model_that_was_saved(folder: Path) -> None:
+def test_tensors_equal_those_of_the_saved_model(folder: Path) -> None:
     model = random_model(TINY)
     stages = zip(
         STAGES,
@@ -220,7 +220,7 @@ def in_safetensors_shards(folder: Path, tensors: dict[str, Tensor]) -> None:
         in_safetensors_shards,
     ],
 )
-def test_every_form_gives_the_same_tensors(
+def test_tensors_are_equal_for_every_storage_format(
     folder: Path, pristine: Path, store: Callable[[Path, dict[str, Tensor]], None]
 ) -> None:
     tensors = load_file(folder / WEIGHTS)
@@ -229,7 +229,7 @@ def test_every_form_gives_the_same_tensors(
     assert_same_tensors(folder, pristine)
 
 
-def test_causal_masks_that_a_checkpoint_stores_are_not_read(folder: Path) -> None:
+def test_stored_causal_masks_are_ignored(folder: Path) -> None:
     tensors = load_file(folder / WEIGHTS)
     (folder / WEIGHTS).unlink()
     with_causal_masks(folder, tensors)
@@ -238,7 +238,7 @@ def test_causal_masks_that_a_checkpoint_stores_are_not_read(folder: Path) -> Non
     assert torch.equal(mask.bool(), torch.ones(1024, 1024, dtype=torch.bool).tril())
 
 
-def test_a_half_precision_checkpoint_is_widened(folder: Path) -> None:
+def test_half_precision_checkpoint_loads_as_float32(folder: Path) -> None:
     halves: dict[str, Tensor] = {}
 
     def halve(tensors: dict[str, Tensor]) -> None:
@@ -253,7 +253,7 @@ def test_a_half_precision_checkpoint_is_widened(folder: Path) -> None:
         assert torch.equal(found[name], halves[f"coarse_acoustics.{name}"].float())
 
 
-def test_layers_without_biases_load_as_in_suno_s_own_checkpoints(folder: Path) -> None:
+def test_layers_load_without_biases_when_the_configuration_has_none(folder: Path) -> None:
     def drop_biases(tensors: dict[str, Tensor]) -> None:
         for name in list(tensors):
             if name.startswith("semantic.") and name.endswith(".bias"):
@@ -271,7 +271,7 @@ def test_layers_without_biases_load_as_in_suno_s_own_checkpoints(folder: Path) -
     assert not biases
 
 
-def test_heads_that_are_not_stored_are_the_next_codebooks_embeddings(folder: Path) -> None:
+def test_heads_default_to_the_next_codebooks_embeddings_when_not_stored(folder: Path) -> None:
     change_weights(
         folder,
         lambda tensors: [
@@ -284,7 +284,7 @@ def test_heads_that_are_not_stored_are_the_next_codebooks_embeddings(folder: Pat
         assert torch.equal(head, tensors[f"input_embeds_layers.{index + 1}.weight"])
 
 
-def test_heads_that_differ_from_the_embeddings_are_kept(folder: Path) -> None:
+def test_stored_heads_are_kept_when_they_differ_from_the_embeddings(folder: Path) -> None:
     head = torch.randn(1056, 8, generator=torch.Generator().manual_seed(0))
     change_weights(
         folder, lambda tensors: tensors.update({"fine_acoustics.lm_heads.2.weight": head})
@@ -298,30 +298,32 @@ def test_heads_that_differ_from_the_embeddings_are_kept(folder: Path) -> None:
 # What is refused
 
 
-def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+def test_missing_folder_is_refused(tmp_path: Path) -> None:
     refuse(tmp_path / "nowhere", "nowhere", "no such folder", "suno/bark-small", "demo")
 
 
-def test_another_model_is_refused(folder: Path) -> None:
+def test_checkpoint_of_another_model_is_refused(folder: Path) -> None:
     change_json(folder / "config.json", lambda data: data.update(model_type="gpt2"))
     refuse(folder, "config.json", "'gpt2'", "expected 'bark'", "suno/bark-small")
 
 
 @pytest.mark.parametrize("name", ["config.json", "generation_config.json"])
-def test_a_missing_configuration_is_named(folder: Path, name: str) -> None:
+def test_missing_configuration_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()
     refuse(folder, str(folder), f"no {name}", "Hugging Face layout")
 
 
 @pytest.mark.parametrize("name", ["config.json", "generation_config.json"])
 @pytest.mark.parametrize("content", [b'{"model_type": ', b"\xff\xfe\x00", b""])
-def test_broken_json_is_named(folder: Path, name: str, content: bytes) -> None:
+def test_configuration_is_named_when_its_json_is_broken(
+    folder: Path, name: str, content: bytes
+) -> None:
     (folder / name).write_bytes(content)
     refuse(folder, name, "not readable as JSON")
 
 
 @pytest.mark.parametrize("name", ["config.json", "generation_config.json"])
-def test_json_that_is_no_object_is_named(folder: Path, name: str) -> None:
+def test_configuration_is_named_when_it_is_not_an_object(folder: Path, name: str) -> None:
     (folder / name).write_text("[]")
     refuse(folder, name, "found a list", "expected a JSON object")
 
@@ -339,7 +341,7 @@ def test_json_that_is_no_object_is_named(folder: Path, name: str) -> None:
         ("generation_config.json", {"codebook_size": "1024"}),
     ],
 )
-def test_a_malformed_setting_is_one_line(
+def test_malformed_setting_raises_a_one_line_error(
     folder: Path, name: str, changes: dict[str, object]
 ) -> None:
     def change(data: dict[str, Any]) -> None:
@@ -353,7 +355,7 @@ def test_a_malformed_setting_is_one_line(
 @pytest.mark.parametrize(
     ("key", "value"), [("norm_type", "time_group_norm"), ("use_causal_conv", False)]
 )
-def test_a_codec_other_than_encodec_24_khz_is_refused(
+def test_codec_is_refused_unless_it_is_encodec_24_khz(
     folder: Path, key: str, value: object
 ) -> None:
     change_json(folder / "config.json", lambda data: data["codec_config"].update({key: value}))
@@ -368,7 +370,7 @@ def test_a_codec_other_than_encodec_24_khz_is_refused(
         ("fine_acoustics_config", "fine", "1024"),
     ],
 )
-def test_a_context_too_short_for_the_settings_is_refused(
+def test_context_is_refused_when_too_short_for_the_settings(
     folder: Path, part: str, stage: str, needs: str
 ) -> None:
     change_json(folder / "config.json", lambda data: data[part].update(block_size=256))
@@ -386,34 +388,34 @@ def test_a_context_too_short_for_the_settings_is_refused(
         ("codec_config", "codec", "codebook_size", 512, 1024),
     ],
 )
-def test_a_size_too_small_for_the_settings_is_refused(
+def test_size_is_refused_when_too_small_for_the_settings(
     folder: Path, part: str, stage: str, size: str, value: int, needs: int
 ) -> None:
     change_json(folder / "config.json", lambda data: data[part].update({size: value}))
     refuse(folder, f"{stage} stage needs {needs} as {size}", f"its {size} is {value}")
 
 
-def test_heads_that_do_not_divide_the_width_are_refused(folder: Path) -> None:
+def test_heads_are_refused_when_they_do_not_divide_the_width(folder: Path) -> None:
     change_json(
         folder / "config.json", lambda data: data["fine_acoustics_config"].update(num_heads=3)
     )
     refuse(folder, "config.json", "width 8 with 3 heads")
 
 
-def test_a_checkpoint_without_weights_is_refused(folder: Path) -> None:
+def test_checkpoint_is_refused_without_weights(folder: Path) -> None:
     (folder / WEIGHTS).unlink()
     refuse(folder, "no weights", WEIGHTS, "pytorch_model.bin", stage="semantic")
 
 
 @pytest.mark.parametrize("kept", [0, 4, 1000, -1])
-def test_truncated_safetensors_are_refused(folder: Path, kept: int) -> None:
+def test_safetensors_are_refused_when_truncated(folder: Path, kept: int) -> None:
     content = (folder / WEIGHTS).read_bytes()
     (folder / WEIGHTS).write_bytes(content[:kept])
     refuse(folder, WEIGHTS, "not readable as weights", "download it again", stage="semantic")
 
 
 @pytest.mark.parametrize("kept", [0, 4, 1000, -1000])
-def test_a_truncated_bin_is_refused(folder: Path, kept: int) -> None:
+def test_bin_is_refused_when_truncated(folder: Path, kept: int) -> None:
     as_pytorch_bin(folder, load_file(folder / WEIGHTS))
     (folder / WEIGHTS).unlink()
     path = folder / "pytorch_model.bin"
@@ -421,7 +423,7 @@ def test_a_truncated_bin_is_refused(folder: Path, kept: int) -> None:
     refuse(folder, path.name, "not readable as weights", "download it again", stage="semantic")
 
 
-def test_a_bin_that_is_no_dictionary_of_tensors_is_refused(folder: Path) -> None:
+def test_bin_is_refused_when_it_holds_no_tensors_by_name(folder: Path) -> None:
     (folder / WEIGHTS).unlink()
     torch.save([torch.zeros(2)], folder / "pytorch_model.bin")
     refuse(folder, "pytorch_model.bin", "download it again", stage="semantic")
@@ -435,7 +437,7 @@ class _Malice:
         return Path.touch, (self.path,)
 
 
-def test_a_bin_that_runs_code_is_refused_and_runs_none(folder: Path, tmp_path: Path) -> None:
+def test_bin_that_runs_code_is_refused_and_runs_none(folder: Path, tmp_path: Path) -> None:
     (folder / WEIGHTS).unlink()
     proof = tmp_path / "code-was-run"
     torch.save({"semantic.lm_head.weight": _Malice(proof)}, folder / "pytorch_model.bin")
@@ -445,7 +447,7 @@ def test_a_bin_that_runs_code_is_refused_and_runs_none(folder: Path, tmp_path: P
     assert not proof.exists()
 
 
-def test_a_missing_shard_is_named(folder: Path) -> None:
+def test_missing_shard_is_named(folder: Path) -> None:
     in_safetensors_shards(folder, load_file(folder / WEIGHTS))
     (folder / WEIGHTS).unlink()
     (folder / "model-00002-of-00003.safetensors").unlink()
@@ -453,7 +455,7 @@ def test_a_missing_shard_is_named(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("index", ["{}", '{"weight_map": []}', '{"weight_map": {"a": 1}}'])
-def test_a_malformed_index_of_shards_is_named(folder: Path, index: str) -> None:
+def test_index_of_shards_is_named_when_malformed(folder: Path, index: str) -> None:
     (folder / f"{WEIGHTS}.index.json").write_text(index)
     refuse(folder, f"{WEIGHTS}.index.json", stage="semantic")
 
@@ -468,18 +470,18 @@ def test_a_malformed_index_of_shards_is_named(folder: Path, index: str) -> None:
         ("codec", "codec_model.decoder.layers.1.lstm.weight_hh_l0"),
     ],
 )
-def test_a_missing_tensor_is_named(folder: Path, stage: str, name: str) -> None:
+def test_missing_tensor_is_named(folder: Path, stage: str, name: str) -> None:
     change_weights(folder, lambda tensors: tensors.pop(name))
     refuse(folder, name, "missing", "download it again", stage=stage)
 
 
-def test_a_tensor_of_another_shape_is_named_with_both_shapes(folder: Path) -> None:
+def test_tensor_of_another_shape_is_named_with_both_shapes(folder: Path) -> None:
     name = "semantic.layers.0.mlp.in_proj.weight"
     change_weights(folder, lambda tensors: tensors.update({name: torch.zeros(31, 8)}))
     refuse(folder, name, "[31, 8]", "[32, 8]", "config.json", stage="semantic")
 
 
-def test_the_encoder_may_be_missing(folder: Path, pristine: Path) -> None:
+def test_checkpoint_loads_without_the_encoder(folder: Path, pristine: Path) -> None:
     change_weights(
         folder,
         lambda tensors: [

@@ -75,7 +75,7 @@ def bundles(twins: Twins, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     return ours, export(twins.huggingface, theirs)
 
 
-def test_the_bundle_is_that_of_the_hugging_face_layout(bundles: tuple[Path, Path]) -> None:
+def test_bundle_equals_that_of_the_hugging_face_layout(bundles: tuple[Path, Path]) -> None:
     ours, theirs = map(Manifest.read, bundles)
     assert ours.files == theirs.files  # sha256 of graphs, weights, tokenizer and voices
     assert len([name for name in ours.files if name.endswith(".onnx")]) == len(STAGES)
@@ -84,7 +84,9 @@ def test_the_bundle_is_that_of_the_hugging_face_layout(bundles: tuple[Path, Path
     assert set(ours.parity) == {f"fp32/{stage}" for stage in STAGES}
 
 
-def test_the_manifest_says_what_was_put_together(bundles: tuple[Path, Path], twins: Twins) -> None:
+def test_manifest_lists_the_parts_of_the_checkpoint(
+    bundles: tuple[Path, Path], twins: Twins
+) -> None:
     source = Manifest.read(bundles[0]).source
     assert source == (
         f"{twins.suno} (text.pt, coarse.pt, fine_2.pt, EnCodec of {twins.codec}, "
@@ -92,7 +94,7 @@ def test_the_manifest_says_what_was_put_together(bundles: tuple[Path, Path], twi
     )
 
 
-def test_the_settings_are_those_of_suno_bark(twins: Twins) -> None:
+def test_settings_equal_those_of_suno_bark(twins: Twins) -> None:
     generation = opened(twins.suno, twins).generation
     assert generation.semantic.sampling == generation.coarse.sampling
     assert generation.semantic.sampling.do_sample
@@ -103,7 +105,7 @@ def test_the_settings_are_those_of_suno_bark(twins: Twins) -> None:
     assert generation.fine.temperature == 0.5
 
 
-def test_stages_of_different_sizes_speak_as_in_transformers(
+def test_stages_of_different_sizes_generate_as_in_transformers(
     bundles: tuple[Path, Path], twins: Twins
 ) -> None:
     bark = Bark.load(bundles[0])
@@ -120,7 +122,7 @@ def test_stages_of_different_sizes_speak_as_in_transformers(
     assert speech.samples.std() > 0.01
 
 
-def test_every_stage_has_its_own_sizes(twins: Twins) -> None:
+def test_shapes_differ_by_stage(twins: Twins) -> None:
     shapes = opened(twins.suno, twins).shapes
     for shape, sizes in zip(
         (shapes.semantic, shapes.coarse, shapes.fine), SIZES.values(), strict=True
@@ -169,7 +171,7 @@ def with_a_loss_as_a_tensor(found: dict[str, Any]) -> None:
         with_a_loss_as_a_tensor,
     ],
 )
-def test_every_form_of_a_file_gives_the_same_tensors(
+def test_tensors_are_equal_for_every_form_of_a_file(
     folder: Path, twins: Twins, change: Callable[[dict[str, Any]], None], module: str | None
 ) -> None:
     found = contents(twins.model.coarse_acoustics)
@@ -185,14 +187,14 @@ def test_every_form_of_a_file_gives_the_same_tensors(
         assert torch.equal(tensors[name], tensor), name
 
 
-def test_nothing_stays_allowed_that_was_allowed_for_these_files(twins: Twins) -> None:
+def test_safe_globals_are_restored_after_reading(twins: Twins) -> None:
     before = set(torch.serialization.get_safe_globals())
     opened(twins.suno, twins)
     assert set(torch.serialization.get_safe_globals()) == before
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux's /proc")
-def test_the_optimizer_s_state_stays_on_disk(folder: Path, twins: Twins) -> None:
+def test_optimizer_state_stays_on_disk(folder: Path, twins: Twins) -> None:
     megabytes = 64
     state = {"exp_avg": torch.ones(megabytes << 18)}
     replace_file(folder / "coarse.pt", twins, optimizer={"state": {0: state}})
@@ -210,7 +212,7 @@ def test_the_optimizer_s_state_stays_on_disk(folder: Path, twins: Twins) -> None
 # Which files
 
 
-def test_a_folder_with_both_sizes_of_a_stage_asks_which(
+def test_folder_with_both_sizes_of_a_stage_requires_a_choice(
     run: Run, folder: Path, twins: Twins, tmp_path: Path
 ) -> None:
     shutil.copy(folder / "text.pt", folder / "text_2.pt")
@@ -229,7 +231,7 @@ def test_a_folder_with_both_sizes_of_a_stage_asks_which(
         ("text=small,coarse=large,fine=small", ("text.pt", "coarse_2.pt", "fine.pt")),
     ],
 )
-def test_sizes_are_chosen_for_all_stages_or_for_one(
+def test_sizes_apply_to_all_stages_or_to_one(
     folder: Path, twins: Twins, size: str, expected: tuple[str, ...]
 ) -> None:
     for name, other in (("text", ""), ("coarse", ""), ("fine", "_2")):
@@ -238,14 +240,12 @@ def test_sizes_are_chosen_for_all_stages_or_for_one(
     assert f"({', '.join(expected)}, " in opened(folder, twins, size=size).source
 
 
-def test_one_stage_may_be_chosen_where_only_that_is_in_doubt(folder: Path, twins: Twins) -> None:
+def test_size_of_one_stage_suffices_when_only_that_is_ambiguous(folder: Path, twins: Twins) -> None:
     (folder / "text_2.pt").symlink_to((folder / "text.pt").resolve())
     assert "(text_2.pt, coarse.pt, fine_2.pt," in opened(folder, twins, size="text=large").source
 
 
-def test_a_size_that_is_not_there_is_refused(
-    run: Run, folder: Path, twins: Twins, tmp_path: Path
-) -> None:
+def test_missing_size_is_refused(run: Run, folder: Path, twins: Twins, tmp_path: Path) -> None:
     result = run(folder, tmp_path / "b", *twins.arguments, "--size", "small")
     failed(result, 1, "no fine.pt", "fine_2.pt", "--size fine=large")
 
@@ -253,19 +253,19 @@ def test_a_size_that_is_not_there_is_refused(
 @pytest.mark.parametrize(
     "size", ["", "medium", "semantic=small", "text", "text=", "=small", "small,,large"]
 )
-def test_an_unknown_size_is_refused(
+def test_unknown_size_is_refused(
     run: Run, folder: Path, twins: Twins, tmp_path: Path, size: str
 ) -> None:
     result = run(folder, tmp_path / "b", *twins.arguments, "--size", size)
     failed(result, 1, f"--size {size!r}", "small, large", "text=small,coarse=small,fine=large")
 
 
-def test_no_size_is_no_choice() -> None:
+def test_sizes_are_empty_without_a_choice() -> None:
     assert parse_sizes(None) == {}
 
 
 @pytest.mark.parametrize(("name", "other"), [("text.pt", "text_2.pt"), ("fine_2.pt", "fine.pt")])
-def test_a_missing_file_is_named(
+def test_missing_file_is_named(
     run: Run, folder: Path, twins: Twins, tmp_path: Path, name: str, other: str
 ) -> None:
     (folder / name).unlink()
@@ -273,14 +273,12 @@ def test_a_missing_file_is_named(
     failed(result, 1, str(folder), "no ", name, other, "suno/bark")
 
 
-def test_a_missing_codec_is_named_with_every_way_to_give_it(
-    run: Run, folder: Path, tmp_path: Path
-) -> None:
+def test_missing_codec_is_named_with_every_remedy(run: Run, folder: Path, tmp_path: Path) -> None:
     words = ("--codec", "facebook/encodec_24khz", "encodec_24khz-d7cc33bc.th", "Hugging Face")
     failed(run(folder, tmp_path / "b"), 1, str(folder), *words)
 
 
-def test_a_folder_with_neither_layout_is_refused(run: Run, tmp_path: Path) -> None:
+def test_folder_is_refused_with_neither_layout(run: Run, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     result = run(tmp_path / "empty", tmp_path / "b")
     failed(result, 1, "empty", "config.json", "text.pt", "Hugging Face layout")
@@ -296,7 +294,7 @@ def unreadable(path: Path, content: bytes) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("kept", [0, 100_000, -100])
-def test_a_truncated_file_is_named(
+def test_truncated_file_is_named(
     run: Run, folder: Path, twins: Twins, tmp_path: Path, name: str, kept: int
 ) -> None:
     unreadable(folder / name, (twins.suno / name).read_bytes()[:kept])
@@ -304,9 +302,7 @@ def test_a_truncated_file_is_named(
     failed(result, 1, name, "not readable as weights", "download it again")
 
 
-def test_a_file_that_may_not_be_read_is_named(
-    run: Run, folder: Path, twins: Twins, tmp_path: Path
-) -> None:
+def test_unreadable_file_is_named(run: Run, folder: Path, twins: Twins, tmp_path: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("permissions do not bind the superuser")
     unreadable(folder / "text.pt", b"")
@@ -324,7 +320,7 @@ class _Malice:
 
 
 @pytest.mark.parametrize("place", ["best_val_loss", "optimizer", "model_args", "model"])
-def test_a_file_that_runs_code_is_refused_and_runs_none(
+def test_file_that_runs_code_is_refused_and_runs_none(
     run: Run, folder: Path, twins: Twins, tmp_path: Path, place: str
 ) -> None:
     proof = tmp_path / "code-was-run"
@@ -337,9 +333,7 @@ def test_a_file_that_runs_code_is_refused_and_runs_none(
     assert not proof.exists()
 
 
-def test_the_command_itself_runs_no_code_of_a_file(
-    folder: Path, twins: Twins, tmp_path: Path
-) -> None:
+def test_command_runs_no_code_of_a_file(folder: Path, twins: Twins, tmp_path: Path) -> None:
     proof = tmp_path / "code-was-run"
     replace_file(folder / "fine_2.pt", twins, best_val_loss=_Malice(proof))
     command = [sys.executable, "-m", "bark_onnx.export", folder, tmp_path / "b"]
@@ -352,7 +346,7 @@ def test_the_command_itself_runs_no_code_of_a_file(
 @pytest.mark.parametrize(
     "found", [[1, 2], {"model": {}}, {"model_args": {}}, {"model": {}, "model_args": 3}]
 )
-def test_a_file_of_another_program_is_refused(
+def test_file_of_another_program_is_refused(
     run: Run, folder: Path, twins: Twins, tmp_path: Path, found: object
 ) -> None:
     (folder / "text.pt").unlink()
@@ -362,7 +356,7 @@ def test_a_file_of_another_program_is_refused(
 
 
 @pytest.mark.parametrize("model", [[1], {"wte": 3}, {3: torch.zeros(1)}])
-def test_a_model_that_is_no_tensors_by_name_is_refused(
+def test_model_is_refused_when_it_is_not_tensors_by_name(
     run: Run, folder: Path, twins: Twins, tmp_path: Path, model: object
 ) -> None:
     replace_file(folder / "text.pt", twins, model=model)
@@ -384,7 +378,7 @@ def test_a_model_that_is_no_tensors_by_name_is_refused(
         ({"output_vocab_size": 10_000}, ("semantic", "10001", "output_vocab_size is 10000")),
     ],
 )
-def test_sizes_that_cannot_be_bark_s_are_refused(
+def test_sizes_that_bark_cannot_have_are_refused(
     run: Run,
     folder: Path,
     twins: Twins,
@@ -397,7 +391,9 @@ def test_sizes_that_cannot_be_bark_s_are_refused(
     failed(run(folder, tmp_path / "b", *twins.arguments), 1, "text.pt", *words)
 
 
-def test_a_missing_size_is_refused(run: Run, folder: Path, twins: Twins, tmp_path: Path) -> None:
+def test_missing_model_argument_is_refused(
+    run: Run, folder: Path, twins: Twins, tmp_path: Path
+) -> None:
     arguments = contents(twins.model.semantic)["model_args"]
     del arguments["n_embd"]
     replace_file(folder / "text.pt", twins, model_args=arguments)
@@ -407,7 +403,7 @@ def test_a_missing_size_is_refused(run: Run, folder: Path, twins: Twins, tmp_pat
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("other", FILES)
-def test_files_by_the_name_of_another_stage_are_refused(
+def test_file_of_another_stage_is_refused(
     run: Run, folder: Path, twins: Twins, tmp_path: Path, name: str, other: str
 ) -> None:
     if name == other:
@@ -436,7 +432,7 @@ def refuse_tensors(folder: Path, twins: Twins, stage: str, *words: str) -> None:
         ("fine_2.pt", "transformer.h.0.ln_2.bias"),
     ],
 )
-def test_a_missing_tensor_is_named_as_in_the_file(
+def test_missing_tensor_is_named_as_in_the_file(
     folder: Path, twins: Twins, file: str, tensor: str
 ) -> None:
     tensors = contents(module_of(twins, file))["model"]
@@ -445,7 +441,7 @@ def test_a_missing_tensor_is_named_as_in_the_file(
     refuse_tensors(folder, twins, FILES[file], file, f"{tensor} is missing", "download it again")
 
 
-def test_a_tensor_of_another_shape_is_named_with_both_shapes(
+def test_tensor_of_another_shape_is_named_with_both_shapes(
     run: Run, folder: Path, twins: Twins, tmp_path: Path
 ) -> None:
     name = "transformer.h.0.mlp.c_fc.weight"
@@ -457,7 +453,7 @@ def test_a_tensor_of_another_shape_is_named_with_both_shapes(
     assert not (tmp_path / "b").exists()
 
 
-def test_layers_that_the_sizes_do_not_mention_are_not_left_out(folder: Path, twins: Twins) -> None:
+def test_layers_are_refused_when_the_sizes_exclude_them(folder: Path, twins: Twins) -> None:
     arguments = {**contents(twins.model.coarse_acoustics)["model_args"], "n_layer": 1}
     replace_file(folder / "coarse.pt", twins, model_args=arguments)
     refuse_tensors(folder, twins, "coarse", "coarse.pt", "transformer.h.1.", "model_args")

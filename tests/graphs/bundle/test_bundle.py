@@ -65,28 +65,28 @@ def list_again(bundle: Path, name: str) -> None:
 # Files
 
 
-def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+def test_missing_folder_is_refused(tmp_path: Path) -> None:
     refuse(tmp_path / "nowhere", "nowhere", "no such folder", "bark-export suno/bark-small")
 
 
-def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
+def test_folder_is_refused_without_a_manifest(tmp_path: Path) -> None:
     refuse(tmp_path, str(tmp_path), "no bark.json", "bark-export")
 
 
-def test_a_file_is_no_bundle(tmp_path: Path) -> None:
+def test_file_is_refused_as_a_bundle(tmp_path: Path) -> None:
     (tmp_path / "bundle").write_text("")
     refuse(tmp_path / "bundle", "bundle is a file", "expected the folder of a bundle")
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_missing_file_is_named(bundle: Path, name: str) -> None:
+def test_missing_file_is_named(bundle: Path, name: str) -> None:
     (bundle / name).unlink()
     refuse(bundle, str(bundle / name), "is missing", "export or download the bundle again")
 
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("verify", [True, False])
-def test_a_truncated_file_is_named_with_both_sizes(bundle: Path, name: str, verify: bool) -> None:
+def test_truncated_file_is_named_with_both_sizes(bundle: Path, name: str, verify: bool) -> None:
     content = (bundle / name).read_bytes()
     (bundle / name).write_bytes(content[:-1])
     sizes = (f"found {len(content) - 1} bytes", f"expected {len(content)}")
@@ -94,12 +94,12 @@ def test_a_truncated_file_is_named_with_both_sizes(bundle: Path, name: str, veri
 
 
 @pytest.mark.parametrize("name", [GRAPH, DATA, "tokenizer.json"])
-def test_an_altered_file_of_the_same_size_is_named(bundle: Path, name: str) -> None:
+def test_altered_file_of_the_same_size_is_named(bundle: Path, name: str) -> None:
     alter(bundle / name)
     refuse(bundle, str(bundle / name), "found sha256", "expected", "altered")
 
 
-def test_an_altered_voice_is_named_when_it_is_used(bundle: Path) -> None:
+def test_altered_voice_is_named_when_used(bundle: Path) -> None:
     alter(bundle / VOICE)
     bark = Bark.load(bundle)
     with pytest.raises(BundleError) as caught:
@@ -107,7 +107,7 @@ def test_an_altered_voice_is_named_when_it_is_used(bundle: Path) -> None:
     assert_one_line(caught.value, str(bundle / VOICE), "found sha256", "altered")
 
 
-def test_a_voice_whose_archive_is_broken_is_named_as_altered(bundle: Path) -> None:
+def test_voice_with_a_broken_archive_is_named_as_altered(bundle: Path) -> None:
     content = (bundle / VOICE).read_bytes()
     start = content.index(b"PK\x05\x06")  # where the archive says what is in it
     (bundle / VOICE).write_bytes(content[:start] + bytes(len(content) - start))
@@ -116,7 +116,7 @@ def test_a_voice_whose_archive_is_broken_is_named_as_altered(bundle: Path) -> No
     assert_one_line(caught.value, str(bundle / VOICE), "found sha256", "altered")
 
 
-def test_without_verification_checksums_alone_are_skipped(bundle: Path) -> None:
+def test_only_checksums_are_skipped_without_verification(bundle: Path) -> None:
     path = bundle / "fp32" / "semantic.onnx.data"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -126,14 +126,14 @@ def test_without_verification_checksums_alone_are_skipped(bundle: Path) -> None:
     refuse(bundle, GRAPH, "ONNX Runtime cannot load it", verify=False)
 
 
-def test_what_does_not_belong_to_the_bundle_is_left_alone(bundle: Path) -> None:
+def test_files_that_are_not_listed_are_ignored(bundle: Path) -> None:
     (bundle / "README.md").write_text("My bundle.")
     (bundle / ".gitattributes").write_text("")
     Bark.load(bundle)
 
 
 @pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "fp32/../../outside"])
-def test_a_listed_file_outside_the_bundle_is_refused(bundle: Path, name: str) -> None:
+def test_listed_file_outside_the_bundle_is_refused(bundle: Path, name: str) -> None:
     (bundle.parent / "outside").write_text("x")
     manifest = json.loads((bundle / "bark.json").read_text())
     manifest["files"][name] = {"size": 1, "sha256": "0" * 64}
@@ -144,19 +144,19 @@ def test_a_listed_file_outside_the_bundle_is_refused(bundle: Path, name: str) ->
 # Graphs
 
 
-def test_a_graph_that_is_garbage_is_refused_though_its_checksum_matches(bundle: Path) -> None:
+def test_invalid_graph_is_refused_when_its_checksum_matches(bundle: Path) -> None:
     (bundle / GRAPH).write_bytes(b"This is no graph at all.")
     list_again(bundle, GRAPH)
     refuse(bundle, str(bundle / GRAPH), "ONNX Runtime cannot load it", "export the bundle again")
 
 
-def test_a_tokenizer_that_is_garbage_is_refused_though_its_checksum_matches(bundle: Path) -> None:
+def test_invalid_tokenizer_is_refused_when_its_checksum_matches(bundle: Path) -> None:
     (bundle / "tokenizer.json").write_text('{"model": "none"}')
     list_again(bundle, "tokenizer.json")
     refuse(bundle, "tokenizer.json", "not a tokenizer", "again")
 
 
-def test_a_graph_of_the_other_form_of_attention_is_refused(
+def test_graph_of_the_other_form_of_attention_is_refused(
     bundle: Path, standard_bundle: Path
 ) -> None:
     for suffix in ("", ".data"):
@@ -165,7 +165,7 @@ def test_a_graph_of_the_other_form_of_attention_is_refused(
     refuse(bundle, GRAPH, "contract", "bark.json", "export", error=ContractError)
 
 
-def test_a_graph_of_another_stage_is_refused(bundle: Path) -> None:
+def test_graph_of_another_stage_is_refused(bundle: Path) -> None:
     for suffix in ("", ".data"):
         shutil.copy(bundle / f"fp32/semantic.onnx{suffix}", bundle / f"{GRAPH}{suffix}")
     # The weights are found under the name that the graph gives them.
@@ -183,12 +183,12 @@ def rewrite_graph(bundle: Path, change: Any) -> None:
     list_again(bundle, GRAPH)
 
 
-def test_a_graph_without_a_contract_is_refused(bundle: Path) -> None:
+def test_graph_is_refused_without_a_contract(bundle: Path) -> None:
     rewrite_graph(bundle, lambda model: model.metadata_props.clear())
     refuse(bundle, GRAPH, "no contract", "export the bundle again", error=ContractError)
 
 
-def test_a_contract_from_the_future_is_refused(bundle: Path) -> None:
+def test_contract_of_a_later_version_is_refused(bundle: Path) -> None:
     def change(model: Any) -> None:
         (entry,) = (entry for entry in model.metadata_props if "contract" in entry.key)
         entry.value = json.dumps({**json.loads(entry.value), "version": 99, "news": 1})
@@ -198,7 +198,7 @@ def test_a_contract_from_the_future_is_refused(bundle: Path) -> None:
     refuse(bundle, GRAPH, *words, error=ContractError)
 
 
-def test_a_graph_that_does_not_fulfil_its_own_contract_is_refused(bundle: Path) -> None:
+def test_graph_is_refused_when_it_violates_its_contract(bundle: Path) -> None:
     def change(model: Any) -> None:
         model.graph.input[1].name = "positions"
         for node in model.graph.node:
@@ -214,7 +214,7 @@ def test_a_graph_that_does_not_fulfil_its_own_contract_is_refused(bundle: Path) 
 # Voices
 
 
-def test_every_voice_of_the_export_is_listed_and_loads(demo_bundle: Path) -> None:
+def test_every_exported_voice_is_listed_and_loads(demo_bundle: Path) -> None:
     opened = Bundle(demo_bundle)
     assert opened.voice_names() == ["v2/en_speaker_0"]
     voice = VoiceLibrary(opened).load("v2/en_speaker_0").voice
@@ -222,11 +222,11 @@ def test_every_voice_of_the_export_is_listed_and_loads(demo_bundle: Path) -> Non
     assert (voice.name, voice.fine_prompt.shape) == ("v2/en_speaker_0", (8, 300))
 
 
-def test_no_voice_is_no_voice(demo_bundle: Path) -> None:
+def test_library_returns_no_voice_for_none(demo_bundle: Path) -> None:
     assert VoiceLibrary(Bundle(demo_bundle)).load(None).voice is None
 
 
-def test_an_unknown_voice_offers_the_nearest(demo_bundle: Path) -> None:
+def test_unknown_voice_raises_with_the_nearest_name(demo_bundle: Path) -> None:
     refuse_voice(
         Bundle(demo_bundle),
         "v2/en_speaker_1",
@@ -236,7 +236,7 @@ def test_an_unknown_voice_offers_the_nearest(demo_bundle: Path) -> None:
     )
 
 
-def test_a_bundle_without_voices_says_so(bundle: Path) -> None:
+def test_unknown_voice_raises_in_a_bundle_without_voices(bundle: Path) -> None:
     opened = Bundle(bundle)
     shutil.rmtree(bundle / "voices")
     assert opened.voice_names() == []
@@ -259,13 +259,13 @@ def test_a_bundle_without_voices_says_so(bundle: Path) -> None:
         "\n",
     ],
 )
-def test_a_name_that_leaves_the_folder_is_refused(bundle: Path, name: str) -> None:
+def test_name_that_leaves_the_folder_is_refused(bundle: Path, name: str) -> None:
     shutil.copy(bundle / VOICE, bundle / "secret.npz")
     refuse_voice(Bundle(bundle), name, "expected a name", ".npz file")
 
 
 @pytest.mark.parametrize("is_folder", [False, True])
-def test_a_link_out_of_the_voices_folder_is_not_followed(bundle: Path, is_folder: bool) -> None:
+def test_link_out_of_the_voices_folder_is_not_followed(bundle: Path, is_folder: bool) -> None:
     outside = bundle.parent / "outside"
     outside.mkdir()
     shutil.copy(bundle / VOICE, outside / "stolen.npz")
@@ -278,7 +278,7 @@ def test_a_link_out_of_the_voices_folder_is_not_followed(bundle: Path, is_folder
     refuse_voice(Bundle(bundle), name, f'"{name}" not found')
 
 
-def test_voices_that_a_user_adds_work(bundle: Path, demo: Bark) -> None:
+def test_added_voices_are_listed_and_load(bundle: Path, demo: Bark) -> None:
     spoken = demo.speak("Hello", seed=0, semantic_max_new_tokens=20)
     spoken.to_voice().save(bundle / "voices" / "me.npz")
     (bundle / "voices" / "friends").mkdir()
@@ -292,7 +292,7 @@ def test_voices_that_a_user_adds_work(bundle: Path, demo: Bark) -> None:
     np.testing.assert_array_equal(voice.fine_prompt, spoken.fine_tokens)
 
 
-def test_every_name_that_is_listed_can_be_loaded(bundle: Path) -> None:
+def test_every_listed_name_loads(bundle: Path) -> None:
     # What cannot be loaded by its name may not be offered.
     for name in ("me.v1", "..odd", "with space", "a", "ünï", "path.npz"):
         shutil.copy(bundle / VOICE, bundle / "voices" / f"{name}.npz")
@@ -306,12 +306,12 @@ def test_every_name_that_is_listed_can_be_loaded(bundle: Path) -> None:
         assert isinstance(VoiceLibrary(opened).load(name).voice, Voice), name
 
 
-def test_a_voice_that_a_user_adds_is_checked(bundle: Path) -> None:
+def test_added_voice_is_checked(bundle: Path) -> None:
     (bundle / "voices" / "broken.npz").write_bytes(b"no voice")
     refuse_voice(Bundle(bundle), "broken", "broken.npz", "not a voice")
 
 
-def test_a_voice_may_be_a_path_an_object_or_its_arrays(bundle: Path, demo_bundle: Path) -> None:
+def test_voice_loads_from_a_path_an_object_or_arrays(bundle: Path, demo_bundle: Path) -> None:
     opened = Bundle(demo_bundle)
     path = bundle / VOICE
     loaded = Voice.load(path)
@@ -324,16 +324,16 @@ def test_a_voice_may_be_a_path_an_object_or_its_arrays(bundle: Path, demo_bundle
         np.testing.assert_array_equal(voice.fine_prompt, loaded.fine_prompt)
 
 
-def test_a_path_without_its_file_is_refused(demo_bundle: Path, tmp_path: Path) -> None:
+def test_path_of_a_missing_file_is_refused(demo_bundle: Path, tmp_path: Path) -> None:
     refuse_voice(Bundle(demo_bundle), tmp_path / "me.npz", "me.npz", "no such file", ".npz")
 
 
 @pytest.mark.parametrize("voice", [5, ["v2/en_speaker_0"], b"v2/en_speaker_0", np.zeros(3)])
-def test_what_is_no_voice_is_refused(demo_bundle: Path, voice: Any) -> None:
+def test_value_of_another_kind_is_refused(demo_bundle: Path, voice: Any) -> None:
     refuse_voice(Bundle(demo_bundle), voice, "expected a name")
 
 
-def test_a_voice_that_the_checkpoint_cannot_know_is_refused(demo_bundle: Path) -> None:
+def test_voice_with_unknown_tokens_is_refused(demo_bundle: Path) -> None:
     fine = np.zeros((8, 3), np.int64)
     strange = Voice(np.array([10_000]), fine[:2], fine)
     refuse_voice(Bundle(demo_bundle), strange, "semantic_prompt", "10000", "below 10000")
@@ -342,35 +342,35 @@ def test_a_voice_that_the_checkpoint_cannot_know_is_refused(demo_bundle: Path) -
 # What is asked of ONNX Runtime
 
 
-def test_an_unknown_provider_is_refused(demo_bundle: Path) -> None:
+def test_unknown_provider_is_refused(demo_bundle: Path) -> None:
     words = ("'tpu'", "expected one of", "auto", "cpu")
     refuse(demo_bundle, *words, error=ProviderError, provider="tpu")
 
 
 @pytest.mark.parametrize("threads", [0, -1, True, 1.5, "2"])
-def test_a_number_of_threads_below_one_is_refused(demo_bundle: Path, threads: Any) -> None:
+def test_threads_below_one_are_refused(demo_bundle: Path, threads: Any) -> None:
     words = (f"threads is {threads!r}", "integer from 1")
     refuse(demo_bundle, *words, error=ProviderError, threads=threads)
 
 
 @pytest.mark.parametrize("rows", [0, -1, True, 1.5, "2"])
-def test_a_number_of_rows_below_one_is_refused(demo_bundle: Path, rows: Any) -> None:
+def test_batch_size_below_one_is_refused(demo_bundle: Path, rows: Any) -> None:
     words = (f"max_batch_size is {rows!r}", "integer from 1")
     refuse(demo_bundle, *words, error=OptionsError, max_batch_size=rows)
 
 
-def test_a_precision_that_the_bundle_lacks_is_refused(demo_bundle: Path) -> None:
+def test_missing_precision_is_refused(demo_bundle: Path) -> None:
     refuse(demo_bundle, "int3", "fp32", "--precision int3", precision="int3")
 
 
-def test_stages_that_open_later_speak_all_the_same(demo_bundle: Path, demo: Bark) -> None:
+def test_stages_that_open_later_generate_the_same_speech(demo_bundle: Path, demo: Bark) -> None:
     settings = {"options": GenerationOptions.greedy(), "semantic_max_new_tokens": 5}
     found = Bark.load(demo_bundle, wait=False).speak("Hello", **settings)
     np.testing.assert_array_equal(found.samples, demo.speak("Hello", **settings).samples)
 
 
 @pytest.mark.parametrize("stage", ["semantic", "codec"])
-def test_a_stage_that_cannot_be_opened_later_is_named(bundle: Path, stage: str) -> None:
+def test_stage_is_named_when_it_cannot_be_opened_later(bundle: Path, stage: str) -> None:
     alter(bundle / "fp32" / f"{stage}.onnx.data")
     with pytest.raises(BundleError) as caught:
         Bark.load(bundle, wait=False).speak("Hello", semantic_max_new_tokens=5)
@@ -385,7 +385,7 @@ main()
 """
 
 
-def test_without_onnxruntime_loading_says_what_to_install(
+def test_command_names_the_packages_when_onnxruntime_is_missing(
     demo_bundle: Path, tmp_path: Path
 ) -> None:
     arguments = ["speak", "Hello", "-m", str(demo_bundle), "-o", str(tmp_path / "hello.wav")]
@@ -400,7 +400,7 @@ def test_without_onnxruntime_loading_says_what_to_install(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_bundle_may_be_named_relative_to_the_working_folder(
+def test_bundle_loads_by_a_relative_path(
     bundle: Path, monkeypatch: pytest.MonkeyPatch, demo: Bark
 ) -> None:
     monkeypatch.chdir(bundle.parent)
@@ -411,6 +411,6 @@ def test_a_bundle_may_be_named_relative_to_the_working_folder(
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind the superuser")
-def test_a_file_that_may_not_be_read_is_named(bundle: Path) -> None:
+def test_unreadable_file_is_named(bundle: Path) -> None:
     (bundle / "tokenizer.json").chmod(0)
     refuse(bundle, "tokenizer.json", "read")

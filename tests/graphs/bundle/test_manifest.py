@@ -11,14 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bark_onnx.graphs.bundle.manifest import (
-    FORMAT_VERSION,
-    Manifest,
-    ParityCase,
-    check_contents,
-    check_sizes,
-    hash_file,
-)
+from bark_onnx.graphs.bundle.integrity import check_contents, check_sizes, hash_file
+from bark_onnx.graphs.bundle.manifest import FORMAT_VERSION, Manifest, ParityCase
 from bark_onnx.graphs.errors import BundleError
 from tests.support.messages import assert_one_line
 from tests.support.sizes import SETTINGS, SHAPES
@@ -67,7 +61,7 @@ def _refused(folder: Path, *words: str) -> None:
     assert_one_line(caught.value, *words)
 
 
-def test_a_manifest_comes_back_from_its_file(bundle: Path):
+def test_manifest_round_trips_through_its_file(bundle: Path):
     manifest = Manifest.read(bundle)
     assert manifest == _manifest(files=manifest.files)
     assert sorted(manifest.files) == ["fp32/fine.onnx", "tokenizer.json"]
@@ -75,44 +69,44 @@ def test_a_manifest_comes_back_from_its_file(bundle: Path):
     check_contents(bundle, manifest.files, manifest.files)
 
 
-def test_the_manifest_of_an_export_comes_back_from_its_text(demo_bundle: Path, tmp_path: Path):
+def test_manifest_of_an_export_round_trips(demo_bundle: Path, tmp_path: Path):
     manifest = Manifest.read(demo_bundle)
     (tmp_path / "bark.json").write_text(manifest.to_json())
     assert Manifest.read(tmp_path) == manifest
     check_contents(demo_bundle, manifest.files, manifest.files)
 
 
-def test_a_folder_without_bark_json_is_no_bundle(tmp_path: Path):
+def test_folder_is_refused_without_bark_json(tmp_path: Path):
     _refused(tmp_path, str(tmp_path), "no bark.json", "bark-export")
 
 
-def test_a_file_is_no_bundle(bundle: Path):
+def test_file_is_refused_as_a_bundle(bundle: Path):
     _refused(bundle / "tokenizer.json", "tokenizer.json is a file", "expected the folder")
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"not JSON", b"\xff\xfe", b"\x89PNG\r\n", b'{"source": "x"', b"{'a': 1}"]
 )
-def test_a_bark_json_that_is_not_json_is_refused(bundle: Path, content: bytes):
+def test_bark_json_is_refused_when_it_is_not_json(bundle: Path, content: bytes):
     (bundle / "bark.json").write_bytes(content)
     _refused(bundle, "bark.json: not readable as JSON", "export or download the bundle again")
 
 
 @pytest.mark.parametrize("content", ["[]", "null", '"bark"', "1"])
-def test_a_bark_json_that_holds_no_object_is_refused(bundle: Path, content: str):
+def test_bark_json_is_refused_when_it_holds_another_value(bundle: Path, content: str):
     (bundle / "bark.json").write_text(content)
     _refused(bundle, "bark.json", "expected a JSON object")
 
 
 @pytest.mark.parametrize("key", ["format_version", "contract_version"])
-def test_a_newer_version_asks_to_update(bundle: Path, key: str):
+def test_newer_version_is_refused_with_update_as_remedy(bundle: Path, key: str):
     _rewrite(bundle, lambda data: data.update({key: 2, "key_of_the_future": 1}))
     _refused(bundle, f"{key} is 2", "expected 1", "update bark-onnx")
 
 
 @pytest.mark.parametrize("key", ["format_version", "contract_version"])
 @pytest.mark.parametrize("version", [0, -1, None, "1", [1]])
-def test_an_older_or_malformed_version_asks_to_export_again(
+def test_older_or_malformed_version_is_refused_with_export_as_remedy(
     bundle: Path, key: str, version: object
 ):
     _rewrite(bundle, lambda data: data.update({key: version}))
@@ -120,7 +114,7 @@ def test_an_older_or_malformed_version_asks_to_export_again(
 
 
 @pytest.mark.parametrize("key", ["format_version", "contract_version"])
-def test_a_missing_version_asks_to_export_again(bundle: Path, key: str):
+def test_missing_version_is_refused_with_export_as_remedy(bundle: Path, key: str):
     _rewrite(bundle, lambda data: data.pop(key))
     _refused(bundle, f"{key} is None", f"expected {FORMAT_VERSION}", "export the checkpoint again")
 
@@ -148,22 +142,22 @@ def test_a_missing_version_asks_to_export_again(bundle: Path, key: str):
         ),
     ],
 )
-def test_a_malformed_manifest_names_the_key(bundle: Path, change: Any, words: list[str]):
+def test_malformed_manifest_names_the_key(bundle: Path, change: Any, words: list[str]):
     _rewrite(bundle, change)
     _refused(bundle, str(bundle / "bark.json"), "export or download the bundle again", *words)
 
 
-def test_a_missing_file_is_named(bundle: Path):
+def test_missing_file_is_named(bundle: Path):
     (bundle / "fp32" / "fine.onnx").unlink()
     _refused(bundle, str(bundle / "fp32" / "fine.onnx"), "missing", "export or download")
 
 
-def test_a_truncated_file_is_named_with_both_sizes(bundle: Path):
+def test_truncated_file_is_named_with_both_sizes(bundle: Path):
     (bundle / "fp32" / "fine.onnx").write_bytes(b"gra")
     _refused(bundle, "fine.onnx", "found 3 bytes", "expected 5", "export or download")
 
 
-def test_an_altered_file_is_named_with_both_checksums(bundle: Path):
+def test_altered_file_is_named_with_both_checksums(bundle: Path):
     files = Manifest.read(bundle).files
     (bundle / "fp32" / "fine.onnx").write_bytes(b"Graph")
     check_sizes(bundle, files)
@@ -174,7 +168,7 @@ def test_an_altered_file_is_named_with_both_checksums(bundle: Path):
     assert_one_line(caught.value, *words, files["fp32/fine.onnx"].sha256[:12])
 
 
-def test_a_file_that_is_not_listed_is_refused(bundle: Path):
+def test_file_that_is_not_listed_is_refused(bundle: Path):
     (bundle / "fp32" / "codec.onnx").write_bytes(b"graph")
     files = Manifest.read(bundle).files
     with pytest.raises(BundleError, match=r"bark\.json does not list fp32/codec\.onnx; export or"):
@@ -182,13 +176,13 @@ def test_a_file_that_is_not_listed_is_refused(bundle: Path):
 
 
 @pytest.mark.parametrize("name", ["../secret", "fp32/../../secret", "voices/.."])
-def test_a_file_entry_that_leaves_the_folder_is_refused(bundle: Path, name: str):
+def test_file_entry_that_leaves_the_folder_is_refused(bundle: Path, name: str):
     (bundle.parent / "secret").write_text("{}")
     _rewrite(bundle, lambda data: data["files"].update({name: data["files"]["tokenizer.json"]}))
     _refused(bundle, "bark.json", repr(name), "outside the bundle")
 
 
-def test_a_file_entry_with_an_absolute_path_is_refused(bundle: Path):
+def test_file_entry_with_an_absolute_path_is_refused(bundle: Path):
     outside = bundle.parent / "secret"
     outside.write_text("{}")
     record = {"size": 2, "sha256": hash_file(outside).sha256}
@@ -196,7 +190,7 @@ def test_a_file_entry_with_an_absolute_path_is_refused(bundle: Path):
     _refused(bundle, "bark.json", repr(str(outside)), "outside the bundle")
 
 
-def test_a_file_entry_that_no_file_can_have_is_refused(bundle: Path):
+def test_file_entry_that_is_not_printable_is_refused(bundle: Path):
     record = {"size": 1, "sha256": "0"}
     _rewrite(bundle, lambda data: data["files"].update({"a\0b": record}))
     _refused(bundle, "bark.json", repr("a\0b"))
@@ -205,14 +199,12 @@ def test_a_file_entry_that_no_file_can_have_is_refused(bundle: Path):
 @pytest.mark.parametrize(
     ("key", "value"), [("attention", "flash"), ("attention", ""), ("precisions", [])]
 )
-def test_a_value_that_no_bundle_has_is_refused_and_not_taken_for_another(
-    bundle: Path, key: str, value: object
-):
+def test_value_that_no_bundle_has_is_refused(bundle: Path, key: str, value: object):
     _rewrite(bundle, lambda data: data.update({key: value}))
     _refused(bundle, "bark.json", key, repr(value), "expected")
 
 
-def test_a_graph_is_its_file_and_its_external_data():
+def test_stage_files_are_the_graph_and_its_external_data():
     listed = {"fp32/fine.onnx": None, "fp32/fine.onnx.data": None, "int8/fine.onnx": None}
     manifest = _manifest(files=listed)
     assert manifest.stage_files("fp32", "fine") == ["fp32/fine.onnx", "fp32/fine.onnx.data"]
@@ -229,7 +221,7 @@ json_values = st.recursive(
 
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())
-def test_any_single_change_is_read_back_or_refused_in_one_line(
+def test_any_single_change_round_trips_or_is_refused_in_one_line(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ):
     folder = tmp_path_factory.mktemp("changed")

@@ -152,7 +152,7 @@ def test_cached_attention_becomes_group_query_attention_on_the_packed_projection
     assert _structure(result.model) == _structure(ir.from_onnx_text(CAUSAL_FUSED))
 
 
-def test_every_layer_is_fused_and_all_read_the_same_lengths():
+def test_every_layer_is_fused_and_reads_the_same_lengths():
     model = ir.from_onnx_text(TWO_LAYERS)
     FuseCausalAttentionPass(_contract(2))(model)
     assert [node.op_type for node in model.graph] == [
@@ -198,7 +198,7 @@ def test_fused_causal_attention_gives_the_same_numbers(text, layers, batch, past
         np.testing.assert_allclose(ours[:, :, :total], theirs, atol=1e-5)
 
 
-def test_a_projection_that_is_read_elsewhere_too_stays():
+def test_projection_stays_when_it_has_another_use():
     text = CAUSAL.replace('logits, "present', 'y, "present').replace(
         "}\n", "  logits = Add (y, q)\n}\n"
     )
@@ -233,7 +233,7 @@ def test_a_projection_that_is_read_elsewhere_too_stays():
         "unpacked",
     ],
 )
-def test_causal_attention_that_cannot_be_fused_is_refused(changes: dict[str, str]):
+def test_causal_attention_is_refused_when_it_cannot_be_fused(changes: dict[str, str]):
     model = ir.from_onnx_text(_changed(CAUSAL, changes))
     before = _structure(model)
     with pytest.raises(ir.passes.PreconditionError):
@@ -241,7 +241,7 @@ def test_causal_attention_that_cannot_be_fused_is_refused(changes: dict[str, str
     assert _structure(model) == before
 
 
-def test_a_second_attention_that_cannot_be_fused_leaves_the_first_alone():
+def test_graph_stays_unchanged_when_the_second_attention_cannot_be_fused():
     model = ir.from_onnx_text(TWO_LAYERS.replace("(q1, k1, v1, ,", "(k1, q1, v1, ,"))
     before = _structure(model)
     with pytest.raises(ir.passes.PreconditionError):
@@ -249,7 +249,7 @@ def test_a_second_attention_that_cannot_be_fused_leaves_the_first_alone():
     assert _structure(model) == before
 
 
-def test_attention_that_sees_all_frames_becomes_multi_head_attention():
+def test_attention_over_all_frames_becomes_multi_head_attention():
     model = ir.from_onnx_text(BIDIRECTIONAL)
     result = FuseBidirectionalAttentionPass()(model)
     assert result.modified
@@ -281,7 +281,7 @@ def test_fused_bidirectional_attention_gives_the_same_numbers(batch, read, frame
     ],
     ids=["causal", "mask", "scale", "softcap"],
 )
-def test_bidirectional_attention_that_cannot_be_fused_is_refused(changes: dict[str, str]):
+def test_bidirectional_attention_is_refused_when_it_cannot_be_fused(changes: dict[str, str]):
     model = ir.from_onnx_text(_changed(BIDIRECTIONAL, changes))
     before = _structure(model)
     with pytest.raises(ir.passes.PreconditionError):
@@ -292,14 +292,14 @@ def test_bidirectional_attention_that_cannot_be_fused_is_refused(changes: dict[s
 @pytest.mark.parametrize(
     "rewrite", [FuseCausalAttentionPass(_contract(1)), FuseBidirectionalAttentionPass()]
 )
-def test_a_graph_without_attention_is_left_alone(rewrite: ir.passes.PassBase):
+def test_graph_stays_unchanged_without_attention(rewrite: ir.passes.PassBase):
     model = ir.from_onnx_text(NO_ATTENTION)
     result = rewrite(model)
     assert not result.modified
     assert _structure(model) == _structure(ir.from_onnx_text(NO_ATTENTION))
 
 
-def test_a_fused_graph_is_not_fused_again():
+def test_fused_graph_stays_unchanged():
     model = ir.from_onnx_text(CAUSAL)
     FuseCausalAttentionPass(_contract(1))(model)
     before = _structure(model)
@@ -339,7 +339,7 @@ def _traced() -> ir.Model:
     return model
 
 
-def test_a_labelled_graph_says_what_its_contract_says():
+def test_labeled_graph_matches_its_contract():
     model = _traced()
     result = ApplyContractPass(CODEC)(model)
     assert result.modified
@@ -356,13 +356,13 @@ def test_a_labelled_graph_says_what_its_contract_says():
     assert GraphContract.from_json(text, "codec.onnx") == CODEC
 
 
-def test_axes_inside_a_labelled_graph_have_the_names_of_the_contract():
+def test_axes_inside_a_labeled_graph_have_the_names_of_the_contract():
     model = _traced()
     ApplyContractPass(CODEC)(model)
     assert str(model.graph[0].outputs[0].shape) == "[batch,frames]"
 
 
-def test_nothing_of_the_tracer_is_left_in_a_labelled_graph():
+def test_labeled_graph_contains_nothing_of_the_tracer():
     model = _traced()
     ApplyContractPass(CODEC)(model)
     content = ir.to_proto(model).SerializeToString()
@@ -370,7 +370,7 @@ def test_nothing_of_the_tracer_is_left_in_a_labelled_graph():
         assert trace not in content
 
 
-def test_a_labelled_graph_gives_the_same_numbers():
+def test_labeled_graph_gives_the_same_numbers():
     codes = np.random.default_rng(0).integers(0, 1024, (2, 8, 5))
     model = ir.from_onnx_text(TRACED.replace("s1 * 320", "s1"))
     (expected,) = _session(model).run(None, {"codes": codes})
@@ -394,7 +394,7 @@ def test_a_labelled_graph_gives_the_same_numbers():
         ("8, s1] codes)", "8, s1] codes, float[s0] extra)", r"inputs are \['codes', 'extra'\]"),
     ],
 )
-def test_a_graph_with_other_names_is_not_labelled(old: str, new: str, words: str):
+def test_graph_with_other_names_is_refused(old: str, new: str, words: str):
     text = TRACED.replace("s1 * 320", "length")
     assert old in text
     model = ir.from_onnx_text(text.replace(old, new))
@@ -421,7 +421,7 @@ full (int64[n] ids, float[4, m] past) => (float[n, m] logits, float[4, m] presen
 """.replace("@", ", ".join(str(value / 8) for value in range(-18, 18)))
 
 
-def test_a_halved_graph_computes_in_float16_and_gives_logits_in_float32():
+def test_converted_graph_computes_in_float16_and_returns_float32_logits():
     model = ir.from_proto(onnx.shape_inference.infer_shapes(onnx.parser.parse_model(FULL)))
     expected = _numbers(model, np.float32)
     assert ConvertToFloat16Pass()(model).modified
@@ -446,7 +446,7 @@ def _numbers(model: ir.Model, dtype: type) -> list[np.ndarray]:
     return session.run(None, {"ids": np.arange(9), "past": past})
 
 
-def test_a_weight_beyond_float16_is_refused():
+def test_weight_beyond_float16_is_refused():
     model = ir.from_onnx_text(FULL.replace("scale = {1.5", "scale = {70000"))
     with pytest.raises(ExportError, match=r"scale: its largest value is 7e\+04.*65504.*fp16"):
         ConvertToFloat16Pass()(model)

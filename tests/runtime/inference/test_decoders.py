@@ -1,4 +1,4 @@
-"""Decoders on real graphs: however tokens are fed, the logits after them are the same."""
+"""Decoders on real graphs: the logits after some tokens do not depend on how they were run."""
 
 import dataclasses
 from pathlib import Path
@@ -22,7 +22,7 @@ IDS = RNG.integers(0, 10_000, 1024)
 HISTORY = RNG.integers(0, 10_000, 1024)
 
 
-def _graphs(folder: Path, *, precision: str = "fp32", stage: CausalStage = "semantic") -> Any:
+def _sessions(folder: Path, *, precision: str = "fp32", stage: CausalStage = "semantic") -> Any:
     bundle = Bundle(folder)
     contract = bundle.contract(stage, precision)
     session = open_session(bundle.graph(precision, stage), contract, ExecutionTarget("cpu", 1))
@@ -30,53 +30,53 @@ def _graphs(folder: Path, *, precision: str = "fp32", stage: CausalStage = "sema
 
 
 @pytest.fixture(scope="module")
-def in_place(demo_bundle: Path) -> Decoder:
-    return StaticCacheDecoder(_graphs(demo_bundle), 2)
+def static(demo_bundle: Path) -> Decoder:
+    return StaticCacheDecoder(_sessions(demo_bundle), 2)
 
 
 @pytest.fixture(scope="module")
-def device(demo_bundle: Path) -> Decoder:
-    return CudaGraphDecoder(_graphs(demo_bundle), 5, "cpu")
+def cuda_graph(demo_bundle: Path) -> Decoder:
+    return CudaGraphDecoder(_sessions(demo_bundle), 5, "cpu")
 
 
 @pytest.fixture(scope="module")
-def growing(standard_bundle: Path) -> Decoder:
-    return DynamicCacheDecoder(_graphs(standard_bundle), 1, "cpu")
+def dynamic(standard_bundle: Path) -> Decoder:
+    return DynamicCacheDecoder(_sessions(standard_bundle), 1, "cpu")
 
 
-@pytest.fixture(params=["in_place", "device"])
+@pytest.fixture(params=["static", "cuda_graph"])
 def fused(request: pytest.FixtureRequest) -> Decoder:
-    """Both decoders of fused graphs; the one for GPUs in the process's own memory."""
+    """Both decoders of fused graphs; the one for GPUs in CPU memory."""
     return request.getfixturevalue(request.param)
 
 
-def _feed(decoder: Decoder, count: int, *, past_length: int = 0, slot: int = 0) -> np.ndarray:
+def _prefill(decoder: Decoder, count: int, *, past_length: int = 0, slot: int = 0) -> np.ndarray:
     part = slice(past_length, past_length + count)
-    return decoder.feed(slot, StepInput(IDS[part], past_length, HISTORY[part])).copy()
+    return decoder.prefill(slot, StepInput(IDS[part], past_length, HISTORY[part])).copy()
 
 
 @pytest.mark.parametrize("count", [1, 255, 256, 257, 512, 700, 887, 1024])
-def test_a_prompt_of_any_length_has_the_logits_of_the_growing_form(
-    fused: Decoder, growing: Decoder, count: int
+def test_a_prefill_of_any_length_has_the_logits_of_the_standard_graph(
+    fused: Decoder, dynamic: Decoder, count: int
 ):
-    ours, theirs = _feed(fused, count, slot=1), _feed(growing, count)
+    ours, theirs = _prefill(fused, count, slot=1), _prefill(dynamic, count)
     np.testing.assert_allclose(ours, theirs, atol=2e-4, rtol=0)
-    assert fused.lengths[1] == growing.lengths[0] == count
+    assert fused.lengths[1] == dynamic.lengths[0] == count
 
 
 @pytest.mark.parametrize("kept", [1, 300, 600])
-def test_a_prompt_goes_on_from_what_is_kept_of_the_last(
-    fused: Decoder, growing: Decoder, kept: int
+def test_a_prefill_continues_after_the_kept_part_of_the_cache(
+    fused: Decoder, dynamic: Decoder, kept: int
 ):
-    expected = _feed(growing, 887)
-    _feed(fused, 700)
+    expected = _prefill(dynamic, 887)
+    _prefill(fused, 700)
     np.testing.assert_allclose(
-        _feed(fused, 887 - kept, past_length=kept), expected, atol=2e-4, rtol=0
+        _prefill(fused, 887 - kept, past_length=kept), expected, atol=2e-4, rtol=0
     )
 
 
 class _Watched:
-    """A session that remembers how many tokens each run had."""
+    """A session that records the number of tokens of each run."""
 
     def __init__(self, session: Any) -> None:
         self.session = session
@@ -100,80 +100,82 @@ class _Watched:
 
 @pytest.fixture
 def watched(demo_bundle: Path) -> tuple[Decoder, list[int]]:
-    graphs = _graphs(demo_bundle)
-    session = _Watched(graphs.prompt)
-    return StaticCacheDecoder(dataclasses.replace(graphs, prompt=session), 1), session.runs
+    sessions = _sessions(demo_bundle)
+    watched = _Watched(sessions.prefill)
+    return StaticCacheDecoder(dataclasses.replace(sessions, prefill=watched), 1), watched.runs
 
 
 @pytest.mark.parametrize(
     ("count", "runs"), [(257, [257]), (301, [150, 151]), (887, [295, 296, 296])]
 )
-def test_long_prompts_run_in_parts(watched: tuple[Decoder, list[int]], count: int, runs: list[int]):
+def test_long_prefills_run_in_chunks(
+    watched: tuple[Decoder, list[int]], count: int, runs: list[int]
+):
     decoder, seen = watched
-    _feed(decoder, count)
+    _prefill(decoder, count)
     assert sorted(seen) == runs
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_rows_that_come_and_go_say_on_a_device_what_they_say_in_place(
+def test_the_cuda_graph_decoder_equals_the_static_one_while_sequences_come_and_go(
     demo_bundle: Path, half_bundle: Path, precision: str
 ):
     bundle = demo_bundle if precision == "fp32" else half_bundle
-    graphs = _graphs(bundle, precision=precision, stage="coarse")
-    decoders = [StaticCacheDecoder(graphs, 5), CudaGraphDecoder(graphs, 5, "cpu")]
+    sessions = _sessions(bundle, precision=precision, stage="coarse")
+    decoders = [StaticCacheDecoder(sessions, 5), CudaGraphDecoder(sessions, 5, "cpu")]
     rng = np.random.default_rng(1)
-    rows = 0
+    count = 0
     for _ in range(60):
         event = rng.integers(0, 4)
-        if rows < 5 and (rows == 0 or event == 0):
-            feed = StepInput(rng.integers(0, 10_000, rng.integers(1, 60)), 0)
-            found = [decoder.feed(rows, feed).copy() for decoder in decoders]
-            rows += 1
-        elif rows > 1 and event == 1:
-            leaving = int(rng.integers(0, rows - 1))
+        if count < 5 and (count == 0 or event == 0):
+            step = StepInput(rng.integers(0, 10_000, rng.integers(1, 60)), 0)
+            found = [decoder.prefill(count, step).copy() for decoder in decoders]
+            count += 1
+        elif count > 1 and event == 1:
+            leaving = int(rng.integers(0, count - 1))
             for decoder in decoders:
-                decoder.copy_slot(rows - 1, leaving)
-            rows -= 1
+                decoder.copy_slot(count - 1, leaving)
+            count -= 1
             continue
-        elif rows > 1 and event == 2:
-            pair = rng.choice(rows, 2, replace=False).tolist()
+        elif count > 1 and event == 2:
+            pair = rng.choice(count, 2, replace=False).tolist()
             for decoder in decoders:
                 decoder.swap_slots(*pair)
             continue
         else:
-            input_ids = rng.integers(0, 10_000, rows)
-            found = [decoder.step(input_ids).copy() for decoder in decoders]
-        assert decoders[0].lengths[:rows].tolist() == decoders[1].lengths[:rows].tolist()
+            input_ids = rng.integers(0, 10_000, count)
+            found = [decoder.decode(input_ids).copy() for decoder in decoders]
+        assert decoders[0].lengths[:count].tolist() == decoders[1].lengths[:count].tolist()
         np.testing.assert_allclose(found[1], found[0], atol=1e-4 if precision == "fp32" else 0.05)
 
 
-def test_a_row_keeps_its_cache_on_a_device_when_it_moves(device: Decoder):
-    _feed(device, 40, slot=0)
-    _feed(device, 90, slot=1)
-    alone = device.step(IDS[[40, 90]])[1].copy()
-    _feed(device, 40, slot=0)
-    _feed(device, 90, slot=1)
-    device.copy_slot(1, 0)
-    np.testing.assert_allclose(device.step(IDS[[90]])[0], alone, atol=1e-4, rtol=0)
-    assert device.lengths[0] == 91
+def test_a_sequence_of_the_cuda_graph_decoder_keeps_its_cache_when_it_moves(cuda_graph: Decoder):
+    _prefill(cuda_graph, 40, slot=0)
+    _prefill(cuda_graph, 90, slot=1)
+    alone = cuda_graph.decode(IDS[[40, 90]])[1].copy()
+    _prefill(cuda_graph, 40, slot=0)
+    _prefill(cuda_graph, 90, slot=1)
+    cuda_graph.copy_slot(1, 0)
+    np.testing.assert_allclose(cuda_graph.decode(IDS[[90]])[0], alone, atol=1e-4, rtol=0)
+    assert cuda_graph.lengths[0] == 91
 
 
-@pytest.mark.parametrize("kind", ["in_place", "device", "growing"])
-def test_slots_that_are_exchanged_go_on_as_before(
+@pytest.mark.parametrize("kind", ["static", "cuda_graph", "dynamic"])
+def test_swapped_slots_continue_with_their_own_caches(
     demo_bundle: Path, standard_bundle: Path, kind: str
 ):
-    if kind == "in_place":
-        decoder: Decoder = StaticCacheDecoder(_graphs(demo_bundle), 3)
-    elif kind == "device":
-        decoder = CudaGraphDecoder(_graphs(demo_bundle), 3, "cpu")
+    if kind == "static":
+        decoder: Decoder = StaticCacheDecoder(_sessions(demo_bundle), 3)
+    elif kind == "cuda_graph":
+        decoder = CudaGraphDecoder(_sessions(demo_bundle), 3, "cpu")
     else:
-        decoder = DynamicCacheDecoder(_graphs(standard_bundle), 3, "cpu")
+        decoder = DynamicCacheDecoder(_sessions(standard_bundle), 3, "cpu")
     lengths = [5, 40, 17]
     for slot, count in enumerate(lengths):
-        _feed(decoder, count, slot=slot)
-    expected = decoder.step(IDS[:3]).copy()
+        _prefill(decoder, count, slot=slot)
+    expected = decoder.decode(IDS[:3]).copy()
     for slot, count in enumerate([40, 5, 17]):
-        _feed(decoder, count, slot=slot)
+        _prefill(decoder, count, slot=slot)
     decoder.swap_slots(0, 1)
     assert decoder.lengths.tolist() == lengths
-    np.testing.assert_array_equal(decoder.step(IDS[:3]), expected)
+    np.testing.assert_array_equal(decoder.decode(IDS[:3]), expected)

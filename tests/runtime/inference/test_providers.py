@@ -1,4 +1,4 @@
-"""Where graphs run: what is asked for, what is there, and what each provider runs well."""
+"""Selection of provider and precision: requested, available, and supported by each provider."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +12,7 @@ from bark_onnx.graphs import precisions
 from bark_onnx.graphs.errors import BarkError, ProviderError
 from bark_onnx.graphs.onnxruntime import import_onnxruntime
 from bark_onnx.runtime import Bark, GenerationOptions
-from bark_onnx.runtime.inference import models as stages_module
+from bark_onnx.runtime.inference import models as models_module
 from bark_onnx.runtime.inference import sessions as sessions_module
 from bark_onnx.runtime.inference.decoders.cuda_graph import CudaGraphDecoder
 from bark_onnx.runtime.inference.sessions import check_placement, start_cuda
@@ -29,12 +29,12 @@ def _refused(bundle: Path, *words: str, **settings: Any) -> None:
 
 
 class FakeRuntime:
-    """An onnxruntime with CUDA: sessions run on the CPU and say what they were asked for."""
+    """An onnxruntime with CUDA, whose sessions run on the CPU; requested providers are recorded."""
 
     def __init__(self, *, gpu: bool = True, cudnn: bool = True) -> None:
         self.real = import_onnxruntime()
         self.cudnn = cudnn
-        self.asked: list[tuple[Path, Any]] = []
+        self.requested: list[tuple[Path, Any]] = []
         self.preloaded = 0
         self.OrtValue = SimpleNamespace(ortvalue_from_numpy=self._allocate if gpu else self._fail)
         self.SessionOptions = self.real.SessionOptions
@@ -47,7 +47,7 @@ class FakeRuntime:
         self.preloaded += 1
 
     def open(self, path: Path, options: Any, *, providers: Any, **_: Any) -> Any:
-        self.asked.append((path, providers[0]))
+        self.requested.append((path, providers[0]))
         if providers == ["CPUExecutionProvider"]:
             return self.real.InferenceSession(path, options, providers=providers)
         if path.stem == "codec" and not self.cudnn:
@@ -63,7 +63,7 @@ class FakeRuntime:
 
 
 class FakeSession:
-    """A session that says that CUDA took everything."""
+    """A session that reports CUDA for everything."""
 
     def __init__(self, session: Any) -> None:
         self.session = session
@@ -92,24 +92,24 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRuntime:
 
 def _install(monkeypatch: pytest.MonkeyPatch, runtime: FakeRuntime) -> None:
     monkeypatch.setattr(sessions_module, "import_onnxruntime", lambda: runtime)
-    # What is on the device lies in the process's own memory.
+    # Device memory is CPU memory.
     monkeypatch.setattr(
-        stages_module,
+        models_module,
         "CudaGraphDecoder",
-        lambda graphs, slots, _: CudaGraphDecoder(graphs, slots, "cpu"),
+        lambda sessions, slots, _: CudaGraphDecoder(sessions, slots, "cpu"),
     )
 
 
-def test_auto_takes_the_cpu_where_there_is_no_cuda(demo_bundle: Path):
+def test_auto_selects_the_cpu_without_cuda(demo_bundle: Path):
     assert Bark.load(demo_bundle).describe()["provider"] == "cpu"
 
 
-def test_cuda_that_is_not_installed_is_refused_with_the_extra_that_has_it(demo_bundle: Path):
+def test_cuda_is_refused_with_the_name_of_the_extra_when_it_is_not_installed(demo_bundle: Path):
     words = ("provider cuda", "CPUExecutionProvider", "bark-onnx[gpu]")
     _refused(demo_bundle, *words, provider="cuda")
 
 
-def test_cuda_without_a_gpu_is_refused_by_name_and_left_out_by_auto(
+def test_cuda_without_a_gpu_is_refused_and_skipped_by_auto(
     half_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ):
     _install(monkeypatch, FakeRuntime(gpu=False))
@@ -118,15 +118,15 @@ def test_cuda_without_a_gpu_is_refused_by_name_and_left_out_by_auto(
     assert Bark.load(half_bundle).describe()["provider"] == "cpu"
 
 
-def test_auto_takes_cuda_with_fp16_and_speaks_on_the_device_decoder(
+def test_auto_selects_cuda_and_fp16_and_runs_the_cuda_graph_decoder(
     half_bundle: Path, fake: FakeRuntime
 ):
     bark = Bark.load(half_bundle)
     assert (bark.describe()["provider"], bark.describe()["precision"]) == ("cuda", "fp16")
     assert fake.preloaded == 1
-    asked = {path.name: settings for path, settings in fake.asked}
-    assert set(asked) == {f"{stage}.onnx" for stage in ("semantic", "coarse", "fine", "codec")}
-    for name, (provider, settings) in asked.items():
+    requested = {path.name: settings for path, settings in fake.requested}
+    assert set(requested) == {f"{stage}.onnx" for stage in ("semantic", "coarse", "fine", "codec")}
+    for name, (provider, settings) in requested.items():
         assert provider == "CUDAExecutionProvider"
         assert settings["use_tf32"] == "0"
         assert settings["enable_cuda_graph"] == str(int(name in ("semantic.onnx", "coarse.onnx")))
@@ -139,7 +139,7 @@ def test_auto_takes_cuda_with_fp16_and_speaks_on_the_device_decoder(
     assert len(speech.samples) == len(expected.samples)
 
 
-def test_batches_of_fp16_equal_single_runs(half_bundle: Path, fake: FakeRuntime):
+def test_batches_in_fp16_equal_single_runs(half_bundle: Path, fake: FakeRuntime):
     bark = Bark.load(half_bundle, max_batch_size=3)
     texts = ["One", "Two more words", "Three", "And four"]
     together = bark.speak_batch(texts, seed=[0, 1, 2, 3], semantic_max_new_tokens=9)
@@ -148,7 +148,7 @@ def test_batches_of_fp16_equal_single_runs(half_bundle: Path, fake: FakeRuntime)
         np.testing.assert_array_equal(speech.fine_tokens, alone.fine_tokens)
 
 
-def test_the_codec_goes_to_the_cpu_with_a_warning_where_cudnn_is_missing(
+def test_the_codec_runs_on_the_cpu_with_a_warning_when_cudnn_is_missing(
     half_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ):
     _install(monkeypatch, FakeRuntime(cudnn=False))
@@ -173,12 +173,14 @@ def test_fused_fp32_on_cuda_is_refused_with_advice(demo_bundle: Path, fake: Fake
     _refused(demo_bundle, *words, provider="cuda")
 
 
-def test_auto_takes_the_cpu_for_what_cuda_does_not_run(half_bundle: Path, fake: FakeRuntime):
+def test_auto_selects_the_cpu_for_a_precision_that_cuda_does_not_run(
+    half_bundle: Path, fake: FakeRuntime
+):
     bark = Bark.load(half_bundle, precision="int8")
     assert (bark.describe()["provider"], bark.describe()["precision"]) == ("cpu", "int8")
 
 
-def test_a_bundle_with_nothing_for_the_cpu_is_refused(demo_checkpoint: Path, tmp_path: Path):
+def test_a_bundle_without_a_precision_for_the_cpu_is_refused(demo_checkpoint: Path, tmp_path: Path):
     bundle = export(demo_checkpoint, tmp_path / "only-half", precisions=("fp16",))
     _refused(bundle, "provider cpu does not run fp16", "crawl")
 
@@ -198,7 +200,7 @@ def test_a_bundle_with_nothing_for_the_cpu_is_refused(demo_checkpoint: Path, tmp
     ],
     ids=["not started", "not all"],
 )
-def test_a_graph_that_cuda_did_not_take_is_refused(providers, parts, words):
+def test_a_graph_that_cuda_does_not_run_is_refused(providers, parts, words):
     session = SimpleNamespace(
         get_providers=lambda: providers, get_provider_graph_assignment_info=lambda: parts
     )
@@ -207,11 +209,11 @@ def test_a_graph_that_cuda_did_not_take_is_refused(providers, parts, words):
     assert_one_line(str(caught.value), "coarse.onnx", *words)
 
 
-def test_small_operators_may_stay_on_the_cpu():
+def test_small_operators_may_run_on_the_cpu():
     check_placement(FakeSession(None), Path("coarse.onnx"))
 
 
-def test_every_operator_that_carries_weights_or_attention_is_watched(
+def test_every_operator_with_weights_or_attention_is_a_compute_op(
     half_bundle: Path, standard_bundle: Path
 ):
     for path in [
@@ -220,16 +222,16 @@ def test_every_operator_that_carries_weights_or_attention_is_watched(
     ]:
         graph = onnx.load(path, load_external_data=False).graph
         matrices = {tensor.name for tensor in graph.initializer if len(tensor.dims) > 1}
-        carrying = {
+        computing = {
             node.op_type
             for node in graph.node
             if "Attention" in node.op_type or (matrices & set(node.input) and node.op_type != "Add")
         }
-        # Rows of embedding tables are picked, heads cut to size: nothing is computed with them.
-        assert carrying - {"Gather", "Reshape", "Slice"} <= sessions_module._HEAVY, path
+        # Lookups in embedding tables and cut heads: nothing is computed with these weights.
+        assert computing - {"Gather", "Reshape", "Slice"} <= sessions_module.COMPUTE_OPS, path
 
 
-def test_every_precision_runs_well_somewhere_and_every_provider_has_advice():
+def test_every_precision_has_a_provider_and_every_provider_a_hint():
     everywhere = {name for names in precisions.PREFERRED_PRECISIONS.values() for name in names}
     assert everywhere == set(precisions.PRECISIONS)
     assert (
@@ -237,11 +239,13 @@ def test_every_precision_runs_well_somewhere_and_every_provider_has_advice():
     )
 
 
-def test_start_cuda_passes_where_a_gpu_answers(fake: FakeRuntime):
+def test_start_cuda_passes_with_a_gpu(fake: FakeRuntime):
     start_cuda()
 
 
-def test_a_session_on_cuda_is_checked(half_bundle: Path, fake: FakeRuntime, monkeypatch):
+def test_the_placement_of_every_session_on_cuda_is_checked(
+    half_bundle: Path, fake: FakeRuntime, monkeypatch
+):
     seen = []
     monkeypatch.setattr(sessions_module, "check_placement", lambda *given: seen.append(given))
     Bark.load(half_bundle)

@@ -1,4 +1,4 @@
-"""What is known of a request is known once: its tokens, its voice, and what a recipe says of it."""
+"""Requests: each text is tokenized once, each voice read once, each provenance built once."""
 
 import hashlib
 import os
@@ -36,7 +36,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return paths
 
 
-def recipe_of(bark: Bark, text: str = "Hello", **settings: Any) -> Provenance:
+def provenance_of(bark: Bark, text: str = "Hello", **settings: Any) -> Provenance:
     provenance = bark.speak(text, **SHORT, **settings).provenance
     assert provenance is not None
     return provenance
@@ -55,19 +55,19 @@ def test_a_text_is_tokenized_once(demo: Bark, monkeypatch: pytest.MonkeyPatch) -
     assert texts == ["Hello", "b c d"]
 
 
-@pytest.mark.parametrize(("tokens", "reading"), [(46, {}), (47, {"max_seconds": 72.0})])
-def test_a_recipe_keeps_a_text_together_that_is_split_otherwise(
-    demo: Bark, tokens: int, reading: dict[str, float]
+@pytest.mark.parametrize(("tokens", "stream"), [(46, {}), (47, {"max_seconds": 72.0})])
+def test_provenance_keeps_a_text_in_one_segment(
+    demo: Bark, tokens: int, stream: dict[str, float]
 ) -> None:
     text = "a " * tokens
     assert demo.count_tokens(text) == tokens
-    assert recipe_of(demo, text).reading == reading
+    assert provenance_of(demo, text).stream == stream
 
 
-@pytest.mark.filterwarnings("ignore:.*the rest is not spoken")
-def test_a_recipe_has_all_of_a_text_that_is_cut(demo: Bark) -> None:
-    provenance = recipe_of(demo, "a " * 300)
-    assert (provenance.text, provenance.reading) == ("a " * 300, {"max_seconds": 72.0})
+@pytest.mark.filterwarnings("ignore:.*the rest is not generated")
+def test_provenance_holds_all_of_a_truncated_text(demo: Bark) -> None:
+    provenance = provenance_of(demo, "a " * 300)
+    assert (provenance.text, provenance.stream) == ("a " * 300, {"max_seconds": 72.0})
 
 
 def test_a_voice_of_the_bundle_is_read_once_with_its_checksum(
@@ -81,7 +81,7 @@ def test_a_voice_of_the_bundle_is_read_once_with_its_checksum(
     assert (found.voice.name, found.ref) == (NAME, VoiceRef(NAME, checksum))
 
 
-def test_a_file_is_read_once_and_named_as_it_was_given(
+def test_a_voice_file_is_read_once_and_named_as_given(
     bundle: Path, reads: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(bundle / "voices" / "v2")
@@ -91,17 +91,17 @@ def test_a_file_is_read_once_and_named_as_it_was_given(
     assert reads == [Path("en_speaker_0.npz")]
 
 
-def test_a_recipe_tells_the_voice_that_speaks_though_its_file_has_gone(
+def test_provenance_names_the_voice_after_its_file_was_deleted(
     bundle: Path, reads: list[Path]
 ) -> None:
     spare = (bundle / "voices" / f"{NAME}.npz").read_bytes()
     (bundle / "voices" / "me.npz").write_bytes(spare)
     used = VoiceRef(NAME, hashlib.sha256(spare).hexdigest())
     with Bark.load(bundle) as bark:
-        (speech,) = bark.stream("A: Hello", voice=NAME, cast={"A": "me"}, **SHORT)  # type: ignore[arg-type]
+        (speech,) = bark.stream("A: Hello", voice=NAME, speakers={"A": "me"}, **SHORT)  # type: ignore[arg-type]
     assert speech.provenance is not None
     assert speech.provenance.voice == used
-    assert speech.provenance.cast == {"A": VoiceRef("me", used.sha256)}
+    assert speech.provenance.speakers == {"A": VoiceRef("me", used.sha256)}
     assert len(reads) == 2
 
 
@@ -116,7 +116,7 @@ def test_a_voice_without_a_file_has_no_checksum(demo_bundle: Path) -> None:
     assert VoiceLibrary(opened).load(None) == ResolvedVoice(None, None)
 
 
-def test_a_seed_is_settled_as_an_int() -> None:
+def test_a_seed_is_resolved_as_an_int() -> None:
     assert resolve_seed(2**70) == 2**70
     assert type(resolve_seed(np.uint64(3))) is int  # type: ignore[arg-type]
     assert len({resolve_seed(None) for _ in range(10)}) == 10

@@ -1,4 +1,4 @@
-"""Draws against transformers' own logits processors, and against the distribution they imply."""
+"""Sampling against the logits processors of transformers, and the distribution they imply."""
 
 import dataclasses
 
@@ -32,7 +32,7 @@ from tests.support.sizes import SETTINGS
 
 GREEDY = Sampling(do_sample=False, temperature=1.0, top_k=50, top_p=1.0)
 
-# Values on a coarse grid make many ties, values in between make none.
+# Values on a coarse grid have many ties, values in between have none.
 tied = arrays(np.float32, st.integers(1, 60), elements=st.integers(-3, 3).map(float))
 smooth = arrays(np.float32, st.integers(1, 60), elements=st.floats(-15, 15, width=32))
 logits_arrays = tied | smooth
@@ -43,7 +43,7 @@ def _sampling(temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> S
 
 
 def _warped(logits: np.ndarray, sampling: Sampling) -> torch.Tensor:
-    """Scores (n,) after transformers' warpers, in the order in which `generate` applies them."""
+    """Scores (n,) after the warpers of transformers, in the order of `generate`."""
     scores = torch.from_numpy(logits)[None]
     if sampling.temperature != 1:
         scores = TemperatureLogitsWarper(sampling.temperature)(None, scores)
@@ -60,7 +60,7 @@ def _warped(logits: np.ndarray, sampling: Sampling) -> torch.Tensor:
     temperature=st.sampled_from([0.1, 0.7, 1.0, 1.7, 5.0]) | st.floats(0.05, 10),
     top_k=st.integers(0, 70),
 )
-def test_temperature_and_top_k_keep_what_transformers_keeps(logits, temperature, top_k):
+def test_temperature_and_top_k_keep_the_tokens_of_transformers(logits, temperature, top_k):
     sampling = _sampling(temperature, top_k)
     warped = _warped(logits, sampling)
     indices, probabilities = token_distribution(logits, sampling)
@@ -76,16 +76,16 @@ def test_temperature_and_top_k_keep_what_transformers_keeps(logits, temperature,
     top_k=st.just(0) | st.integers(1, 70),
     top_p=st.floats(0.01, 0.999),
 )
-def test_top_p_keeps_what_transformers_keeps(logits, temperature, top_k, top_p):
+def test_top_p_keeps_the_tokens_of_transformers(logits, temperature, top_k, top_p):
     sampling = _sampling(temperature, top_k, top_p)
-    # Where a sum meets the threshold to the last bit, which side it falls on is rounding.
+    # If a sum equals the threshold to the last bit, rounding decides.
     before = torch.softmax(_warped(logits, _sampling(temperature, top_k)).double(), -1)
     sums = before.sort()[0].cumsum(-1)
     assume((sums - (1 - top_p)).abs().min() > 1e-5)
     scores = _warped(logits, sampling)
     indices, probabilities = token_distribution(logits, sampling)
     expected = torch.softmax(scores.double(), -1).numpy()
-    # Which of several equal scores are dropped depends on the sort; how many does not.
+    # The sort decides which of several equal scores are dropped, but not how many.
     kept = np.sort(logits[np.flatnonzero(expected)])
     assert np.sort(logits[indices]).tolist() == kept.tolist()
     np.testing.assert_allclose(np.sort(probabilities), np.sort(expected[expected > 0]), atol=1e-6)
@@ -98,7 +98,7 @@ def test_top_p_keeps_what_transformers_keeps(logits, temperature, top_k, top_p):
     top_k=st.integers(0, 70),
     top_p=st.floats(0.001, 1.0),
 )
-def test_a_distribution_is_ordered_sums_to_one_and_holds_the_best(
+def test_a_distribution_is_ordered_sums_to_one_and_contains_the_best_token(
     logits, temperature, top_k, top_p
 ):
     indices, probabilities = token_distribution(logits, _sampling(temperature, top_k, top_p))
@@ -107,12 +107,12 @@ def test_a_distribution_is_ordered_sums_to_one_and_holds_the_best(
     assert logits.max() in logits[indices]
 
 
-def test_ties_of_the_last_of_top_k_are_kept():
+def test_top_k_keeps_ties_with_its_last_token():
     logits = np.array([1, 3, 2, 2, 0, 2], np.float32)
     assert token_distribution(logits, _sampling(top_k=2))[0].tolist() == [1, 2, 3, 5]
 
 
-def test_a_sum_that_meets_top_p_exactly_is_dropped_as_in_transformers():
+def test_top_p_drops_a_token_at_exactly_the_threshold_as_transformers_does():
     logits = np.zeros(2, np.float32)
     scores = _warped(logits, _sampling(top_p=0.5))
     assert (
@@ -120,27 +120,27 @@ def test_a_sum_that_meets_top_p_exactly_is_dropped_as_in_transformers():
     )
 
 
-def test_the_smallest_top_p_leaves_the_best():
+def test_the_smallest_top_p_keeps_the_best_token():
     logits = np.array([1, 3, 2], np.float32)
     assert token_distribution(logits, _sampling(top_p=1e-6))[0].tolist() == [1]
 
 
 @given(logits=logits_arrays, index=st.integers(0, 59))
-def test_probability_is_softmax(logits, index):
+def test_token_probability_is_the_softmax(logits, index):
     index %= len(logits)
     expected = torch.softmax(torch.from_numpy(logits), -1)[index]
     assert token_probability(logits, index) == pytest.approx(float(expected), abs=1e-6)
 
 
 @given(logits=logits_arrays)
-def test_greedy_is_the_first_of_the_most_probable(logits):
+def test_greedy_sampling_selects_the_first_of_the_most_probable_tokens(logits):
     rng = np.random.default_rng(0)
     assert sample_token(logits, GREEDY, rng) == int(torch.from_numpy(logits).argmax())
     assert rng.random() == np.random.default_rng(0).random()  # nothing was drawn
 
 
 def _chi_square(counts: np.ndarray, expected: np.ndarray) -> float:
-    """How far counts are from expectation, in standard deviations of the chi-square statistic."""
+    """Deviation of counts from expectation, in standard deviations of the chi-square statistic."""
     statistic = ((counts - expected) ** 2 / expected).sum()
     degrees = len(counts) - 1
     return (statistic - degrees) / np.sqrt(2 * degrees)
@@ -151,7 +151,7 @@ def _chi_square(counts: np.ndarray, expected: np.ndarray) -> float:
     [_sampling(), _sampling(0.7), _sampling(1.5, top_k=9), _sampling(0.7, top_k=20, top_p=0.8)],
     ids=["plain", "temperature", "top_k", "all"],
 )
-def test_draws_follow_the_distribution_of_transformers(sampling):
+def test_sampled_tokens_follow_the_distribution_of_transformers(sampling):
     rng = np.random.default_rng(5)
     logits = rng.normal(0, 1.5, 40).astype(np.float32)
     draws = 10_000
@@ -162,7 +162,7 @@ def test_draws_follow_the_distribution_of_transformers(sampling):
     assert abs(_chi_square(counts[possible], expected[possible])) < 3
 
 
-def test_draws_of_rows_follow_softmax_at_a_temperature():
+def test_sampled_rows_follow_the_softmax_at_a_temperature():
     rng = np.random.default_rng(6)
     logits = rng.normal(0, 1.5, (3, 30)).astype(np.float32)
     draws = 10_000
@@ -177,7 +177,7 @@ def test_draws_of_rows_follow_softmax_at_a_temperature():
 
 
 @given(logits=arrays(np.float32, (4, 20), elements=st.floats(-15, 15, width=32)))
-def test_rows_are_drawn_in_range_and_cold_rows_are_greedy(logits):
+def test_sampled_rows_are_in_range_and_greedy_at_a_low_temperature(logits):
     drawn = sample_tokens(logits, 0.7, np.random.default_rng(0))
     assert drawn.shape == (4,)
     assert ((drawn >= 0) & (drawn < 20)).all()
@@ -185,7 +185,7 @@ def test_rows_are_drawn_in_range_and_cold_rows_are_greedy(logits):
     assert sample_tokens(logits, 0.01, np.random.default_rng(0)).tolist() == [3] * 4
 
 
-def test_the_same_generator_state_draws_the_same():
+def test_the_same_generator_state_samples_the_same_tokens():
     logits = np.random.default_rng(0).normal(0, 1, 500).astype(np.float32)
     runs = [
         [sample_token(logits, _sampling(), rng) for _ in range(50)]
@@ -204,7 +204,7 @@ SEMANTIC = dataclasses.replace(SETTINGS.semantic, semantic_vocab_size=20, semant
     ),
     min_eos_p=st.none() | st.sampled_from([0.01, 0.05, 0.2, 0.5, 1.0]) | st.floats(1e-6, 1),
 )
-def test_a_semantic_token_is_the_one_that_transformers_processors_leave(logits, min_eos_p):
+def test_a_semantic_token_is_that_of_the_processors_of_transformers(logits, min_eos_p):
     scores = torch.from_numpy(logits)[None]
     scores = SuppressTokensLogitsProcessor(list(range(21, 26)))(None, scores)
     eos_probability = float(torch.softmax(scores, -1)[0, 20])
@@ -212,27 +212,27 @@ def test_a_semantic_token_is_the_one_that_transformers_processors_leave(logits, 
     scores = BarkEosPrioritizerLogitsProcessor(20, min_eos_p)(None, scores)
     expected = int(scores.argmax())
     options = ResolvedOptions(GREEDY, 1, min_eos_p, GREEDY, GREEDY)
-    row = generate_semantic(
+    sequence = generate_semantic(
         StepInput(np.zeros(1, np.int64), 0), SEMANTIC, options, np.random.default_rng(0)
     )
-    next(row)
+    next(sequence)
     with pytest.raises(StopIteration) as end:
-        row.send(logits[:21])
+        sequence.send(logits[:21])
     assert end.value.value.tolist() == ([] if expected == 20 else [expected])
 
 
-def test_the_end_is_judged_before_the_temperature():
+def test_min_eos_p_applies_before_the_temperature():
     logits = np.zeros(21, np.float32)
     logits[20] = 1.0  # 0.12 of the probability, and almost all of it at a low temperature
     sampling = _sampling(temperature=10.0)
     options = ResolvedOptions(sampling, 1, 0.11, GREEDY, GREEDY)
     for seed in range(20):
-        row = generate_semantic(
+        sequence = generate_semantic(
             StepInput(np.zeros(1, np.int64), 0), SEMANTIC, options, np.random.default_rng(seed)
         )
-        next(row)
+        next(sequence)
         with pytest.raises(StopIteration) as end:
-            row.send(logits)
+            sequence.send(logits)
         assert len(end.value.value) == 0
 
 
@@ -242,7 +242,7 @@ def test_the_end_is_judged_before_the_temperature():
     temperature=st.sampled_from([0.1, 0.7, 1.0, 2.5]),
     min_eos_p=st.sampled_from([0.01, 0.2, 0.9]),
 )
-def test_the_end_is_judged_as_in_suno_s_code_where_that_is_asked_for(
+def test_min_eos_p_warped_applies_after_the_temperature_as_in_the_code_of_suno(
     logits, temperature, min_eos_p
 ):
     # probs = F.softmax(relevant_logits / temp); item_next == EOS or probs[-1] >= min_eos_p
@@ -253,10 +253,10 @@ def test_the_end_is_judged_as_in_suno_s_code_where_that_is_asked_for(
     lengths = set()
     for seed in range(5):
         rng = np.random.default_rng(seed)
-        row = generate_semantic(StepInput(np.zeros(1, np.int64), 0), SEMANTIC, options, rng)
-        next(row)
+        sequence = generate_semantic(StepInput(np.zeros(1, np.int64), 0), SEMANTIC, options, rng)
+        next(sequence)
         with pytest.raises(StopIteration) as end:
-            row.send(logits)
+            sequence.send(logits)
         drawn = sample_token(logits, sampling, np.random.default_rng(seed))
         ends = token_probability >= min_eos_p or drawn == 20
         assert end.value.value.tolist() == ([] if ends else [drawn])
@@ -265,15 +265,15 @@ def test_the_end_is_judged_as_in_suno_s_code_where_that_is_asked_for(
 
 
 @pytest.mark.parametrize("step", range(4))
-def test_the_codebooks_that_alternate_are_the_first_logits_and_the_rest(step: int):
+def test_alternating_codebooks_use_the_first_logits_and_the_rest(step: int):
     logits = np.random.default_rng(step).normal(0, 4, 2_096).astype(np.float32)
     full = torch.zeros((1, 12_096))
     full[0, 10_000:] = torch.from_numpy(logits)
     processor = AlternatingCodebooksLogitsProcessor(3, 10_000, 1024)
     left = processor(torch.zeros((1, 3 + step)), full)
-    row = generate_coarse(np.arange(10), None, SETTINGS, GREEDY, np.random.default_rng(0))
-    feed = next(row)
+    sequence = generate_coarse(np.arange(10), None, SETTINGS, GREEDY, np.random.default_rng(0))
+    step_input = next(sequence)
     for _ in range(step):
-        feed = row.send(np.zeros(2_096, np.float32))
-    feed = row.send(logits)
-    assert feed.input_ids.tolist() == [int(left.argmax())]
+        step_input = sequence.send(np.zeros(2_096, np.float32))
+    step_input = sequence.send(logits)
+    assert step_input.input_ids.tolist() == [int(left.argmax())]

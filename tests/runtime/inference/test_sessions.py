@@ -1,4 +1,4 @@
-"""Sessions live with each other and with whatever else the process does with ONNX Runtime."""
+"""Sessions share threads and memory with each other and with other users of ONNX Runtime."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from bark_onnx.runtime import Bark
 from bark_onnx.runtime.inference.thread_pool import ensure_global_thread_pool
 from tests.support.messages import assert_one_line
 
-# Every program runs in a process of its own: what ONNX Runtime shares cannot be taken back.
+# Each program runs in a new process: the global state of ONNX Runtime cannot be reset.
 BEGIN = """
 import sys
 import onnxruntime
@@ -19,18 +19,18 @@ from bark_onnx.runtime import Bark, BarkError, GenerationOptions, use_global_thr
 FOLDER = sys.argv[1]
 OTHER = FOLDER + "/fp32/codec.onnx"
 
-def say(bark):
+def speak(bark):
     speech = bark.speak("Hello", options=GenerationOptions.greedy(), semantic_max_new_tokens=3)
     print(len(speech.semantic_tokens))
 
-def loaded(**settings):
+def load(**settings):
     try:
         return Bark.load(FOLDER, **settings)
     except BarkError as error:
         print(error)
 """
 
-# Of the system, since ONNX Runtime's threads are not Python's.
+# Of the system: Python does not count the threads of ONNX Runtime.
 COUNT = """
 import os
 def threads():
@@ -41,7 +41,7 @@ only_linux = pytest.mark.skipif(sys.platform != "linux", reason="counts threads 
 
 
 def _run(bundle: Path, *lines: str) -> list[str]:
-    """The lines that a program prints."""
+    """Run a program and return the lines that it prints."""
     program = "\n".join((BEGIN, *lines))
     done = subprocess.run(
         [sys.executable, "-c", program, str(bundle)], capture_output=True, text=True, check=False
@@ -51,61 +51,61 @@ def _run(bundle: Path, *lines: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_a_program_that_made_one_pool_of_threads_can_load_a_bundle(demo_bundle: Path):
+def test_a_program_that_created_a_global_pool_can_load_a_bundle(demo_bundle: Path):
     pool = "onnxruntime.set_global_thread_pool_sizes(1, 1)"
-    assert _run(demo_bundle, pool, "say(Bark.load(FOLDER))") == ["3"]
+    assert _run(demo_bundle, pool, "speak(Bark.load(FOLDER))") == ["3"]
 
 
-def test_threads_are_refused_where_a_pool_of_the_program_would_ignore_them(demo_bundle: Path):
+def test_threads_are_refused_when_the_program_has_created_a_global_pool(demo_bundle: Path):
     pool = "onnxruntime.set_global_thread_pool_sizes(1, 1)"
     for lines in ((pool,), (pool, "use_global_thread_pool()"), ("use_global_thread_pool()", pool)):
-        (message,) = _run(demo_bundle, *lines, "loaded(threads=2)")
-        assert_one_line(message, "threads is 2", "set_global_thread_pool_sizes", "leave threads")
+        (message,) = _run(demo_bundle, *lines, "load(threads=2)")
+        assert_one_line(message, "threads is 2", "set_global_thread_pool_sizes", "omit threads")
 
 
-def test_a_loaded_bundle_leaves_other_sessions_of_the_program_alone(demo_bundle: Path):
+def test_a_loaded_bundle_does_not_affect_other_sessions_of_the_program(demo_bundle: Path):
     lines = ("bark = Bark.load(FOLDER, threads=2)", "onnxruntime.InferenceSession(OTHER)")
-    assert _run(demo_bundle, *lines, "say(bark)") == ["3"]
+    assert _run(demo_bundle, *lines, "speak(bark)") == ["3"]
 
 
 @only_linux
-def test_a_program_can_let_all_stages_share_one_pool_of_threads(demo_bundle: Path):
-    lines = (COUNT, "bark = Bark.load(FOLDER, threads=5)", "say(bark)", "print(threads())")
-    said, alone = _run(demo_bundle, *lines)
-    said_together, shared = _run(demo_bundle, "use_global_thread_pool()", *lines)
-    assert said == said_together == "3"
-    # Each of four stages has four threads beside its caller's; or all have the same four.
-    assert int(alone) - int(shared) == 12
+def test_all_stages_share_the_global_pool_when_a_program_requests_it(demo_bundle: Path):
+    lines = (COUNT, "bark = Bark.load(FOLDER, threads=5)", "speak(bark)", "print(threads())")
+    tokens, separate = _run(demo_bundle, *lines)
+    tokens_with_pool, shared = _run(demo_bundle, "use_global_thread_pool()", *lines)
+    assert tokens == tokens_with_pool == "3"
+    # Each of four stages has four threads in addition to its caller's; or all share four.
+    assert int(separate) - int(shared) == 12
 
 
-def test_a_shared_pool_keeps_the_size_that_it_began_with(demo_bundle: Path):
+def test_the_global_pool_keeps_its_first_size(demo_bundle: Path):
     lines = (
         "use_global_thread_pool()",
-        "first = loaded(threads=2)",
-        "second = loaded(threads=2)",
-        "third = loaded()",
-        "loaded(threads=3)",
-        "say(first), say(second), say(third)",
+        "first = load(threads=2)",
+        "second = load(threads=2)",
+        "third = load()",
+        "load(threads=3)",
+        "speak(first), speak(second), speak(third)",
     )
-    message, *said = _run(demo_bundle, *lines)
-    assert said == ["3"] * 3
-    assert_one_line(message, "threads is 3", "one pool (2)", "leave threads out")
+    message, *tokens = _run(demo_bundle, *lines)
+    assert tokens == ["3"] * 3
+    assert_one_line(message, "threads is 3", "one pool (2)", "omit threads")
 
 
-def test_a_shared_pool_of_the_usual_size_refuses_another(demo_bundle: Path):
-    lines = ("use_global_thread_pool()", "first = loaded()", "loaded(threads=3)", "say(first)")
-    message, said = _run(demo_bundle, *lines)
-    assert said == "3"
+def test_a_global_pool_of_the_default_size_refuses_another_size(demo_bundle: Path):
+    lines = ("use_global_thread_pool()", "first = load()", "load(threads=3)", "speak(first)")
+    message, tokens = _run(demo_bundle, *lines)
+    assert tokens == "3"
     assert_one_line(message, "threads is 3", "as many as there are cores")
 
 
-def test_a_pool_can_be_shared_after_sessions_were_opened(demo_bundle: Path):
-    lines = ("first = loaded(threads=2)", "use_global_thread_pool()", "second = loaded(threads=3)")
-    assert _run(demo_bundle, *lines, "say(first), say(second)") == ["3"] * 2
+def test_the_global_pool_can_be_requested_after_sessions_were_opened(demo_bundle: Path):
+    lines = ("first = load(threads=2)", "use_global_thread_pool()", "second = load(threads=3)")
+    assert _run(demo_bundle, *lines, "speak(first), speak(second)") == ["3"] * 2
 
 
 @only_linux
-def test_the_command_is_a_program_that_shares_one_pool(demo_bundle: Path, tmp_path: Path):
+def test_the_speak_command_uses_the_global_pool(demo_bundle: Path, tmp_path: Path):
     output = tmp_path / "a.wav"
     lines = (
         COUNT,
@@ -123,19 +123,19 @@ def test_the_command_is_a_program_that_shares_one_pool(demo_bundle: Path, tmp_pa
     assert int(threads) < 2 * 8, "more than one pool"
 
 
-def test_the_tests_do_not_use_global_thread_pool_behind_the_back_of_other_sessions():
+def test_the_test_process_itself_has_no_global_pool():
     assert not ensure_global_thread_pool(None)
 
 
-def test_threads_of_a_stage_that_waits_leave_the_cores_to_the_others(demo: Bark):
-    with demo._stages.use("fine") as session:
+def test_threads_of_a_waiting_stage_do_not_spin(demo: Bark):
+    with demo._stages.acquire("fine") as session:
         options = session.get_session_options()
     assert options.get_session_config_entry("session.force_spinning_stop") == "1"
 
 
-def test_stages_share_memory_unless_only_one_is_open(demo_bundle: Path, demo: Bark):
+def test_stages_share_an_arena_unless_memory_is_low(demo_bundle: Path, demo: Bark):
     def shares(bark: Bark) -> str:
-        with bark._stages.use("fine") as session:
+        with bark._stages.acquire("fine") as session:
             options = session.get_session_options()
         try:
             return options.get_session_config_entry("session.use_env_allocators")

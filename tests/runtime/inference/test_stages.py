@@ -1,4 +1,4 @@
-"""Loops of the stages against transformers' own loops, both driven by scripted transformers."""
+"""Generation loops against those of transformers, both driven by the same scripted transformer."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -33,15 +33,15 @@ GREEDY = Sampling(do_sample=False, temperature=1.0, top_k=0, top_p=1.0)
 SEMANTIC = BarkSemanticGenerationConfig()
 COARSE = BarkCoarseGenerationConfig()
 FINE = BarkFineGenerationConfig()
-WINDOW = 60  # coarse tokens drawn per window
+WINDOW = 60  # coarse tokens generated per window
 
-# Distinct scores in a random order; rotated, they favour another token each time.
+# Distinct scores in random order; each rotation favors another token.
 SCORES = np.random.default_rng(0).permutation(2_096).astype(np.float32)
 
 
-def _coarse_logits(fed: np.ndarray) -> np.ndarray:
-    """What the scripted coarse transformer says after some tokens: depends on all of them."""
-    return np.roll(SCORES, int(fed @ np.arange(1, len(fed) + 1)) % len(SCORES))
+def _coarse_logits(tokens: np.ndarray) -> np.ndarray:
+    """Logits of the scripted coarse transformer: a function of all tokens before."""
+    return np.roll(SCORES, int(tokens @ np.arange(1, len(tokens) + 1)) % len(SCORES))
 
 
 def _voice(semantic: int, frames: int, seed: int = 0) -> Voice:
@@ -60,7 +60,7 @@ def _history(voice: Voice | None) -> dict[str, torch.Tensor] | None:
 voices = st.none() | st.builds(_voice, st.integers(1, 300), st.integers(1, 700), st.integers(0, 5))
 
 
-def test_the_settings_of_these_tests_are_the_defaults_of_transformers():
+def test_the_settings_of_the_tests_are_the_defaults_of_transformers():
     assert SETTINGS.semantic.semantic_rate_hz == SEMANTIC.semantic_rate_hz
     assert SETTINGS.semantic.text_encoding_offset == SEMANTIC.text_encoding_offset
     for name in (
@@ -80,19 +80,19 @@ def test_the_settings_of_these_tests_are_the_defaults_of_transformers():
 
 
 def _prompt(text_ids: np.ndarray, voice: Voice | None) -> tuple[np.ndarray, np.ndarray]:
-    feed = semantic_prompt(text_ids, voice, SETTINGS.semantic, SHAPES.semantic)
-    assert feed.past_length == 0
-    assert feed.history_ids is not None
-    return feed.input_ids, feed.history_ids
+    prompt = semantic_prompt(text_ids, voice, SETTINGS.semantic, SHAPES.semantic)
+    assert prompt.past_length == 0
+    assert prompt.history_ids is not None
+    return prompt.input_ids, prompt.history_ids
 
 
-def test_a_semantic_prompt_is_text_padded_to_256_then_the_infer_token():
+def test_a_semantic_prompt_is_the_text_padded_to_256_and_the_infer_token():
     ids, history = _prompt(np.array([5, 6]), None)
     assert ids.tolist() == [10_053, 10_054, *[129_595] * 254, 129_599]
     assert history.tolist() == [*[10_000] * 256, 129_600]
 
 
-def test_a_short_voice_is_padded_on_the_right_and_a_long_one_keeps_its_end():
+def test_a_short_voice_is_padded_on_the_right_and_a_long_one_cropped_to_its_end():
     short, long = _voice(3, 4), _voice(300, 4)
     assert _prompt(np.array([5]), short)[1].tolist() == [
         *short.semantic_prompt,
@@ -110,7 +110,7 @@ def test_a_text_of_256_tokens_needs_no_padding():
 # Coarse
 
 
-def test_coarse_length_is_that_of_transformers_for_every_number_of_semantic_tokens():
+def test_coarse_length_equals_transformers_for_every_number_of_semantic_tokens():
     ratio = COARSE.coarse_rate_hz / SEMANTIC.semantic_rate_hz * COARSE.n_coarse_codebooks
     counts = torch.arange(769)
     expected = torch.floor(counts * ratio / COARSE.n_coarse_codebooks)
@@ -119,7 +119,7 @@ def test_coarse_length_is_that_of_transformers_for_every_number_of_semantic_toke
 
 
 @pytest.mark.parametrize(("semantic", "frames"), [(0, 0), (1, 1), (2, 3), (499, 750), (768, 1154)])
-def test_a_second_is_about_50_semantic_tokens_and_75_frames(semantic: int, frames: int):
+def test_coarse_length_has_75_frames_for_about_50_semantic_tokens(semantic: int, frames: int):
     assert coarse_length(semantic, SETTINGS) == 2 * frames
 
 
@@ -148,27 +148,27 @@ def coarse_of_transformers() -> Iterator[Any]:
 def _coarse(
     semantic: np.ndarray, voice: Voice | None
 ) -> tuple[np.ndarray, list[list[int]], list[int]]:
-    """Codes, the full prompt of each window, and how many tokens were fed for each prompt."""
-    row = generate_coarse(semantic, voice, SETTINGS, GREEDY, np.random.default_rng(0))
+    """Codes, the full prompt of each window, and the number of tokens of each prefill."""
+    sequence = generate_coarse(semantic, voice, SETTINGS, GREEDY, np.random.default_rng(0))
     cache = np.zeros(0, np.int64)
     prompts: list[list[int]] = []
-    fed: list[int] = []
+    prefills: list[int] = []
     steps = 0
     try:
-        feed = next(row)
+        step = next(sequence)
         while True:
-            assert feed.past_length <= len(cache)
-            assert len(feed.input_ids) > 0
-            cache = np.concatenate([cache[: feed.past_length], feed.input_ids])
+            assert step.past_length <= len(cache)
+            assert len(step.input_ids) > 0
+            cache = np.concatenate([cache[: step.past_length], step.input_ids])
             if steps % WINDOW == 0:
                 prompts.append(cache.tolist())
-                fed.append(len(feed.input_ids))
+                prefills.append(len(step.input_ids))
             else:
-                assert len(feed.input_ids) == 1
-            feed = row.send(_coarse_logits(cache))
+                assert len(step.input_ids) == 1
+            step = sequence.send(_coarse_logits(cache))
             steps += 1
     except StopIteration as end:
-        return end.value, prompts, fed
+        return end.value, prompts, prefills
 
 
 @settings(max_examples=25, deadline=None)
@@ -180,7 +180,7 @@ def _coarse(
 @example(count=30, voice=_voice(300, 1), seed=4)
 @example(count=30, voice=_voice(1, 300), seed=5)
 @example(count=30, voice=_voice(2, 2), seed=6)
-def test_coarse_windows_are_those_of_transformers(coarse_of_transformers, count, voice, seed):
+def test_coarse_windows_equal_those_of_transformers(coarse_of_transformers, count, voice, seed):
     semantic = np.random.default_rng(seed).integers(0, 10_000, count)
     coarse_of_transformers.prompts.clear()
     expected = coarse_of_transformers.model.generate(
@@ -196,24 +196,24 @@ def test_coarse_windows_are_those_of_transformers(coarse_of_transformers, count,
     assert codes.shape == (coarse_length(count, SETTINGS) // 2, 2)
 
 
-def test_without_a_voice_windows_feed_one_token_until_they_slide():
-    _, prompts, fed = _coarse(np.arange(768), None)
-    # The semantic part is the same while the place being spoken is less than 209 tokens in.
+def test_windows_without_a_voice_run_one_token_until_they_slide():
+    _, prompts, prefills = _coarse(np.arange(768), None)
+    # The semantic part stays the same for the first 209 positions.
     position = [round(window * WINDOW / SETTINGS.semantic_to_coarse_ratio) for window in range(39)]
     still = sum(place <= SETTINGS.max_semantic_history for place in position)
     assert still >= 10
-    assert fed[0] == len(prompts[0]) == 257
-    assert fed[1:still] == [1] * (still - 1)
-    assert min(fed[still:]) > 800
+    assert prefills[0] == len(prompts[0]) == 257
+    assert prefills[1:still] == [1] * (still - 1)
+    assert min(prefills[still:]) > 800
 
 
-def test_with_a_voice_that_fills_the_window_every_window_is_fed_anew():
-    _, prompts, fed = _coarse(np.arange(100), _voice(400, 800))
-    assert fed == [len(prompt) for prompt in prompts]
-    assert max(fed) == 257 + 630
+def test_every_window_runs_its_whole_prompt_when_a_voice_fills_it():
+    _, prompts, prefills = _coarse(np.arange(100), _voice(400, 800))
+    assert prefills == [len(prompt) for prompt in prompts]
+    assert max(prefills) == 257 + 630
 
 
-def test_no_semantic_tokens_are_no_coarse_tokens():
+def test_coarse_codes_are_empty_without_semantic_tokens():
     for voice in (None, _voice(20, 30)):
         codes, prompts, _ = _coarse(np.zeros(0, np.int64), voice)
         assert codes.shape == (0, 2)
@@ -226,7 +226,7 @@ ROWS = np.random.default_rng(1).permutation(1024)
 
 
 def _fine_winners(codes: np.ndarray, codebook: int) -> np.ndarray:
-    """What the scripted fine transformer says for (frames, codebooks): depends on neighbours."""
+    """Best code per frame of the scripted fine transformer: a function of neighboring frames."""
     known = codes[:, : codebook + 1] @ np.arange(1, codebook + 2)
     spread = known + 3 * np.roll(known, 1) + 5 * np.roll(known, -7) + np.arange(len(known))
     return ROWS[(spread + codebook) % 1024]
@@ -251,18 +251,18 @@ def fine_of_transformers() -> BarkFineModel:
 
 def _fine(coarse: np.ndarray, voice: Voice | None) -> tuple[np.ndarray, list[tuple[int, Any]]]:
     """Codes, and the codebook and frames of each run of the transformer."""
-    row = generate_fine(coarse, voice, SETTINGS, GREEDY, np.random.default_rng(0))
+    sequence = generate_fine(coarse, voice, SETTINGS, GREEDY, np.random.default_rng(0))
     runs: list[tuple[int, Any]] = []
     try:
-        wanted = next(row)
+        fine_pass = next(sequence)
         while True:
-            codes, codebook, frames = wanted.codes, wanted.codebook, wanted.frames
+            codes, codebook, frames = fine_pass.codes, fine_pass.codebook, fine_pass.frames
             assert codes.shape == (1024, 8)
             assert ((frames >= 0) & (frames < 1024)).all()
             runs.append((codebook, frames))
             logits = np.zeros((len(frames), 1024), np.float32)
             logits[np.arange(len(frames)), _fine_winners(codes, codebook)[frames]] = 1
-            wanted = row.send(logits)
+            fine_pass = sequence.send(logits)
     except StopIteration as end:
         return end.value, runs
 
@@ -275,7 +275,7 @@ def _fine(coarse: np.ndarray, voice: Voice | None) -> tuple[np.ndarray, list[tup
 @example(frames=512, voice=_voice(5, 512), seed=0)
 @example(frames=513, voice=_voice(5, 700), seed=0)
 @example(frames=1154, voice=_voice(5, 700), seed=0)
-def test_fine_windows_are_those_of_transformers(fine_of_transformers, frames, voice, seed):
+def test_fine_windows_equal_those_of_transformers(fine_of_transformers, frames, voice, seed):
     coarse = np.random.default_rng(seed).integers(0, 1024, (frames, 2))
     flat = torch.from_numpy((coarse + np.array([10_000, 11_024])).reshape(1, -1))
     expected = fine_of_transformers.generate(
@@ -294,7 +294,7 @@ def test_fine_windows_are_those_of_transformers(fine_of_transformers, frames, vo
 
 
 @pytest.mark.parametrize(
-    ("frames", "heard", "windows"),
+    ("frames", "history", "windows"),
     [
         (1, 0, 1),
         (1024, 0, 1),
@@ -306,12 +306,12 @@ def test_fine_windows_are_those_of_transformers(fine_of_transformers, frames, vo
         (1024, 100, 2),
     ],
 )
-def test_as_many_windows_as_cover_all_frames(frames: int, heard: int, windows: int):
-    voice = _voice(5, heard) if heard else None
+def test_fine_windows_cover_all_frames(frames: int, history: int, windows: int):
+    voice = _voice(5, history) if history else None
     codes, runs = _fine(np.zeros((frames, 2), np.int64), voice)
     assert len(runs) == fine_passes(frames, voice, SETTINGS) == 6 * windows
     assert codes.shape == (frames, 8)
-    assert codes.max() < 1024  # nothing is left unknown
+    assert codes.max() < 1024  # every code is predicted
     assert [codebook for codebook, _ in runs] == [2, 3, 4, 5, 6, 7] * windows
 
 
@@ -320,7 +320,7 @@ def test_the_last_codebook_is_not_predicted_for_padding():
     assert [len(frames) for _, frames in runs] == [1024] * 5 + [10]
 
 
-def test_no_frames_need_no_transformer():
+def test_no_transformer_runs_without_frames():
     for voice in (None, _voice(20, 30)):
         codes, runs = _fine(np.zeros((0, 2), np.int64), voice)
         assert codes.shape == (0, 8)
