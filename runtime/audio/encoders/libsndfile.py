@@ -10,10 +10,11 @@ from bark_onnx.runtime.audio.encoders.ogg import fix_pages
 from bark_onnx.runtime.audio.files.formats import EMPTY_SOUND_SECONDS, FileFormat
 from bark_onnx.runtime.audio.resampling import Samples
 
-# Settings by container. Readers of an mp3 stream take the bit rate of the first frame for that of
-# all, so it must not vary.
+# Settings by encoding. Readers of an mp3 stream take the bit rate of the first frame for that of
+# all, so it must not vary. At opus' default of about 40 kbit/s, tones overshoot by up to 8 dB.
 _SETTINGS: dict[str, dict[str, Any]] = {
-    "MP3": {"bitrate_mode": "CONSTANT", "compression_level": 0.6}  # 64 kbit/s at 24 kHz
+    "MPEG_LAYER_III": {"bitrate_mode": "CONSTANT", "compression_level": 0.6},  # 64 kbit/s at 24 kHz
+    "OPUS": {"compression_level": 0.768},  # 64 kbit/s
 }
 _LAME_GAIN = np.float32(0.95)  # of every constant bit rate up to 160 kbit/s
 _VORBIS_BLOCK_SAMPLES = 1024
@@ -44,7 +45,7 @@ class SampleWriter:
             subtype=file_format.encoding,
             endian=file_format.byte_order,
             format=file_format.container,
-            **_SETTINGS.get(file_format.container, {}),
+            **_SETTINGS.get(file_format.encoding, {}),
         )
         self._is_vorbis = file_format.encoding == "VORBIS"
         self._is_mp3 = file_format.container == "MP3"
