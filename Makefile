@@ -1,10 +1,13 @@
 PYTHON ?= python3
 VENV ?= .venv
-BIN := $(VENV)/bin
+SCRIPTS := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
+BIN := $(VENV)/$(SCRIPTS)
+WORKERS ?= 2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TYPES := build/types/bark_onnx
 
-.PHONY: help demo test lint types unit test-transformers-4 test-torch-free test-cuda test-browser soak bench clean
+.PHONY: help demo test lint types unit coverage docs build check-tag clean \
+	test-transformers-4 test-torch-free test-lowest test-cuda test-browser soak bench
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -12,7 +15,7 @@ help: ## list the targets
 $(VENV)/.stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --constraint constraints.txt 'torch==2.13.0'
-	$(PIP) --constraint constraints.txt --editable '.[cpu,serve,export,plot,dev]'
+	$(PIP) --constraint constraints.txt --editable '.[cpu,serve,export,plot,dev,docs]'
 	touch $@
 
 demo: $(VENV)/.stamp ## export the demo checkpoint and speak one sentence of noise to demo.wav
@@ -21,37 +24,71 @@ demo: $(VENV)/.stamp ## export the demo checkpoint and speak one sentence of noi
 
 test: lint types unit ## lint, type checks and the whole test suite
 
-lint: $(VENV)/.stamp ## ruff: format and rules
+lint: $(VENV)/.stamp ## ruff: format and rules; codespell; the layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/codespell
+	$(BIN)/lint-imports --no-cache
 
 # mypy cannot follow an editable install, so it sees the three folders under their import names.
-types: $(VENV)/.stamp ## mypy, strict on graphs and runtime
-	mkdir -p $(TYPES)
-	ln -sfn ../../../graphs ../../../runtime $(TYPES)/
+.PHONY: $(TYPES)
+$(TYPES):
+	mkdir -p $@
+	ln -sfn ../../../export ../../../graphs ../../../runtime $@/
+
+types: $(VENV)/.stamp $(TYPES) ## mypy, strict on graphs and runtime
 	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p bark_onnx.graphs -p bark_onnx.runtime
 
 unit: $(VENV)/.stamp ## the test suite alone
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+coverage: $(VENV)/.stamp ## the test suite with its coverage, which must not fall below the threshold
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report term:skip-covered --cov-report xml
+
+docs: $(VENV)/.stamp $(TYPES) ## the documentation in build/site; a broken link or reference fails
+	$(BIN)/python -m zensical build --strict --clean
+	$(BIN)/python docs/check_site.py build/site
+
+build: $(VENV)/.stamp ## source archive and wheel in dist, checked by twine
+	$(PIP) --constraint constraints.txt --editable '.[release]'
+	rm -rf dist build/lib build/bdist.*
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+
+check-tag: $(VENV)/.stamp ## TAG=v1.2.3 is the version of the project
+	test "$(TAG)" = "v$$($(BIN)/python -c 'from importlib.metadata import version; print(version("bark-onnx"))')"
 
 test-transformers-4: ## the parity tests against transformers 4.57, in .venv-transformers-4
 	$(PYTHON) -m venv .venv-transformers-4
-	.venv-transformers-4/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-transformers-4.txt 'torch==2.13.0'
-	.venv-transformers-4/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-transformers-4.txt --editable '.[cpu,serve,export,plot,dev]'
-	HF_HUB_OFFLINE=1 .venv-transformers-4/bin/python -m pytest -n 2 --dist loadfile tests/export tests/integration/test_parity.py tests/runtime/inference/test_stages.py tests/integration/test_batch.py
+	.venv-transformers-4/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --constraint constraints-transformers-4.txt 'torch==2.13.0'
+	.venv-transformers-4/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --constraint constraints-transformers-4.txt --editable '.[cpu,serve,export,plot,dev]'
+	HF_HUB_OFFLINE=1 .venv-transformers-4/$(SCRIPTS)/python -m pytest -n $(WORKERS) --dist loadfile tests/export tests/integration/test_parity.py tests/runtime/inference/test_stages.py tests/integration/test_batch.py
 
 test-torch-free: $(VENV)/.stamp ## speak in .venv-cpu, which has the extra [cpu] and nothing else
 	test -f demo-onnx/bark.json || $(BIN)/bark-export demo demo-onnx
 	$(PYTHON) -m venv .venv-cpu
-	.venv-cpu/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cpu]'
-	.venv-cpu/bin/python tests/support/speak_without_torch.py demo-onnx
+	.venv-cpu/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cpu]'
+	.venv-cpu/$(SCRIPTS)/python tests/support/speak_without_torch.py demo-onnx
+
+# Tests that need neither the exporter nor the fixtures of tests/conftest.py, which import it.
+TORCH_FREE_TESTS := $(addprefix tests/runtime/,audio/files engine provenance text/test_dialogue.py text/test_sentences.py)
+test-lowest: $(VENV)/.stamp ## speak and test in .venv-lowest, with the lowest versions that pyproject.toml allows
+	mkdir -p build
+	test -f demo-onnx/bark.json || $(BIN)/bark-export demo demo-onnx
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --constraint constraints-lowest.txt --editable '.[cpu,serve]' pytest hypothesis
+	.venv-lowest/$(SCRIPTS)/python tests/support/speak_without_torch.py demo-onnx
+	.venv-lowest/$(SCRIPTS)/bark-onnx speak "Hello. Good night." -m demo-onnx -o build/lowest.opus --timestamps build/lowest.srt
+	.venv-lowest/$(SCRIPTS)/bark-onnx info build/lowest.opus
+	.venv-lowest/$(SCRIPTS)/python tests/support/serve_without_torch.py demo-onnx
+	.venv-lowest/$(SCRIPTS)/python -m pytest --confcutdir tests/runtime $(TORCH_FREE_TESTS)
 
 test-cuda: ## the parity tests and the benchmarks on a GPU, in .venv-cuda, with the extra [gpu]
 	$(PYTHON) -m venv .venv-cuda
-	.venv-cuda/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[gpu,export,dev]'
-	HF_HUB_OFFLINE=1 .venv-cuda/bin/python -m pytest --provider cuda tests/integration/test_cuda.py tests/integration/test_parity.py
-	.venv-cuda/bin/python benchmarks/batch.py --provider cuda --precision fp16
-	.venv-cuda/bin/python benchmarks/compare.py --provider cuda
+	.venv-cuda/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[gpu,export,dev]'
+	HF_HUB_OFFLINE=1 .venv-cuda/$(SCRIPTS)/python -m pytest --provider cuda tests/integration/test_cuda.py tests/integration/test_parity.py
+	.venv-cuda/$(SCRIPTS)/python benchmarks/batch.py --provider cuda --precision fp16
+	.venv-cuda/$(SCRIPTS)/python benchmarks/compare.py --provider cuda
 
 test-browser: $(VENV)/.stamp ## the server's page in Chromium, which it installs on Debian if missing
 	command -v chromium chromedriver >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends chromium chromium-driver; }
@@ -70,4 +107,4 @@ bench: $(VENV)/.stamp ## all benchmarks, full-size shapes with random weights
 	$(BIN)/python benchmarks/serve.py
 
 clean: ## remove environments, builds and the demo
-	rm -rf .venv .venv-* build demo-onnx demo.wav .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* .cache .coverage coverage.xml build dist demo-onnx demo.wav .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,1 +1,1 @@
-"""The build step: a Bark checkpoint in, a bundle of ONNX graphs out. Only this part needs torch."""
+"""Exports Bark checkpoints to bundles of ONNX graphs. The only part that requires torch."""

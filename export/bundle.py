@@ -1,4 +1,4 @@
-"""Writes a bundle: all of it or none of it."""
+"""Writes bundles, completely or not at all."""
 
 import errno
 import os
@@ -13,8 +13,10 @@ from pathlib import Path
 from bark_onnx.export.checkpoints.checkpoint import Checkpoint
 from bark_onnx.export.checkpoints.voices import convert_voices
 from bark_onnx.export.parity import compare_stage
-from bark_onnx.export.quantize import compare_precision, quantize_stage
+from bark_onnx.export.precision_error import compare_precision
+from bark_onnx.export.quantize import quantize_stage
 from bark_onnx.export.trace import CODEC_OPSET, OPSET, save_graph, trace_stage
+from bark_onnx.graphs.bundle.integrity import hash_file
 from bark_onnx.graphs.bundle.manifest import (
     MANIFEST_NAME,
     TOKENIZER_NAME,
@@ -23,7 +25,6 @@ from bark_onnx.graphs.bundle.manifest import (
     Manifest,
     ParityCase,
     PrecisionError,
-    hash_file,
 )
 from bark_onnx.graphs.contract import STAGES, Attention, graph_contract
 from bark_onnx.graphs.errors import ExportError
@@ -36,28 +37,28 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What goes into a bundle."""
+    """Contents of a bundle."""
 
     attention: Attention = "fused"
     precisions: tuple[str, ...] = ("fp32",)
-    voices: str = "all"  # "all", "none", or names with commas between them
-    verify: bool = True  # compare every graph with its torch module
+    voices: str = "all"  # "all", "none", or names separated by commas
+    verify: bool = True  # compares each graph with its torch module
 
 
 def export_bundle(
     checkpoint: Checkpoint, target: Path, options: ExportOptions, *, force: bool, progress: Progress
 ) -> Manifest:
-    """Export a checkpoint, one sub-model in memory at a time.
+    """Export a checkpoint, with one sub-model in memory at a time.
 
     Args:
-        checkpoint: what to export.
-        target: the bundle's folder; appears when everything is written.
-        options: what goes into it.
-        force: replace a bundle that is there already.
-        progress: receives one line per step.
+        checkpoint: Checkpoint to export.
+        target: Folder of the bundle, which appears when all files are written.
+        options: Contents of the bundle.
+        force: Replaces an existing bundle.
+        progress: Callback that receives one line per step.
 
     Raises:
-        BarkError: the checkpoint is unusable, a graph is wrong, or the folder cannot be written.
+        BarkError: The checkpoint is unusable, a graph is wrong, or the folder cannot be written.
     """
     with atomic_directory(target, force=force) as folder:
         checkpoint.read_tokenizer().save(str(folder / TOKENIZER_NAME))
@@ -106,7 +107,7 @@ def _export_graphs(
 def _export_precisions(
     checkpoint: Checkpoint, folder: Path, options: ExportOptions, progress: Progress
 ) -> dict[str, PrecisionError]:
-    """Make the lower precisions from the float32 graphs, which go if nobody asked for them."""
+    """Convert the float32 graphs, then remove them unless fp32 is among the precisions."""
     errors: dict[str, PrecisionError] = {}
     for precision in options.precisions:
         if precision == _FP32:
@@ -114,8 +115,8 @@ def _export_precisions(
         (folder / precision).mkdir()
         for stage in STAGES:
             source, target = (folder / name / f"{stage}.onnx" for name in (_FP32, precision))
-            provenance = PRECISIONS[precision].get(stage)
-            if provenance is None:
+            stage_precision = PRECISIONS[precision].get(stage)
+            if stage_precision is None:
                 shutil.copyfile(source, target)
                 shutil.copyfile(f"{source}.data", f"{target}.data")
                 continue
@@ -126,7 +127,7 @@ def _export_precisions(
                 options.attention,
                 float_dtype=float_dtype(precision),
             )
-            quantize_stage(source, target, provenance, contract)
+            quantize_stage(source, target, stage_precision, contract)
             if options.verify:
                 error = compare_precision(checkpoint, stage, source, target)
                 errors[f"{precision}/{stage}"] = error
@@ -142,7 +143,11 @@ def _record_files(folder: Path) -> dict[str, FileRecord]:
 
 @contextmanager
 def atomic_directory(target: Path, *, force: bool) -> Iterator[Path]:
-    """A temporary folder beside `target` that takes its place when the block succeeds."""
+    """Yield a temporary folder, which replaces `target` after a successful `with` block.
+
+    Raises:
+        ExportError: `target` may not be replaced, or cannot be written.
+    """
     _check_target(target, force=force)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -174,14 +179,14 @@ def _check_target(target: Path, *, force: bool) -> None:
         return
     if not (target / MANIFEST_NAME).is_file():
         raise ExportError(
-            f"{target} is a folder with other files in it; choose one that does not exist yet"
+            f"{target} is a folder with other files; choose one that does not exist yet"
         )
     if not force:
-        raise ExportError(f"{target} holds a bundle already; give --force to replace it")
+        raise ExportError(f"{target} already holds a bundle; give --force to replace it")
 
 
 def _replace(target: Path, folder: Path) -> None:
-    """Put `folder` in the place of `target`; what was there goes last."""
+    """Rename `folder` to `target`; the former target is removed last."""
     former = folder.with_name(f"{folder.name}.former")
     if target.exists():
         target.rename(former)

@@ -1,70 +1,83 @@
-"""bark-export: the command."""
+"""bark-export, the command."""
 
 import signal
 import tempfile
 import time
 import types
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from bark_onnx.graphs.bundle.manifest import Manifest
-from bark_onnx.graphs.command_line import run_command
+from bark_onnx.graphs.command_line import GroupedCommand, grouped_option, run_command
 from bark_onnx.graphs.contract import ATTENTIONS, Attention
 from bark_onnx.graphs.errors import ExportError
 from bark_onnx.graphs.precisions import PRECISIONS
 
+_contents = grouped_option("Contents")
+_parts = grouped_option("Parts from other sources")
+_output = grouped_option("Output")
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.command(cls=GroupedCommand, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("source")
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option(
+@_contents(
     "--precision",
     default="fp32",
     show_default=True,
-    help=f"Precisions with commas between them: {', '.join(PRECISIONS)}.",
+    help=f"Precisions, separated by commas: {', '.join(PRECISIONS)}.",
 )
-@click.option(
+@_contents(
     "--attention",
     type=click.Choice(ATTENTIONS),
     default="fused",
     show_default=True,
     help="fused: in-place cache, for ONNX Runtime. standard: ai.onnx operators only.",
 )
-@click.option(
+@_contents(
     "--voices",
     default="all",
     show_default=True,
-    help="Voices of the checkpoint to convert: all, none, or names with commas between them.",
+    help="Voices to convert: all, none, or names separated by commas.",
 )
-@click.option(
+@_parts(
     "--voices-from",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Take voices from here instead: Suno's .npz files, or a speaker_embeddings folder.",
+    help="Voices instead of the checkpoint's: Suno's .npz files, or a speaker_embeddings folder.",
 )
-@click.option(
+@_parts(
     "--tokenizer",
     metavar="DIR|HUB_ID",
-    help="Tokenizer, where the checkpoint's own is not meant. "
-    "For Suno's .pt files: google-bert/bert-base-multilingual-cased unless given.",
+    help="Tokenizer instead of the checkpoint's. "
+    "Default for Suno's .pt files: google-bert/bert-base-multilingual-cased.",
 )
-@click.option(
+@_parts(
     "--codec",
     metavar="PATH|HUB_ID",
     help="EnCodec 24 kHz for Suno's .pt files: facebook/encodec_24khz, a Hugging Face folder of "
     "EnCodec or Bark, or encodec_24khz-d7cc33bc.th.",
 )
-@click.option(
+@_parts(
     "--size",
-    help="Which of Suno's .pt files where both sizes are there: small, large, or by stage, as in "
+    help="Size of Suno's .pt files if both exist: small, large, or by stage, as in "
     "text=small,coarse=small,fine=large.",
 )
-@click.option(
-    "--verify/--no-verify", default=True, help="Compare every graph with PyTorch (default)."
+@_output(
+    "--verify/--no-verify",
+    default=True,
+    show_default=True,
+    help="Compare every graph with PyTorch.",
 )
-@click.option("--force", is_flag=True, help="Replace a bundle that is there already.")
+@_output(
+    "--force",
+    is_flag=True,
+    help="Replace an existing bundle.",
+)
 @click.version_option(package_name="bark-onnx")
 def command(
     source: str,
@@ -79,11 +92,11 @@ def command(
     verify: bool,
     force: bool,
 ) -> None:
-    """Export a Bark checkpoint to a BUNDLE of ONNX graphs that speaks without PyTorch.
+    """Export a Bark checkpoint to a BUNDLE of ONNX graphs, which needs no PyTorch to speak.
 
     SOURCE is a hub id, a local folder in the Hugging Face layout, a folder with Suno's own text.pt,
     coarse.pt and fine.pt (or text_2.pt, coarse_2.pt, fine_2.pt), or "demo" (a tiny model with
-    random weights, which speaks noise).
+    random weights, which generates noise).
 
     \b
     Examples:
@@ -97,9 +110,8 @@ def command(
             raise ExportError(f"precision {name!r} is unknown; expected {', '.join(PRECISIONS)}")
     if attention == "standard" and precisions != ("fp32",):
         raise ExportError("lower precisions need --attention fused; standard graphs stay in fp32")
-
     if voices_from is not None and voices == "none":
-        raise ExportError("--voices none contradicts --voices-from; leave one of them away")
+        raise ExportError("--voices none contradicts --voices-from; give one of the two")
 
     def progress(step: str) -> None:
         click.echo(f"[{time.monotonic() - started:6.1f} s] {step}", err=True)
@@ -108,12 +120,7 @@ def command(
     manifest = _export(
         source,
         bundle,
-        {
-            "attention": attention,
-            "precisions": precisions,
-            "voices": voices,
-            "verify": verify,
-        },
+        {"attention": attention, "precisions": precisions, "voices": voices, "verify": verify},
         {"codec": codec, "size": size, "tokenizer": tokenizer, "voices_from": voices_from},
         force=force,
         progress=progress,
@@ -122,8 +129,8 @@ def command(
         click.echo(parity_table(manifest))
     for graph, error in manifest.precision_errors.items():
         click.echo(f"{graph}: {error}")
-    size = sum(file.size for file in manifest.files.values())
-    click.echo(f"{bundle}: {size / 1e6:.1f} MB in {time.monotonic() - started:.1f} s")
+    total = sum(file.size for file in manifest.files.values())
+    click.echo(f"{bundle}: {total / 1e6:.1f} MB in {time.monotonic() - started:.1f} s")
 
 
 def _export(
@@ -133,7 +140,7 @@ def _export(
     source_options: dict[str, Any],
     *,
     force: bool,
-    progress: Any,
+    progress: Callable[[str], None],
 ) -> Manifest:
     try:
         from bark_onnx.export.bundle import ExportOptions, export_bundle
@@ -143,40 +150,36 @@ def _export(
         raise ExportError(
             f"{error.name} is not installed; exporting needs: pip install 'bark-onnx[export,cpu]'"
         ) from error
-    from dataclasses import replace
 
-    beside = SourceOptions(**source_options)
+    parts = SourceOptions(**source_options)
     with tempfile.TemporaryDirectory(prefix="bark-onnx-demo-") as folder:
         if source == DEMO:
             write_checkpoint(Path(folder))
-            checkpoint = replace(open_source(folder, beside), source=DEMO)
+            checkpoint = replace(open_source(folder, parts), source=DEMO)
         else:
-            checkpoint = open_source(source, beside)
+            checkpoint = open_source(source, parts)
         return export_bundle(
             checkpoint, bundle, ExportOptions(**options), force=force, progress=progress
         )
 
 
 def parity_table(manifest: Manifest) -> str:
-    """Largest differences of every graph from its torch module, one line per comparison."""
-    rows = [("graph", "inputs", "largest difference", "allowed")]
+    """Format the comparisons of all graphs with their torch modules, one line each."""
+    lines = [("graph", "inputs", "largest difference", "allowed")]
     for graph, cases in manifest.parity.items():
-        rows += [
+        lines += [
             (graph, case.case, f"{case.largest_difference:.1e}", f"{case.tolerance:.1e}")
             for case in cases
         ]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    return "\n".join(
-        "  ".join(
-            f"{cell:{'<' if column < 2 else '>'}{widths[column]}}"
-            for column, cell in enumerate(row)
-        )
-        for row in rows
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    template = "  ".join(
+        f"{{:{align}{width}}}" for align, width in zip("<<>>", widths, strict=True)
     )
+    return "\n".join(template.format(*line) for line in lines)
 
 
 def main() -> None:
-    """Run the command; errors are one line on stderr and exit status 1."""
+    """Run the command; an error is one line on stderr and exit status 1."""
     signal.signal(signal.SIGTERM, _interrupt)
     run_command(command, "bark-export", interrupted="interrupted; nothing was left behind")
 

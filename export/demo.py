@@ -1,18 +1,21 @@
-"""A tiny Bark with the real structure and random weights, written as a Hugging Face checkpoint.
+"""Bark checkpoints with random weights, in the Hugging Face layout: for trials without a download.
 
-It exists so that everything can be tried without a download. What it says is noise.
+The structure is that of Suno's checkpoints, the generated speech is noise.
 """
 
 import copy
 import json
+import math
 import string
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_model
+from torch import nn
 from transformers import (
     BarkCoarseConfig,
     BarkConfig,
@@ -24,7 +27,6 @@ from transformers import (
 
 from bark_onnx.export.checkpoints.checkpoint import CONFIG_NAME, skip_init
 from bark_onnx.export.checkpoints.generation import GENERATION_NAME, SUNO_GENERATION
-from bark_onnx.export.randomize import randomize
 from bark_onnx.graphs.errors import ExportError
 from bark_onnx.graphs.voices.presets import VOICE_INDEX_NAME
 
@@ -45,7 +47,7 @@ class RandomBark:
     num_heads: int = 2
     hidden_size: int = 64
     bias: bool = False
-    text_vocabulary: int = 0  # 0: as many as the demo's own tokenizer has
+    text_vocabulary: int = 0  # 0: the size of the demo's tokenizer
     codec: dict[str, Any] = field(default_factory=lambda: {"num_filters": 4, "hidden_size": 16})
     max_new_tokens: int = 150  # three seconds
     seed: int = 0
@@ -92,19 +94,69 @@ class RandomBark:
 
 
 def random_model(sizes: RandomBark) -> BarkModel:
-    """A `BarkModel` in evaluation mode with every parameter random."""
+    """Build a `BarkModel` in evaluation mode with random parameters."""
     with skip_init():
         model = BarkModel(sizes.config()).eval()
     randomize(model, sizes.seed)
     return model
 
 
+def randomize(model: nn.Module, seed: int, *, logit_spread: float = 4.0) -> None:
+    """Randomize every parameter and codebook of a `BarkModel`.
+
+    A new model has LayerNorm weights of 1 and biases of 0, which would hide swapped tensors. Here
+    all tensors differ, activations keep their size from layer to layer, and logits spread so that
+    the most probable token is clear.
+
+    Args:
+        model: Model to change in place.
+        seed: Seed of the random values.
+        logit_spread: Standard deviation of the logits.
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(tensor: torch.Tensor, deviation: float, mean: float = 0.0) -> None:
+        tensor.normal_(mean, deviation, generator=generator)
+
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "layernorm" in name:
+                draw(parameter, 0.1, mean=1.0 if name.endswith("weight") else 0.0)
+            elif name.startswith("codec_model."):
+                _draw_codec(name, parameter, generator)
+            elif "input_embeds_layers" in name or "lm_head" in name:
+                # Fine embeddings are also heads.
+                draw(parameter, logit_spread / math.sqrt(parameter.shape[-1]))
+            elif "embeds_layer" in name:
+                draw(parameter, 0.5)
+            elif parameter.ndim == 1:
+                draw(parameter, 0.1)
+            else:
+                draw(parameter, 1 / math.sqrt(parameter.shape[-1]))
+        for name, buffer in model.named_buffers():
+            if name.endswith("codebook.embed"):
+                draw(buffer, 0.5)
+
+
+def _draw_codec(name: str, parameter: torch.Tensor, generator: torch.Generator) -> None:
+    """Randomize a weight so that audio neither vanishes nor exceeds [-1, 1] by much."""
+    if name.endswith(("original0", "weight_g")):
+        parameter.uniform_(0.6, 1.2, generator=generator)
+    elif parameter.ndim == 1:
+        parameter.normal_(0.0, 0.02, generator=generator)
+    else:
+        parameter.normal_(0.0, 1 / math.sqrt(parameter[0].numel()), generator=generator)
+
+
 def write_checkpoint(folder: Path, sizes: RandomBark | None = None) -> None:
     """Write a complete checkpoint: weights, configurations, tokenizer and one voice.
 
     Args:
-        folder: is made where it does not exist.
-        sizes: of the model.
+        folder: Folder to write to, created if it does not exist.
+        sizes: Sizes of the model; None for the demo's.
+
+    Raises:
+        ExportError: The folder cannot be written.
     """
     sizes = sizes or RandomBark()
     folder.mkdir(parents=True, exist_ok=True)
@@ -112,7 +164,7 @@ def write_checkpoint(folder: Path, sizes: RandomBark | None = None) -> None:
         save_model(
             random_model(sizes), str(folder / "model.safetensors"), metadata={"format": "pt"}
         )
-    except SafetensorError as error:  # it has no class of its own for a full disk
+    except SafetensorError as error:  # safetensors has no class for a full disk
         raise ExportError(f"{folder}: the demo cannot be written ({error})") from error
     config = {**sizes.config().to_dict(), "architectures": ["BarkModel"]}
     _write_json(folder / CONFIG_NAME, config)
@@ -126,14 +178,14 @@ def write_checkpoint(folder: Path, sizes: RandomBark | None = None) -> None:
 
 
 def _vocabulary() -> list[str]:
-    """BERT's special tokens, then every printable ASCII character at the start of and in a word."""
+    """BERT's special tokens, then each printable ASCII character, at the start of and in a word."""
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     characters = string.ascii_letters + string.digits
     return [*special, *string.punctuation, *characters, *(f"##{letter}" for letter in characters)]
 
 
 def _write_voice(folder: Path, name: str, seed: int) -> None:
-    """Four seconds of random tokens in the layout of Suno's speaker embeddings."""
+    """Write four seconds of random tokens in the layout of Suno's speaker embeddings."""
     rng = np.random.default_rng(seed)
     fine = rng.integers(0, _CODEBOOK_SIZE, (8, 300))
     arrays = {

@@ -1,7 +1,4 @@
-"""Every exported graph against the transformers module it came from, on random inputs.
-
-The graphs run here as a stranger would run them: through ONNX Runtime's plain `run`.
-"""
+"""Compares exported graphs with their transformers modules, on random inputs."""
 
 import itertools
 from collections.abc import Iterator
@@ -11,39 +8,36 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from bark_onnx.export.checkpoints.checkpoint import Checkpoint
+from bark_onnx.export.session import DynamicCache, StaticCache, open_session
 from bark_onnx.graphs import contract
 from bark_onnx.graphs.bundle.manifest import ParityCase
 from bark_onnx.graphs.contract import Attention, Stage
-from bark_onnx.graphs.errors import ExportError, ProviderError
-from bark_onnx.graphs.onnxruntime import import_onnxruntime
-from bark_onnx.graphs.shapes import CausalShape
+from bark_onnx.graphs.errors import ExportError
 
-# Largest difference allowed, relative to the largest value of the reference (1 where that is less).
+# Largest allowed difference, relative to the largest value of the reference, or to 1 if larger.
 TOLERANCE: dict[Stage, float] = {"semantic": 2e-5, "coarse": 2e-5, "fine": 2e-5, "codec": 2e-5}
 
-Feeds = dict[str, NDArray[Any]]
-Comparison = tuple[str, NDArray[Any], NDArray[Any]]  # what was fed, ours, the reference
+Comparison = tuple[str, NDArray[Any], NDArray[Any]]  # shapes of the inputs, ours, the reference
 
 
 def compare_stage(
-    checkpoint: Checkpoint, stage: Stage, model: nn.Module, graph: Path, attention: Attention
+    checkpoint: Checkpoint, stage: Stage, model: Any, graph: Path, attention: Attention
 ) -> tuple[ParityCase, ...]:
-    """Run one graph and its module on the same inputs of several shapes.
+    """Run a graph and its module on the same inputs of several shapes.
 
     Args:
-        checkpoint: gives the shapes.
-        stage: which graph.
-        model: the transformers module.
-        graph: the .onnx file.
-        attention: the graph's form.
+        checkpoint: Checkpoint of both, for the shapes.
+        stage: Stage of the graph.
+        model: The transformers module.
+        graph: Path of the .onnx file.
+        attention: Form of attention of the graph.
 
     Raises:
-        ExportError: onnxruntime is missing, or a difference exceeds the tolerance.
+        ExportError: onnxruntime is not installed, or a difference exceeds the tolerance.
     """
-    session = open_graph(graph)
+    session = open_session(graph)
     rng = np.random.default_rng(0)
     if stage == "codec":
         comparisons = _compare_codec(session, checkpoint, model, rng)
@@ -51,7 +45,7 @@ def compare_stage(
         comparisons = _compare_fine(session, checkpoint, model, rng)
     else:
         shape = checkpoint.shapes.semantic if stage == "semantic" else checkpoint.shapes.coarse
-        cache = (FusedCache if attention == "fused" else GrowingCache)(shape)
+        cache = (StaticCache if attention == "fused" else DynamicCache)(shape)
         comparisons = _compare_causal(session, checkpoint, stage, model, cache, rng)
     with torch.no_grad():
         cases = tuple(_case(stage, *comparison) for comparison in comparisons)
@@ -65,114 +59,49 @@ def compare_stage(
     return cases
 
 
-def _case(stage: Stage, fed: str, ours: NDArray[Any], reference: NDArray[Any]) -> ParityCase:
+def _case(stage: Stage, case: str, ours: NDArray[Any], reference: NDArray[Any]) -> ParityCase:
     difference = float(np.abs(ours.astype(np.float64) - reference).max())
     scale = max(1.0, float(np.abs(reference).max()))
-    return ParityCase(fed, difference, TOLERANCE[stage] * scale)
-
-
-def open_graph(graph: Path) -> Any:
-    """An ONNX Runtime session on the CPU.
-
-    Raises:
-        ExportError: onnxruntime is missing.
-    """
-    try:
-        onnxruntime = import_onnxruntime()
-    except ProviderError as error:
-        raise ExportError(
-            "--verify needs onnxruntime, which is not installed; "
-            "install bark-onnx[cpu] beside [export], or give --no-verify"
-        ) from error
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-
-
-class GrowingCache:
-    """Feeds of the standard form: the outputs of one run are the inputs of the next."""
-
-    def __init__(self, shape: CausalShape, dtype: type[np.floating] = np.float32) -> None:
-        self.shape = shape
-        self.dtype = dtype
-        self.values: list[NDArray[Any]] = []
-
-    def start(self, batch: int) -> None:
-        """Forget everything."""
-        size = (batch, self.shape.num_heads, 0, self.shape.head_size)
-        self.values = [np.zeros(size, self.dtype)] * (2 * self.shape.num_layers)
-
-    def feeds(self, length: int) -> Feeds:
-        """Inputs of a run after which the cache holds `length` tokens."""
-        return dict(zip(self._names(), self.values, strict=True))
-
-    def keep(self, present: list[NDArray[Any]]) -> None:
-        """Take the cache that a run returned."""
-        self.values = present
-
-    def _names(self) -> list[str]:
-        layers = range(self.shape.num_layers)
-        return [
-            contract.past_name(layer, part)
-            for layer, part in itertools.product(layers, contract.CACHE_PARTS)
-        ]
-
-
-class FusedCache(GrowingCache):
-    """Feeds of the fused form: buffers of the full context, and how much of them is valid."""
-
-    def start(self, batch: int) -> None:
-        """Forget everything."""
-        size = (batch, self.shape.num_heads, self.shape.context_length, self.shape.head_size)
-        self.values = [np.zeros(size, self.dtype)] * (2 * self.shape.num_layers)
-
-    def feeds(self, length: int) -> Feeds:
-        """Inputs of a run after which the cache holds `length` tokens."""
-        batch = self.values[0].shape[0]
-        return {
-            **super().feeds(length),
-            contract.SEQLENS_K: np.full(batch, length - 1, np.int32),
-            contract.TOTAL_SEQUENCE_LENGTH: np.array(length, np.int32),
-        }
+    return ParityCase(case, difference, TOLERANCE[stage] * scale)
 
 
 def _compare_causal(
     session: Any,
     checkpoint: Checkpoint,
     stage: Stage,
-    model: nn.Module,
-    cache: GrowingCache,
+    model: Any,
+    cache: DynamicCache,
     rng: np.random.Generator,
 ) -> Iterator[Comparison]:
-    """A prompt, two single tokens, then several tokens at once after what came before."""
-    kept = checkpoint.logit_ids(stage).numpy()
+    """Prefill, two decoded tokens, then several tokens at once with a filled cache."""
+    logit_ids = checkpoint.logit_ids(stage).numpy()
     vocabulary = cache.shape.input_vocabulary
     prompt = checkpoint.generation.semantic.prompt_length
     for batch, length, continued in ((1, prompt, 7), (2, 33, 1), (1, 1, 600)):
-        cache.start(batch)
+        cache.reset(batch)
         past = None
         position = 0
         for count in (length, 1, 1, continued if batch == 1 else 1):
             ids = rng.integers(0, vocabulary, (batch, count))
             history = rng.integers(0, vocabulary + 1, (batch, count))
             position += count
-            feeds = {
+            inputs = {
                 contract.INPUT_IDS: ids,
                 contract.POSITION_IDS: np.tile(np.arange(position - count, position), (batch, 1)),
-                **cache.feeds(position),
+                **cache.inputs(position),
             }
             if stage == "semantic":
-                feeds[contract.HISTORY_IDS] = history
-            ours, *present = session.run(None, feeds)
-            cache.keep(present)
+                inputs[contract.HISTORY_IDS] = history
+            ours, *present = session.run(None, inputs)
+            cache.update(present)
             embedded = _embed(model, ids, history if stage == "semantic" else None)
             output = _forward(model, embedded, past, position, count)
             past = output.past_key_values
-            reference = output.logits[:, -1].numpy()[:, kept]
+            reference = output.logits[:, -1].numpy()[:, logit_ids]
             yield f"batch {batch}, {count} tokens after {position - count}", ours, reference
 
 
-def _embed(model: nn.Module, ids: NDArray[Any], history: NDArray[Any] | None) -> torch.Tensor:
+def _embed(model: Any, ids: NDArray[Any], history: NDArray[Any] | None) -> torch.Tensor:
     table = model.input_embeds_layer
     embedded: torch.Tensor = table(torch.from_numpy(ids))
     if history is None:
@@ -183,13 +112,13 @@ def _embed(model: nn.Module, ids: NDArray[Any], history: NDArray[Any] | None) ->
 
 
 def _forward(
-    model: nn.Module,
+    model: Any,
     embedded: torch.Tensor,
     past: Any,
     position: int,
     count: int,
 ) -> Any:
-    """Run the module on embeddings: its keyword for them differs between transformers 4 and 5."""
+    """Run the module on embeddings, whose keyword differs between transformers 4 and 5."""
     hook = model.input_embeds_layer.register_forward_hook(lambda *_: embedded)
     try:
         return model(
@@ -205,10 +134,10 @@ def _forward(
 def _compare_fine(
     session: Any,
     checkpoint: Checkpoint,
-    model: nn.Module,
+    model: Any,
     rng: np.random.Generator,
 ) -> Iterator[Comparison]:
-    """Every codebook, all frames and some, short windows and a full one."""
+    """Every codebook, all and some frames, short windows and a full one."""
     shape = checkpoint.shapes.fine
     window = checkpoint.generation.fine.max_fine_input_length
     books = range(shape.num_given_codebooks, shape.num_codebooks)
@@ -232,10 +161,10 @@ def _compare_fine(
 def _compare_codec(
     session: Any,
     checkpoint: Checkpoint,
-    model: nn.Module,
+    model: Any,
     rng: np.random.Generator,
 ) -> Iterator[Comparison]:
-    """One frame, fewer than the padding needs, and more."""
+    """One frame, fewer frames than the padding, and more."""
     shape = checkpoint.shapes.codec
     for batch, frames in ((1, 1), (1, 5), (2, 7), (1, 150), (3, 61)):
         codes = rng.integers(0, shape.codebook_size, (batch, shape.num_codebooks, frames))

@@ -1,4 +1,4 @@
-"""Torch modules to ONNX models: traced once with every free axis, fused, labelled, saved."""
+"""Traces torch modules to ONNX graphs with dynamic axes, fuses attention, labels and saves them."""
 
 import logging
 import warnings
@@ -25,32 +25,32 @@ from bark_onnx.graphs.shapes import CausalShape
 OPSET = 23  # the first with Attention
 CODEC_OPSET = 21  # CUDA has Elu up to here
 
-_EXTERNAL_BYTES = 1024  # smaller constants stay in the graph, where shape inference reads them
+_EXTERNAL_BYTES = 1024  # smaller constants stay in the graph, for shape inference
 
-_FREE = torch.export.Dim.DYNAMIC
+_DYNAMIC = torch.export.Dim.DYNAMIC
 
 
 @dataclass(frozen=True)
-class _Trace:
-    """A module with example inputs. Each is its own tensor: equal ones would become one input."""
+class _TraceInputs:
+    """A module with example inputs, which are distinct tensors: equal ones would be merged."""
 
     module: nn.Module
     inputs: tuple[Any, ...]
-    free_axes: tuple[Any, ...]
+    dynamic_axes: tuple[Any, ...]
 
 
 def trace_stage(
     checkpoint: Checkpoint, stage: Stage, model: nn.Module, attention: Attention
 ) -> ir.Model:
-    """The graph of one stage, with its contract in the metadata.
+    """Trace the graph of one stage, with its contract in the metadata.
 
     Args:
-        checkpoint: gives the shapes.
-        stage: which graph.
-        model: the stage's transformers module; a codec loses its weight norm.
+        checkpoint: Checkpoint of the module, for the shapes.
+        stage: Stage of the graph.
+        model: The stage's transformers module; the weight norm of a codec is removed in place.
         attention: "fused" or "standard".
     """
-    # Every graph is traced in the standard form; the fused one is made from it.
+    # Every graph is traced in the standard form, from which passes derive the fused one.
     traced = graph_contract(stage, checkpoint.shapes, "standard")
     trace = _prepare(checkpoint, stage, model)
     opset = CODEC_OPSET if stage == "codec" else OPSET
@@ -59,7 +59,7 @@ def trace_stage(
             trace.module.eval(),
             trace.inputs,
             dynamo=True,
-            dynamic_shapes=trace.free_axes,
+            dynamic_shapes=trace.dynamic_axes,
             input_names=[tensor.name for tensor in traced.inputs],
             output_names=[tensor.name for tensor in traced.outputs],
             opset_version=opset,
@@ -78,15 +78,15 @@ def trace_stage(
 
 
 def save_graph(graph: ir.Model, path: Path, *, shared: Path | None = None) -> None:
-    """Write a graph, with the weights that it has for itself beside it in NAME.onnx.data.
+    """Write a graph, and its weights beside it in NAME.onnx.data.
 
     Args:
-        graph: what to write.
-        path: of the .onnx file.
-        shared: a graph in the same folder; weights that it has, too, are read from its data.
+        graph: Graph to write.
+        path: Path of the .onnx file.
+        shared: Graph in the same folder; weights that both have are read from its data.
     """
     stored = {} if shared is None else ir.load(shared).graph.initializers
-    own = []
+    own: list[tuple[ir.Value, ir.TensorProtocol]] = []
     for name, value in graph.graph.initializers.items():
         tensor = value.const_value
         if tensor is None or tensor.nbytes < _EXTERNAL_BYTES:
@@ -95,32 +95,34 @@ def save_graph(graph: ir.Model, path: Path, *, shared: Path | None = None) -> No
         if other is not None and other.tobytes() == tensor.tobytes():
             value.const_value = other
         else:
-            own.append(value)
+            own.append((value, tensor))
     if own:
         external = ir.external_data.convert_tensors_to_external(
-            [value.const_value for value in own], path.parent, f"{path.name}.data"
+            [tensor for _, tensor in own], path.parent, f"{path.name}.data"
         )
-        for value, tensor in zip(own, external, strict=True):
+        for (value, _), tensor in zip(own, external, strict=True):
             value.const_value = tensor
     ir.save(graph, path)
 
 
-def _prepare(checkpoint: Checkpoint, stage: Stage, model: nn.Module) -> _Trace:
+def _prepare(checkpoint: Checkpoint, stage: Stage, model: nn.Module) -> _TraceInputs:
     shapes = checkpoint.shapes
     if stage == "codec":
         codes = torch.zeros((2, shapes.codec.num_codebooks, 50), dtype=torch.long)
-        return _Trace(CodecGraph(model, shapes.codec), (codes,), ({0: _FREE, 2: _FREE},))
+        return _TraceInputs(
+            CodecGraph(model, shapes.codec), (codes,), ({0: _DYNAMIC, 2: _DYNAMIC},)
+        )
     if stage == "fine":
         codes = torch.zeros((2, 16, shapes.fine.num_codebooks), dtype=torch.long)
-        return _Trace(
+        return _TraceInputs(
             FineGraph(model, shapes.fine),
             (codes, torch.tensor(3), torch.arange(5)),
-            ({0: _FREE, 1: _FREE}, {}, {0: _FREE}),
+            ({0: _DYNAMIC, 1: _DYNAMIC}, {}, {0: _DYNAMIC}),
         )
     shape = shapes.semantic if stage == "semantic" else shapes.coarse
     with_history = stage == "semantic"
     module = CausalGraph(model, shape, checkpoint.logit_ids(stage), with_history=with_history)
-    return _Trace(module, *_causal_examples(shape, with_history=with_history))
+    return _TraceInputs(module, *_causal_examples(shape, with_history=with_history))
 
 
 def _causal_examples(
@@ -133,15 +135,20 @@ def _causal_examples(
 
     size = (batch, shape.num_heads, past, shape.head_size)
     cache = [torch.zeros(size) for _ in range(2 * shape.num_layers)]
-    tokens = {0: _FREE, 1: _FREE}
+    tokens = {0: _DYNAMIC, 1: _DYNAMIC}
     inputs = (ids(0), ids(1) if with_history else None, ids(2), cache)
-    axes = (tokens, tokens if with_history else None, tokens, [{0: _FREE, 2: _FREE}] * len(cache))
+    axes = (
+        tokens,
+        tokens if with_history else None,
+        tokens,
+        [{0: _DYNAMIC, 2: _DYNAMIC}] * len(cache),
+    )
     return inputs, axes
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The tracer's own remarks are about torch, not about the user's checkpoint."""
+    """Silence the tracer, whose warnings concern torch and not the user's checkpoint."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,1 +1,1 @@
-"""What a Bark graph is: its contract, its manifest, its settings. Knows no torch."""
+"""The bundle format: graphs and their contract, manifest, settings, voices. Knows no torch."""

@@ -1,21 +1,59 @@
-"""How both commands end: a result, or one line that says what went wrong."""
+"""Shared by both commands: option groups in --help, and one-line messages for errors.
+
+The only module of graphs/ that imports click.
+"""
 
 import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
 
 import click
 
 from bark_onnx.graphs.errors import BarkError
 
-_INTERRUPTED = 130  # what shells expect after Ctrl-C
+_INTERRUPTED = 130  # the status that shells expect after Ctrl-C
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+class GroupedOption(click.Option):
+    """An option with a heading in the --help of a `GroupedCommand`."""
+
+    def __init__(self, *args: Any, group: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.group = group
+
+
+def grouped_option(heading: str) -> Callable[..., Callable[[_Function], _Function]]:
+    """Return a decorator like `click.option`, for options under a heading."""
+    return partial(click.option, cls=GroupedOption, group=heading)
+
+
+class GroupedCommand(click.Command):
+    """A command whose --help lists options under the headings of their groups."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one section per heading, in order of first use; options without one are last."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        others: list[tuple[str, str]] = []
+        for option in self.get_params(ctx):
+            record = option.get_help_record(ctx)
+            if record is not None and isinstance(option, GroupedOption):
+                sections.setdefault(option.group, []).append(record)
+            elif record is not None and isinstance(option, click.Option):
+                others.append(record)
+        for heading, records in {**sections, "Other": others}.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
 
 
 def run_command(command: click.Command, name: str, *, interrupted: str = "interrupted") -> None:
-    """Run a click command to the end of the process.
+    """Run a click command and exit the process.
 
     Args:
-        command: what to run.
-        name: stands before every message.
-        interrupted: what to say when the user interrupts, and the command itself says nothing.
+        command: Command to run.
+        name: Prefix of each message.
+        interrupted: Message for an interrupt without a message of its own.
     """
     try:
         command.main(prog_name=name, standalone_mode=False)

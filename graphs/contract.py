@@ -1,11 +1,11 @@
-"""The inputs and outputs of Bark's four graphs: the one place where their names are written.
+"""Inputs and outputs of Bark's four graphs: the only module that defines their names.
 
-The exporter names its graphs by this page and stores the contract in each graph's metadata; the
-runtime checks it when it opens a session and binds by it; `bark-onnx info` prints it.
+The exporter names inputs and outputs by it and stores the contract in each graph's metadata; the
+runtime compares it when it opens a session; `bark-onnx info` prints it.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -20,7 +20,7 @@ METADATA_KEY = "bark_onnx.contract"
 Stage = Literal["semantic", "coarse", "fine", "codec"]
 CausalStage = Literal["semantic", "coarse"]
 Attention = Literal["fused", "standard"]
-STAGES: tuple[Stage, ...] = get_args(Stage)  # in the order in which sound is made
+STAGES: tuple[Stage, ...] = get_args(Stage)  # in the order in which they run
 ATTENTIONS: tuple[Attention, ...] = get_args(Attention)
 
 INPUT_IDS = "input_ids"
@@ -36,12 +36,12 @@ AUDIO = "audio"
 
 
 def past_name(layer: int, part: str) -> str:
-    """Name of the cache that goes in; `part` is "key" or "value"."""
+    """Name of a cache input; `part` is "key" or "value"."""
     return f"past_key_values.{layer}.{part}"
 
 
 def present_name(layer: int, part: str) -> str:
-    """Name of the cache that comes out; `part` is "key" or "value"."""
+    """Name of a cache output; `part` is "key" or "value"."""
     return f"present.{layer}.{part}"
 
 
@@ -53,13 +53,14 @@ class TensorContract:
     """One input or output of a graph."""
 
     name: str
-    dtype: str  # as numpy names it
-    shape: tuple[int | str, ...]  # a string names an axis whose length is free
-    meaning: str
+    dtype: str  # name of the numpy dtype
+    shape: tuple[int | str, ...]  # a string names an axis of variable length
+    # Not compared, so that graphs with another wording still match.
+    meaning: str = field(compare=False)
 
     @property
     def numpy_dtype(self) -> np.dtype[Any]:
-        """`dtype` as numpy's object."""
+        """`dtype` as a numpy object."""
         return np.dtype(self.dtype)
 
     def __str__(self) -> str:
@@ -68,7 +69,7 @@ class TensorContract:
 
 @dataclass(frozen=True)
 class GraphContract:
-    """All inputs and outputs of one graph, in order."""
+    """Inputs and outputs of one graph, in order."""
 
     version: int
     stage: str
@@ -77,15 +78,19 @@ class GraphContract:
     outputs: tuple[TensorContract, ...]
 
     def to_json(self) -> str:
-        """The form stored in the graph's metadata under `METADATA_KEY`."""
+        """The form in the graph's metadata under `METADATA_KEY`."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str, where: str) -> "GraphContract":
-        """Read what `to_json` wrote.
+        """Read the form that `to_json` writes.
+
+        Args:
+            text: Contract as JSON.
+            where: Location of the text, for messages.
 
         Raises:
-            ContractError: the text is no contract, or one of a later version; `where` names it.
+            ContractError: The text is not a contract, or one of a later version.
         """
         try:
             data = json.loads(text)
@@ -103,13 +108,13 @@ class GraphContract:
 def graph_contract(
     stage: Stage, shapes: ModelShapes, attention: Attention, *, float_dtype: str = "float32"
 ) -> GraphContract:
-    """The contract of one stage's graph.
+    """Build the contract of one stage's graph.
 
     Args:
-        stage: which graph.
-        shapes: the checkpoint's sizes.
+        stage: Stage of the graph.
+        shapes: Sizes of the sub-models.
         attention: "fused" (one in-place cache) or "standard" (a cache that grows).
-        float_dtype: what the cache is stored in; logits and audio are always float32.
+        float_dtype: Name of the cache's dtype; logits and audio are always float32.
     """
     if stage == "fine":
         inputs, outputs = _fine_tensors(shapes.fine)
@@ -129,61 +134,55 @@ Tensors = tuple[tuple[TensorContract, ...], tuple[TensorContract, ...]]
 def _causal_tensors(
     shape: CausalShape, attention: Attention, *, with_history: bool, float_dtype: str
 ) -> Tensors:
-    tokens = ("batch", "sequence")
+    tokens, unused = ("batch", "sequence"), shape.input_vocabulary
     inputs = [
         TensorContract(INPUT_IDS, "int64", tokens, f"token ids below {shape.input_vocabulary}")
     ]
     if with_history:
-        none = shape.input_vocabulary
-        inputs.append(
-            TensorContract(
-                HISTORY_IDS, "int64", tokens, f"ids whose embedding is added; {none} adds nothing"
-            )
-        )
+        meaning = f"ids whose embedding is added to that of input_ids; {unused} adds nothing"
+        inputs.append(TensorContract(HISTORY_IDS, "int64", tokens, meaning))
     inputs.append(
         TensorContract(POSITION_IDS, "int64", tokens, f"positions below {shape.context_length}")
     )
     if attention == "fused":
-        inputs += [
-            TensorContract(SEQLENS_K, "int32", ("batch",), "tokens in each row after this run - 1"),
-            TensorContract(TOTAL_SEQUENCE_LENGTH, "int32", (), "longest row after this run"),
-        ]
-        past_length, present_length = shape.context_length, shape.context_length
-        past_meaning = "cache buffer; bind the same memory to the output of this layer and part"
-        present_meaning = "the same buffer with this run's tokens written in"
-        lengths: tuple[int | str, int | str] = (past_length, present_length)
-    else:
-        past_meaning = "cache so far; length 0 for a first prompt"
-        present_meaning = "cache with this run's tokens appended"
-        lengths = ("past", "past + sequence")
-    outputs = [
-        TensorContract(
-            LOGITS,
-            "float32",
-            ("batch", shape.num_logits),
-            f"scores of ids {shape.first_logit_id} onward after the last position",
+        meaning = "tokens of each sequence after this run, minus 1"
+        inputs.append(TensorContract(SEQLENS_K, "int32", ("batch",), meaning))
+        meaning = "tokens of the longest sequence after this run"
+        inputs.append(TensorContract(TOTAL_SEQUENCE_LENGTH, "int32", (), meaning))
+    meaning = f"scores of the ids from {shape.first_logit_id} on, after the last position"
+    logits = TensorContract(LOGITS, "float32", ("batch", shape.num_logits), meaning)
+    past, present = _cache_tensors(shape, attention, float_dtype)
+    return (*inputs, *past), (logits, *present)
+
+
+def _cache_tensors(shape: CausalShape, attention: Attention, float_dtype: str) -> Tensors:
+    lengths: list[int | str]
+    if attention == "fused":
+        lengths = [shape.context_length, shape.context_length]
+        meanings = (
+            "cache buffer; bind the same memory to the output of this layer and part",
+            "the same buffer with the tokens of this run written into it",
         )
-    ]
-    for layer in range(shape.num_layers):
-        for part in CACHE_PARTS:
-            heads = ("batch", shape.num_heads)
-            inputs.append(
-                TensorContract(
-                    past_name(layer, part),
-                    float_dtype,
-                    (*heads, lengths[0], shape.head_size),
-                    past_meaning,
-                )
+    else:
+        lengths = ["past", "past + sequence"]
+        meanings = (
+            "cache of the previous runs; length 0 for the first",
+            "cache with the tokens of this run appended",
+        )
+    past, present = (
+        tuple(
+            TensorContract(
+                name(layer, part),
+                float_dtype,
+                ("batch", shape.num_heads, length, shape.head_size),
+                meaning,
             )
-            outputs.append(
-                TensorContract(
-                    present_name(layer, part),
-                    float_dtype,
-                    (*heads, lengths[1], shape.head_size),
-                    present_meaning,
-                )
-            )
-    return tuple(inputs), tuple(outputs)
+            for layer in range(shape.num_layers)
+            for part in CACHE_PARTS
+        )
+        for name, length, meaning in zip((past_name, present_name), lengths, meanings, strict=True)
+    )
+    return past, present
 
 
 def _fine_tensors(shape: FineShape) -> Tensors:
@@ -193,12 +192,14 @@ def _fine_tensors(shape: FineShape) -> Tensors:
             CODES,
             "int64",
             ("batch", "frames", total),
-            f"codes; {shape.num_logits} where none is known yet",
+            f"codes; {shape.num_logits} marks an unknown code",
         ),
         TensorContract(
             CODEBOOK_INDEX, "int64", (), f"codebook to predict, from {given} to {total - 1}"
         ),
-        TensorContract(FRAME_INDICES, "int64", ("read_frames",), "frames whose logits are wanted"),
+        TensorContract(
+            FRAME_INDICES, "int64", ("read_frames",), "frames whose logits are returned"
+        ),
     )
     outputs = (
         TensorContract(

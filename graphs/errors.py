@@ -1,27 +1,27 @@
-"""Every error that a user of bark-onnx can cause.
+"""The exceptions of bark-onnx.
 
 BarkError
 ├── BundleError        a bundle is incomplete, damaged, or from another version
-│   └── ContractError  a graph's inputs and outputs are not those of its contract
-├── CheckpointError    a checkpoint is not Bark, or lacks something
-├── ExportError        a bundle could not be written, or a graph differs from its torch module
-├── ProviderError      ONNX Runtime is missing, or cannot run what was asked for
-├── OptionsError       a generation setting is out of range
+│   └── ContractError  inputs and outputs of a graph do not match its contract
+├── CheckpointError    a checkpoint is not Bark, or is incomplete
+├── ExportError        a bundle cannot be written, or a graph differs from its torch module
+├── ProviderError      ONNX Runtime is missing or does not support the request
+├── OptionsError       an option is out of range
 ├── TextError          a text cannot be spoken
 ├── VoiceError         a voice is unknown or malformed
-├── EngineError        speaking failed after it had begun
-│   ├── QueueFullError more requests came than may wait
-│   └── ClosedError    the engine was closed
-├── AudioError         a sound file, or what goes with it, cannot be written or read
+├── EngineError        generation failed after its start
+│   ├── QueueFullError more requests than may wait
+│   └── ClosedError    the engine is closed
+├── AudioError         a sound file or its metadata cannot be written or read
 │   └── PlayerError    sound cannot be played
-└── ServerError        a server cannot start, or does not answer a request
+└── ServerError        a server cannot start or does not answer
 
 A message is one line: what, found, expected, remedy.
 """
 
 
 class BarkError(Exception):
-    """Root of all errors that bark-onnx raises for something outside itself."""
+    """Root of all errors that bark-onnx raises for causes outside of itself."""
 
 
 class BundleError(BarkError):
@@ -29,23 +29,23 @@ class BundleError(BarkError):
 
 
 class ContractError(BundleError):
-    """A graph's inputs and outputs are not those of its contract."""
+    """Inputs and outputs of a graph do not match its contract."""
 
 
 class CheckpointError(BarkError):
-    """A checkpoint is not Bark, or lacks something."""
+    """A checkpoint is not Bark, or is incomplete."""
 
 
 class ExportError(BarkError):
-    """A bundle could not be written, or a graph differs from its torch module."""
+    """A bundle cannot be written, or a graph differs from its torch module."""
 
 
 class ProviderError(BarkError):
-    """ONNX Runtime is missing, or cannot run what was asked for."""
+    """ONNX Runtime is missing or does not support the request."""
 
 
 class OptionsError(BarkError):
-    """A generation setting is out of range."""
+    """An option is out of range."""
 
 
 class TextError(BarkError):
@@ -57,24 +57,29 @@ class VoiceError(BarkError):
 
 
 class EngineError(BarkError):
-    """Speaking failed after it had begun: ONNX Runtime did, or the engine died."""
+    """Generation failed after its start: ONNX Runtime raised an error, or the engine ended."""
 
 
 class QueueFullError(EngineError):
-    """More requests came than may wait."""
+    """More requests arrived than may wait."""
 
 
 class ClosedError(EngineError):
-    """The engine was closed before a request was done, or before it came."""
+    """The engine is closed, or was closed before the request finished."""
 
 
 class AudioError(BarkError):
-    """A sound file, or what goes with it, cannot be written or read."""
+    """A sound file or its metadata cannot be written or read."""
 
 
 class PlayerError(AudioError):
-    """Sound cannot be played: there is no program for it, or it ended too soon."""
+    """Sound cannot be played: no program for it is installed, or the program ended early."""
 
 
 class ServerError(BarkError):
-    """A server cannot start, or does not answer a request."""
+    """A server cannot start or does not answer a request."""
+
+
+def first_line(error: BaseException) -> str:
+    """First line of an error's message, or the name of its class if the message is empty."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,6 +1,6 @@
 """A checkpoint's generation_config: token ids, rates, window lengths and sampling defaults.
 
-The values are copied from the checkpoint at export and never hard-coded. Field names are those of
+The export copies the values from the checkpoint. Field names are those of
 transformers' `BarkSemanticGenerationConfig`, `BarkCoarseGenerationConfig` and
 `BarkFineGenerationConfig`.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a stage draws a token."""
+    """Sampling of a stage's tokens."""
 
     do_sample: bool  # False: the most probable token
     temperature: float  # divides the logits
@@ -24,10 +24,10 @@ class SemanticSettings:
     """Text to semantic tokens."""
 
     sampling: Sampling
-    max_new_tokens: int  # tokens drawn at most; the prompt does not count
+    max_new_tokens: int  # most tokens to generate, without the prompt
     text_encoding_offset: int  # added to the tokenizer's ids
     text_pad_token: int  # fills the text up to max_input_semantic_length
-    semantic_pad_token: int  # fills the voice's history; drawn, it ends the utterance
+    semantic_pad_token: int  # fills the voice's history; generated, it ends the utterance
     semantic_infer_token: int  # last token of the prompt
     semantic_vocab_size: int  # ids below this are semantic tokens
     max_input_semantic_length: int  # text tokens in a prompt
@@ -45,27 +45,27 @@ class CoarseSettings:
 
     sampling: Sampling
     coarse_semantic_pad_token: int  # fills the semantic part of a window's prompt
-    coarse_infer_token: int  # stands between the semantic part and the coarse history
+    coarse_infer_token: int  # between the semantic part and the coarse history
     coarse_rate_hz: float  # frames per second of audio
     n_coarse_codebooks: int  # tokens per frame
     max_coarse_input_length: int  # semantic tokens in a window's prompt
     max_coarse_history: int  # coarse tokens in a window's prompt
-    sliding_window_len: int  # coarse tokens drawn per window
+    sliding_window_len: int  # coarse tokens generated per window
 
 
 @dataclass(frozen=True)
 class FineSettings:
     """The first codebooks to all of them."""
 
-    temperature: float  # 1.0: the most probable code; anything else: sampled
-    max_fine_history_length: int  # frames of a voice; also how far the window moves
+    temperature: float  # 1.0: the most probable code; other values: sampled
+    max_fine_history_length: int  # frames of a voice; also the stride of the window
     max_fine_input_length: int  # frames of a window
-    n_fine_codebooks: int  # codebooks that the codec reads
+    n_fine_codebooks: int  # codebooks that the codec decodes
 
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """All of a checkpoint's generation_config that Bark's loops read."""
+    """The part of a checkpoint's generation_config that Bark's loops read."""
 
     semantic: SemanticSettings
     coarse: CoarseSettings
@@ -81,5 +81,5 @@ class GenerationSettings:
 
     @property
     def max_semantic_history(self) -> int:
-        """Semantic tokens that lie before the one being spoken in a window's prompt."""
+        """Most semantic tokens before the current one in a window's prompt."""
         return math.floor(self.coarse.max_coarse_history / self.semantic_to_coarse_ratio)

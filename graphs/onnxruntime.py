@@ -1,24 +1,23 @@
-"""The import of onnxruntime, which is an optional package, and what it is told before."""
+"""Imports onnxruntime (an optional dependency) after setting its environment variables."""
 
 import os
 from typing import Any
 
 from bark_onnx.graphs.errors import ProviderError
 
-# Read by onnxruntime from the environment only; a value that is there already stands.
+# onnxruntime reads these from the environment only; existing values are kept.
 _SETTINGS = {
-    "ORT_DISABLE_TELEMETRY": "1",  # its Linux wheels report usage unless told not to
-    # On the CPU, GroupQueryAttention's other way through a prompt takes half the time of this one
-    # (benchmarks/LOG.md).
+    "ORT_DISABLE_TELEMETRY": "1",  # its Linux wheels report usage by default
+    # On the CPU, GroupQueryAttention without it prefills in half the time (benchmarks/LOG.md).
     "ORT_GQA_DISABLE_FLASH_ATTENTION": "1",
 }
 
 
 def import_onnxruntime() -> Any:
-    """The module onnxruntime.
+    """Import the module onnxruntime.
 
     Raises:
-        ProviderError: it is not installed.
+        ProviderError: onnxruntime is not installed.
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)

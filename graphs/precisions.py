@@ -1,9 +1,9 @@
-"""Which kernel each stage uses at each precision: the one table that says so.
+"""Quantization schemes of each stage at each precision.
 
-The choice is by measurement (benchmarks/LOG.md): a step of one token is bound by reading weights,
-so it wants few bits, and rows that share it must not hear of each other; a prompt or a fine window
-is bound by arithmetic, so it wants the integer product with one activation scale, which for a
-prompt, that runs alone, harms no other row. Row by row and dynamic kernels have the same weights.
+Chosen by measurement (benchmarks/LOG.md). Decoding is bound by reading weights, which favors few
+bits, and sequences of a batch must not influence each other. Prefill and fine windows are bound by
+arithmetic, which favors the integer product with one activation scale per run; that is safe for
+prefill, which runs one sequence at a time. Per-token and per-tensor kernels share their weights.
 """
 
 from dataclasses import dataclass
@@ -18,32 +18,20 @@ class BlockwiseInt:
     bits: int
     block_size: int
 
-    def __str__(self) -> str:
-        return f"{self.bits} bits in blocks of {self.block_size}"
-
 
 @dataclass(frozen=True)
 class PerTensorInt8:
     """DynamicQuantizeMatMul: 8 bits, a scale per column, one activation scale per run."""
 
-    def __str__(self) -> str:
-        return "8 bits, dynamic"
-
 
 @dataclass(frozen=True)
 class PerTokenInt8:
-    """MatMulIntegerToFloat: 8 bits, a scale per column, one activation scale per row."""
-
-    def __str__(self) -> str:
-        return "8 bits, row by row"
+    """MatMulIntegerToFloat: 8 bits, a scale per column, one activation scale per token."""
 
 
 @dataclass(frozen=True)
 class Float16:
-    """float16 weights, activations and cache; logits leave in float32."""
-
-    def __str__(self) -> str:
-        return "float16"
+    """float16 weights, activations and cache; logits are float32."""
 
 
 QuantizationScheme = BlockwiseInt | PerTensorInt8 | PerTokenInt8 | Float16
@@ -51,15 +39,15 @@ QuantizationScheme = BlockwiseInt | PerTensorInt8 | PerTokenInt8 | Float16
 
 @dataclass(frozen=True)
 class StagePrecision:
-    """How the products of one stage are computed."""
+    """Quantization of one stage's matrix products."""
 
-    kernel: QuantizationScheme  # steps of a causal stage, windows of the fine one
-    prompt_kernel: QuantizationScheme | None = None  # prompts, where another graph serves them
+    scheme: QuantizationScheme  # decoding of a causal stage, windows of the fine stage
+    prefill_scheme: QuantizationScheme | None = None  # of a second graph, for prefill
 
 
-HEAD_KERNEL = BlockwiseInt(bits=8, block_size=32)  # logits decide the token: the finest blocks
+HEAD_SCHEME = BlockwiseInt(bits=8, block_size=32)  # logits choose the token: the finest blocks
 
-# A stage that is missing stays in float32, as the codec always does.
+# Stages without an entry stay in float32, as the codec always does.
 PRECISIONS: dict[str, dict[Stage, StagePrecision]] = {
     "fp32": {},
     "fp16": {
@@ -79,18 +67,18 @@ PRECISIONS: dict[str, dict[Stage, StagePrecision]] = {
     },
 }
 
-# What each provider runs well, and what to do about the others.
+# Precisions that each provider runs well, best first, and the remedy for others.
 PREFERRED_PRECISIONS: dict[str, tuple[str, ...]] = {
     "cpu": ("int4", "int8", "fp32"),
     "cuda": ("fp16", "fp32"),
 }
 UNSUPPORTED_HINT: dict[str, str] = {
-    "cpu": "a CPU runs float16 at a crawl; use int8, int4 or fp32",
+    "cpu": "float16 is very slow on a CPU; use int8, int4 or fp32",
     "cuda": "export with --precision fp16, or in fp32 with --attention standard, "
     "or use --provider cpu",
 }
 
 
 def float_dtype(precision: str) -> str:
-    """What the cache of a precision's graphs is stored in, as numpy names it."""
+    """Name of the numpy dtype of the cache at a precision."""
     return "float16" if precision == "fp16" else "float32"

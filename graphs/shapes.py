@@ -1,4 +1,4 @@
-"""The sizes of the four sub-models, as far as whoever runs their graphs must know them."""
+"""Sizes of the four sub-models that running their graphs requires."""
 
 from dataclasses import dataclass
 
@@ -10,10 +10,10 @@ class CausalShape:
     num_layers: int
     num_heads: int
     head_size: int
-    context_length: int  # positions, prompt and drawn tokens together
+    context_length: int  # positions: prompt and generated tokens
     input_vocabulary: int  # rows of the embedding
     first_logit_id: int  # token id of logit 0; logit i belongs to id first_logit_id + i
-    num_logits: int  # rows of the head that were exported
+    num_logits: int  # exported rows of the head
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class FineShape:
     num_layers: int
     num_heads: int
     head_size: int
-    context_length: int  # frames of a window at most
+    context_length: int  # largest window in frames
     input_vocabulary: int  # rows of each codebook's embedding
     num_codebooks: int
-    num_given_codebooks: int  # codebooks below this have no head
+    num_given_codebooks: int  # codebooks below this index have no head
     num_logits: int  # codes that can be predicted
 
 

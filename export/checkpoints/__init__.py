@@ -1,1 +1,1 @@
-"""Reads checkpoints: Hugging Face layouts, Suno's files, EnCodec, tokenizers, voices."""
+"""Reads checkpoints: the Hugging Face layout, Suno's files, EnCodec, tokenizers, voices."""

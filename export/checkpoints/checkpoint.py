@@ -1,6 +1,6 @@
-"""Bark checkpoints, one sub-model in memory at a time, and how the Hugging Face layout is read.
+"""Bark checkpoints with one sub-model in memory at a time, and the Hugging Face layout.
 
-Knows folders and hub ids; knows nothing of ONNX.
+Knows nothing of ONNX.
 """
 
 from collections.abc import Callable, Iterator
@@ -60,23 +60,23 @@ _HUB_FILES = [
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A Bark checkpoint on disk. Weights are read when a sub-model is asked for."""
+    """A Bark checkpoint on disk, whose weights are read per sub-model."""
 
-    source: str  # what the user named, and what was added to it
+    source: str  # as given, with additions from elsewhere
     folder: Path
     config: Any  # BarkConfig
     shapes: ModelShapes
     generation: GenerationSettings
     open_weights: Callable[[Stage], AbstractContextManager[Weights]]
     read_tokenizer: Callable[[], Tokenizer]
-    presets: Path | None = None  # folder of voices that takes the place of the checkpoint's own
+    presets: Path | None = None  # folder of voices that replace the checkpoint's own
 
     @contextmanager
     def sub_model(self, stage: Stage) -> Iterator[nn.Module]:
-        """The transformers module of one stage, in evaluation mode and float32.
+        """Yield the transformers module of one stage, in evaluation mode and float32.
 
         Raises:
-            CheckpointError: a tensor is missing or has another shape.
+            CheckpointError: A tensor is missing or has another shape.
         """
         module = _build(stage, self.config)
         with self.open_weights(stage) as weights:
@@ -86,9 +86,9 @@ class Checkpoint:
         yield module.eval().requires_grad_(False)
 
     def logit_ids(self, stage: Stage) -> Tensor:
-        """Token ids whose logits the semantic or coarse graph puts out, in order.
+        """Token ids whose logits the semantic or coarse graph returns, in order.
 
-        transformers masks all others before it looks, so they need not be computed.
+        transformers masks all others before sampling.
         """
         semantic = self.generation.semantic
         if stage == "semantic":
@@ -103,10 +103,10 @@ def open_checkpoint(source: str) -> Checkpoint:
     """Find a checkpoint and read its configuration.
 
     Args:
-        source: a local folder in the Hugging Face layout, or a hub id.
+        source: Local folder in the Hugging Face layout, or hub id.
 
     Raises:
-        CheckpointError: it cannot be found, or is not Bark.
+        CheckpointError: The checkpoint cannot be found, or is not Bark.
     """
     folder = _locate(source)
     config_path = folder / CONFIG_NAME
@@ -164,7 +164,7 @@ def _is_tied_head(name: str) -> bool:
 
 
 def _is_encoder(name: str) -> bool:
-    """What only encoding audio needs, with the statistics of codebook training."""
+    """Whether only encoding or training uses a tensor of the codec."""
     return not (name.startswith("decoder.") or name.endswith(".codebook.embed"))
 
 
@@ -176,14 +176,14 @@ _IGNORED: dict[Stage, Callable[[str], bool]] = {
 }
 
 
-def _build(stage: Stage, config: Any) -> nn.Module:
-    """A sub-model without weights; the codec, which is small, with arbitrary ones."""
+def _build(stage: Stage, config: Any) -> Any:
+    """Build a sub-model without weights; the codec, which is small, with arbitrary ones."""
     if stage == "codec":
         return EncodecModel(config.codec_config)
     classes = {"semantic": BarkSemanticModel, "coarse": BarkCoarseModel, "fine": BarkFineModel}
     part = stage_configs(config)[stage]
     with torch.device("meta"), skip_init():
-        module: nn.Module = classes[stage](part)
+        module: Any = classes[stage](part)
     for layer in module.layers:
         if layer.attn.is_causal:
             length = part.block_size
@@ -194,16 +194,16 @@ def _build(stage: Stage, config: Any) -> nn.Module:
 
 @contextmanager
 def skip_init() -> Iterator[None]:
-    """Build Bark modules without drawing weights that are replaced at once.
+    """Build Bark modules without initializing weights that are replaced later.
 
-    transformers 4.57 cannot draw them: it expects every LayerNorm to have a bias.
+    transformers 4.57 cannot initialize them: it expects every LayerNorm to have a bias.
     """
     with patch.object(BarkPreTrainedModel, "_init_weights", lambda self, module: None):
         yield
 
 
-def _tie_heads(module: nn.Module) -> None:
-    """Heads that a checkpoint does not store are the embeddings of the next codebook."""
+def _tie_heads(module: Any) -> None:
+    """Set heads that a checkpoint does not store to the embeddings of the next codebook."""
     given = module.config.n_codes_given
     for index, head in enumerate(module.lm_heads):
         if head.weight.is_meta:

@@ -1,4 +1,4 @@
-"""What is wrong with the values in a checkpoint's files."""
+"""Errors in the configuration files of a checkpoint."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,10 +8,13 @@ from bark_onnx.graphs.errors import CheckpointError
 
 @contextmanager
 def wrap_config_errors(where: object) -> Iterator[None]:
-    """What configuration classes raise for a value of a wrong type, as one line.
+    """Convert errors of transformers' configuration classes.
+
+    Args:
+        where: Location of the configuration, for the message.
 
     Raises:
-        CheckpointError: `where` names the file.
+        CheckpointError: A value has a wrong type.
     """
     from huggingface_hub.errors import StrictDataclassError
 

@@ -1,7 +1,4 @@
-"""EnCodec for a checkpoint that has none: from a Hugging Face folder or from Meta's own file.
-
-Knows nothing of Bark's transformers.
-"""
+"""EnCodec for checkpoints without a codec: from a Hugging Face folder or from Meta's own file."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -44,7 +41,7 @@ _24_KHZ = {
     "sampling_rate": 24_000,
 }
 _PREFIXES = {"encodec": "", "bark": "codec_model."}
-# Of `decoder.model` in Meta's file: the first convolution and the last.
+# The first and last convolution of `decoder.model` in Meta's file.
 _FIRST = "decoder.model.0.conv.conv.weight_v"
 _LAST = "decoder.model.15.conv.conv.weight_v"
 _NORM_OF_48_KHZ = "decoder.model.0.conv.norm.weight"
@@ -56,9 +53,9 @@ _BARK_BANDWIDTH = 6.0  # kbit/s: 8 codebooks of 10 bits, 75 times a second
 class Codec:
     """An EnCodec on disk."""
 
-    source: str  # what the user named
+    source: str  # as given
     config: Any  # EncodecConfig
-    file: Path  # where its sizes are written
+    file: Path  # defines the sizes, for messages
     open_weights: Callable[[], AbstractContextManager[Weights]]
 
 
@@ -66,10 +63,10 @@ def open_codec(source: str) -> Codec:
     """Find an EnCodec and read its sizes.
 
     Args:
-        source: a Hugging Face folder of EnCodec or Bark, the hub id of one, or Meta's .th file.
+        source: Hugging Face folder of EnCodec or Bark, hub id, or Meta's .th file.
 
     Raises:
-        CheckpointError: it cannot be found, or is not EnCodec 24 kHz.
+        CheckpointError: The codec cannot be found, or is not EnCodec 24 kHz.
     """
     path = Path(source)
     if path.is_file():
@@ -82,10 +79,14 @@ def open_codec(source: str) -> Codec:
 
 
 def check_codec(config: Any, where: str) -> None:
-    """Check that a configuration is that of EnCodec 24 kHz, but for its widths.
+    """Check that a configuration is EnCodec 24 kHz, with any widths.
+
+    Args:
+        config: An `EncodecConfig`.
+        where: Prefix of the setting's name in messages.
 
     Raises:
-        CheckpointError: a setting differs; `where` stands before its name.
+        CheckpointError: A setting differs.
     """
     for key, value in _24_KHZ.items():
         found = getattr(config, key)
@@ -122,7 +123,7 @@ def _weights_of_folder(folder: Path, prefix: str) -> Iterator[Weights]:
 
 
 def _open_file(source: str, path: Path) -> Codec:
-    """Sizes are those of the tensors; whether all others agree shows when they are loaded."""
+    """Infer the sizes from three tensors; loading checks the others against them."""
     tensors = _read_file(path)
     if _NORM_OF_48_KHZ in tensors:
         raise CheckpointError(f"{path}: this is EnCodec 48 kHz; expected {EXPECTED_CODEC}")
@@ -147,15 +148,15 @@ def _weights_of_file(path: Path) -> Iterator[Weights]:
 
 
 def _read_file(path: Path) -> Mapping[str, Tensor]:
-    # It is small, and may be of a torch before 1.6, whose files cannot be mapped.
+    # The file is small and may predate torch 1.6, in which case it cannot be mapped.
     return check_tensors(read_pickle(path, is_mapped=False), path)
 
 
 def _names_of_file(name: str) -> tuple[str]:
-    """The name in Meta's file of a tensor of transformers' `EncodecModel`.
+    """Name in Meta's file of a tensor of transformers' `EncodecModel`.
 
-    Source: `encodec.modules` wraps each convolution twice, `EncodecDecoder` once; every third layer
-    of the decoder is a transposed one.
+    `encodec.modules` wraps each convolution twice, `EncodecDecoder` once; every third layer of the
+    decoder is a transposed convolution.
     """
     name = legacy_weight_norm_name(name)
     name = re.sub(r"^(encoder|decoder)\.layers\.", r"\1.model.", name)

@@ -1,4 +1,4 @@
-"""A generation_config as the settings of a bundle, and the one that suno/bark has."""
+"""Converts a generation_config to the settings of a bundle; defaults of suno/bark."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from bark_onnx.graphs.generation_config import (
 GENERATION_NAME = "generation_config.json"
 
 _SAMPLING = {"do_sample": True, "temperature": 0.7, "top_k": 50, "top_p": 1.0}
-# suno/bark's and suno/bark-small's file. Suno's own .pt files have none: there it is the default.
+# The file of suno/bark and suno/bark-small; also used for Suno's .pt files, which have none.
 SUNO_GENERATION: dict[str, Any] = {
     "model_type": "bark",
     "sample_rate": 24_000,
@@ -52,23 +52,23 @@ SUNO_GENERATION: dict[str, Any] = {
         "n_fine_codebooks": 8,
     },
 }
-_TOP_K_OF_TRANSFORMERS = 50  # filled in by `generate` where a configuration has none
+_TOP_K_OF_TRANSFORMERS = 50  # the default of `generate`
 
 
 def read_generation(data: dict[str, Any]) -> GenerationSettings:
-    """The settings in the contents of a generation_config.json.
+    """Read the contents of a generation_config.json.
 
     Raises:
-        TypeError, ValueError, AttributeError: a value is of a wrong type.
+        TypeError, ValueError, AttributeError: A value has a wrong type.
     """
     semantic = BarkSemanticGenerationConfig(**data.get("semantic_config", {}))
     coarse = BarkCoarseGenerationConfig(**data.get("coarse_acoustics_config", {}))
     fine = BarkFineGenerationConfig(**data.get("fine_acoustics_config", {}))
     return GenerationSettings(
         semantic=SemanticSettings(
-            sampling=_sampling(semantic), **_copied(SemanticSettings, semantic)
+            sampling=_sampling(semantic), **_common_fields(SemanticSettings, semantic)
         ),
-        coarse=CoarseSettings(sampling=_sampling(coarse), **_copied(CoarseSettings, coarse)),
+        coarse=CoarseSettings(sampling=_sampling(coarse), **_common_fields(CoarseSettings, coarse)),
         fine=FineSettings(
             temperature=1.0 if fine.temperature is None else float(fine.temperature),
             max_fine_history_length=int(fine.max_fine_history_length),
@@ -96,6 +96,6 @@ def _sampling(config: Any) -> Sampling:
     )
 
 
-def _copied(settings: type, config: Any) -> dict[str, Any]:
+def _common_fields(settings: type, config: Any) -> dict[str, Any]:
     names = [name for name in settings.__annotations__ if name != "sampling"]
     return {name: settings.__annotations__[name](getattr(config, name)) for name in names}

@@ -1,4 +1,4 @@
-"""The sizes of the four sub-models, and whether they suffice for the generation settings."""
+"""Reads the sizes of the four sub-models and checks them against the generation settings."""
 
 import math
 from collections.abc import Mapping
@@ -13,15 +13,15 @@ from bark_onnx.graphs.shapes import CausalShape, CodecShape, FineShape, ModelSha
 def read_shapes(
     config: Any, generation: GenerationSettings, files: Mapping[Stage, object]
 ) -> ModelShapes:
-    """The sizes that a `BarkConfig` states.
+    """Read the sizes of a `BarkConfig`.
 
     Args:
-        config: a `BarkConfig`.
-        generation: must find room in those sizes.
-        files: where the sizes of each stage are written, for messages.
+        config: A `BarkConfig`.
+        generation: Settings for which the sizes must suffice.
+        files: Files that define the sizes of each stage, for messages.
 
     Raises:
-        CheckpointError: a stage is too small for the settings, or its heads do not divide it.
+        CheckpointError: A stage is too small for the settings, or its heads do not fit its width.
     """
     configs = stage_configs(config)
     for stage in ("semantic", "coarse", "fine"):
@@ -30,7 +30,7 @@ def read_shapes(
     fine, codec = configs["fine"], configs["codec"]
     tokens = generation.semantic.semantic_vocab_size
     for stage in STAGES:
-        _check_room(stage, configs[stage], generation, files[stage])
+        _check_sizes(stage, configs[stage], generation, files[stage])
     return ModelShapes(
         semantic=_causal_shape(semantic, 0, tokens + 1),
         coarse=_causal_shape(coarse, tokens, coarse.output_vocab_size - tokens),
@@ -72,8 +72,8 @@ def _check_heads(config: Any, file: object) -> None:
         )
 
 
-def _check_room(stage: Stage, config: Any, generation: GenerationSettings, file: object) -> None:
-    for what, needed in _needs(stage, generation).items():
+def _check_sizes(stage: Stage, config: Any, generation: GenerationSettings, file: object) -> None:
+    for what, needed in _min_sizes(stage, generation).items():
         found = getattr(config, what)
         if found < needed:
             unit = "positions" if what == "block_size" else f"as {what}"
@@ -83,8 +83,8 @@ def _check_room(stage: Stage, config: Any, generation: GenerationSettings, file:
             )
 
 
-def _needs(stage: Stage, generation: GenerationSettings) -> dict[str, int]:
-    """The least that each size of a stage must be, by its name in the configuration."""
+def _min_sizes(stage: Stage, generation: GenerationSettings) -> dict[str, int]:
+    """Smallest valid sizes of a stage, by their names in the configuration."""
     semantic, coarse, fine = generation.semantic, generation.coarse, generation.fine
     tokens = semantic.semantic_vocab_size
     if stage == "semantic":
@@ -108,7 +108,7 @@ def _needs(stage: Stage, generation: GenerationSettings) -> dict[str, int]:
     if stage == "fine":
         return {
             "block_size": fine.max_fine_input_length,
-            "input_vocab_size": generation.codebook_size + 1,  # the last one where none is known
+            "input_vocab_size": generation.codebook_size + 1,  # the last marks unknown codes
             "output_vocab_size": generation.codebook_size,
             "n_codes_total": fine.n_fine_codebooks,
         }

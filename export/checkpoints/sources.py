@@ -1,4 +1,4 @@
-"""Which kind of checkpoint a user named, and what was given beside it."""
+"""Opens a checkpoint of either kind, with parts from elsewhere."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,10 +13,10 @@ from bark_onnx.graphs.errors import CheckpointError
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """What a checkpoint may lack. None: what the checkpoint has, or Bark's own."""
+    """Parts that replace or complete those of a checkpoint; None for the checkpoint's or Bark's."""
 
-    codec: str | None = None  # EnCodec's folder, file or hub id; for Suno's files alone
-    size: str | None = None  # which of Suno's files where both sizes are there
+    codec: str | None = None  # folder, file or hub id of EnCodec; only for Suno's files
+    size: str | None = None  # size of Suno's files if both exist
     tokenizer: str | None = None  # folder or hub id
     voices_from: Path | None = None  # folder
 
@@ -25,12 +25,12 @@ def open_source(source: str, options: SourceOptions) -> Checkpoint:
     """Open a checkpoint of either kind.
 
     Args:
-        source: a folder with Suno's .pt files; or a folder or hub id in the Hugging Face layout,
-            which is also how a folder with both is read.
-        options: what to add to it.
+        source: Folder with Suno's .pt files, or folder or hub id in the Hugging Face layout, which
+            takes precedence.
+        options: Parts from elsewhere.
 
     Raises:
-        CheckpointError: it cannot be found or is not Bark, or an option does not fit it.
+        CheckpointError: The checkpoint cannot be found or is not Bark, or an option does not apply.
     """
     folder = Path(source)
     if is_suno_folder(folder):
@@ -38,11 +38,11 @@ def open_source(source: str, options: SourceOptions) -> Checkpoint:
             source, codec=options.codec, tokenizer=options.tokenizer, size=options.size
         )
     else:
-        _refuse_sunos_options(options)
+        _refuse_suno_options(options)
         if folder.is_dir() and not (folder / CONFIG_NAME).is_file():
             raise CheckpointError(
-                f"{folder}: neither {CONFIG_NAME} nor text.pt, coarse.pt, fine.pt; expected a Bark "
-                "checkpoint in the Hugging Face layout or Suno's"
+                f"{folder}: found neither {CONFIG_NAME} nor text.pt, coarse.pt, fine.pt; "
+                "expected a Bark checkpoint in the Hugging Face layout or Suno's"
             )
         checkpoint = open_checkpoint(source)
         if options.tokenizer is not None:
@@ -51,10 +51,10 @@ def open_source(source: str, options: SourceOptions) -> Checkpoint:
     return replace(checkpoint, presets=options.voices_from)
 
 
-def _refuse_sunos_options(options: SourceOptions) -> None:
+def _refuse_suno_options(options: SourceOptions) -> None:
     for name, value in (("--codec", options.codec), ("--size", options.size)):
         if value is not None:
             raise CheckpointError(
                 f"{name} {value}: only for a folder with Suno's .pt files and no {CONFIG_NAME}; "
-                f"a checkpoint in the Hugging Face layout is complete, leave {name} away"
+                f"a checkpoint in the Hugging Face layout is complete, omit {name}"
             )

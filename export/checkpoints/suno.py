@@ -1,7 +1,4 @@
-"""Suno's own checkpoints: a folder with one .pt file for text, coarse and fine, small or large.
-
-Knows nothing of EnCodec, whose weights are not among them.
-"""
+"""Suno's own checkpoints: a folder with one .pt file each for text, coarse and fine."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -26,8 +23,8 @@ from bark_onnx.graphs.bundle.dataclass_json import SchemaError, from_json_dict
 from bark_onnx.graphs.contract import Stage
 from bark_onnx.graphs.errors import CheckpointError
 
-_COMPILED = "_orig_mod."  # torch.compile puts it before every name
-# Parts of names as transformers has them, and as Suno does.
+_COMPILED = "_orig_mod."  # prefix of every name, from torch.compile
+# Parts of tensor names in transformers and in Suno's files.
 _PARTS = (
     (r"^layers\.", "transformer.h."),
     (r"^layernorm_final\.", "transformer.ln_f."),
@@ -41,8 +38,8 @@ _PARTS = (
 )
 
 
-class _LazyTensor:
-    """Takes the place of numpy's scalar of the validation loss, which nobody asks for."""
+class _IgnoredScalar:
+    """Replaces the numpy scalar of the validation loss, which is not used."""
 
     def __init__(self, *_: object) -> None:
         pass
@@ -51,16 +48,16 @@ class _LazyTensor:
         pass
 
 
-_STAND_INS = (
-    (_LazyTensor, "numpy.dtype"),
-    (_LazyTensor, "numpy.core.multiarray.scalar"),  # numpy 1, as in Suno's files
-    (_LazyTensor, "numpy._core.multiarray.scalar"),
+_SAFE_GLOBALS = (
+    (_IgnoredScalar, "numpy.dtype"),
+    (_IgnoredScalar, "numpy.core.multiarray.scalar"),  # numpy 1, as in Suno's files
+    (_IgnoredScalar, "numpy._core.multiarray.scalar"),
 )
 
 
 @dataclass(frozen=True)
-class _ModelArgs:
-    """model_args of a transformer, with the defaults of Suno's `GPTConfig`."""
+class _GPTConfig:
+    """model_args of a stage, with the defaults of Suno's class of this name."""
 
     n_layer: int
     n_head: int
@@ -69,12 +66,12 @@ class _ModelArgs:
     output_vocab_size: int
     block_size: int = 1024
     bias: bool = True
-    dropout: float = 0.0  # of training
+    dropout: float = 0.0  # only used in training
 
 
 @dataclass(frozen=True, kw_only=True)
-class _FineModelArgs(_ModelArgs):
-    """model_args of the fine transformer, which no other stage has all of."""
+class _FineGPTConfig(_GPTConfig):
+    """model_args of the fine stage."""
 
     n_codes_total: int
     n_codes_given: int
@@ -86,21 +83,20 @@ def open_suno(
     """Read the sizes of Suno's own checkpoint.
 
     Args:
-        source: the folder with the .pt files.
-        codec: EnCodec's folder, file or hub id.
-        tokenizer: a folder or hub id; None is the one that Bark was trained with.
-        size: "small", "large", or sizes of single stages, as in "large,text=small"; None takes
-            what is there.
+        source: Folder with the .pt files.
+        codec: Folder, file or hub id of EnCodec.
+        tokenizer: Folder or hub id; None for the tokenizer that Bark was trained with.
+        size: "small", "large", or sizes of single stages, as in "large,text=small"; None if only
+            one size exists.
 
     Raises:
-        CheckpointError: a file is missing, unreadable or something else, or the choice of sizes is
-            not clear.
+        CheckpointError: A file is missing, unreadable or of another kind, or the size is ambiguous.
     """
     folder = Path(source)
     files = choose_files(folder, parse_sizes(size))
     if codec is None:
         raise CheckpointError(
-            f"{folder}: Suno's files lack EnCodec; name it with --codec: {EXPECTED_CODEC}"
+            f"{folder}: Suno's files lack EnCodec; give it with --codec: {EXPECTED_CODEC}"
         )
     encodec = open_codec(codec)
     generation = read_generation(SUNO_GENERATION)
@@ -123,8 +119,8 @@ def open_suno(
 
 
 def _read_file(path: Path) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
-    """model_args and the tensors of a .pt file, mapped from disk; nothing else of it is read."""
-    found = read_pickle(path, safe_globals=_STAND_INS)
+    """Read model_args and the tensors of a .pt file, mapped from disk."""
+    found = read_pickle(path, safe_globals=_SAFE_GLOBALS)
     arguments = found.get("model_args") if isinstance(found, dict) else None
     if not isinstance(arguments, dict) or "model" not in found:
         raise CheckpointError(
@@ -135,14 +131,14 @@ def _read_file(path: Path) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
 
 
 def _read_config(config_class: type, path: Path) -> dict[str, Any]:
-    """model_args as the transformers configuration of one stage."""
+    """Convert model_args to the transformers configuration of one stage."""
     stored, _ = _read_file(path)
     vocabulary = stored.pop("vocab_size", None)
     if vocabulary is not None:
         stored = {"input_vocab_size": vocabulary, "output_vocab_size": vocabulary, **stored}
     is_fine = config_class is BarkFineConfig
     try:
-        arguments = from_json_dict(_FineModelArgs if is_fine else _ModelArgs, stored, "model_args")
+        arguments = from_json_dict(_FineGPTConfig if is_fine else _GPTConfig, stored, "model_args")
     except SchemaError as error:
         raise CheckpointError(
             f"{path}: {error}; expected Suno's own {path.name}, download it again"
@@ -166,11 +162,11 @@ def _open_weights(files: Mapping[Stage, Path], codec: Codec, stage: Stage) -> It
         return
     path = files[stage]
     _, tensors = _read_file(path)
-    yield Weights(tensors, _suno_names, path, "its model_args", is_whole=True)
+    yield Weights(tensors, _suno_names, path, "its model_args", is_exclusive=True)
 
 
 def _suno_names(name: str) -> tuple[str]:
-    """Suno's name of a tensor of transformers' modules. None is transposed."""
+    """Suno's name of a tensor of transformers' modules; no tensor is transposed."""
     for theirs, sunos in _PARTS:
         name = re.sub(theirs, sunos, name)
     return (name,)

@@ -1,7 +1,4 @@
-"""Which of Suno's .pt files make one checkpoint: each stage has a small and a large one.
-
-Knows names, not contents.
-"""
+"""Chooses among Suno's .pt files, by name: each stage has a small and a large one."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +16,7 @@ _SUFFIXES: dict[Size, str] = {"small": ".pt", "large": "_2.pt"}
 
 
 def is_suno_folder(folder: Path) -> bool:
-    """Whether a folder holds Suno's files, and no checkpoint in the Hugging Face layout."""
+    """Whether a folder holds Suno's files and not a checkpoint in the Hugging Face layout."""
     return not (folder / CONFIG_NAME).is_file() and any(
         (folder / f"{name}{suffix}").is_file()
         for name in _NAMES.values()
@@ -28,14 +25,14 @@ def is_suno_folder(folder: Path) -> bool:
 
 
 def parse_sizes(text: str | None) -> dict[SunoStage, Size]:
-    """Sizes of stages: "large" is of all, "large,text=small" of all but one.
+    """Parse sizes: "large" for all stages, "large,text=small" with an exception.
 
     Raises:
-        CheckpointError: a word is unknown.
+        CheckpointError: A word is unknown.
     """
     stages = {name: stage for stage, name in _NAMES.items()}
-    of_all: dict[SunoStage, Size] = {}
-    of_one: dict[SunoStage, Size] = {}
+    common: dict[SunoStage, Size] = {}
+    single: dict[SunoStage, Size] = {}
     for word in () if text is None else text.split(","):
         name, equals, size = word.strip().rpartition("=")
         if size not in _SUFFIXES or (name not in stages if equals else name):
@@ -44,21 +41,21 @@ def parse_sizes(text: str | None) -> dict[SunoStage, Size]:
                 "text=small,coarse=small,fine=large"
             )
         if name:
-            of_one[stages[name]] = size
+            single[stages[name]] = size
         else:
-            of_all = dict.fromkeys(_NAMES, size)
-    return of_all | of_one
+            common = dict.fromkeys(_NAMES, size)
+    return common | single
 
 
 def choose_files(folder: Path, sizes: Mapping[SunoStage, Size]) -> dict[Stage, Path]:
-    """The file of each stage.
+    """Choose the file of each stage.
 
     Args:
-        folder: holds them.
-        sizes: of the stages that must have a certain one; others take what is there.
+        folder: Folder with the files.
+        sizes: Sizes by stage; other stages must have one size only.
 
     Raises:
-        CheckpointError: a file is missing, or both sizes are there and none was chosen.
+        CheckpointError: A file is missing, or both sizes exist and none is chosen.
     """
     return {stage: _choose_file(folder, stage, sizes.get(stage)) for stage in _NAMES}
 

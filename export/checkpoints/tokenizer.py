@@ -1,4 +1,4 @@
-"""A checkpoint's tokenizer as one tokenizer.json: Bark's text is BERT WordPiece without extras."""
+"""A checkpoint's tokenizer as one tokenizer.json: BERT WordPiece without extras."""
 
 from pathlib import Path
 from typing import Any
@@ -27,15 +27,15 @@ _SPECIAL_TOKENS = {
 
 
 def open_tokenizer(source: str, generation: GenerationSettings) -> Tokenizer:
-    """A tokenizer that a checkpoint does not have itself.
+    """Read a tokenizer from elsewhere.
 
     Args:
-        source: a folder as for `read_tokenizer`, or a hub id. Where it does not say otherwise, its
-            text keeps its case, as Bark's does.
-        generation: says how many entries the model reads.
+        source: Folder as for `read_tokenizer`, or hub id; text keeps its case by default.
+        generation: Settings that define the number of entries.
 
     Raises:
-        CheckpointError: it cannot be found, is malformed, or has another number of entries.
+        CheckpointError: The tokenizer cannot be found, is malformed, or has another number of
+            entries.
     """
     folder = Path(source)
     if is_repository_id(source):
@@ -57,21 +57,20 @@ def open_tokenizer(source: str, generation: GenerationSettings) -> Tokenizer:
 
 
 def read_tokenizer(folder: Path, *, is_cased: bool = False) -> Tokenizer:
-    """The tokenizer of a checkpoint, without padding, truncation or added tokens.
+    """Read a tokenizer, without padding, truncation or added tokens.
 
     Args:
-        folder: has tokenizer.json, or vocab.txt and, where settings differ from BERT's,
-            tokenizer_config.json.
-        is_cased: whether text keeps its case where no setting says so.
+        folder: Folder with tokenizer.json, or with vocab.txt and optionally tokenizer_config.json.
+        is_cased: Whether text keeps its case by default.
 
     Raises:
-        CheckpointError: neither is there, or one is malformed.
+        CheckpointError: Both files are missing, or one is malformed.
     """
     path = folder / "tokenizer.json"
     if path.is_file():
         try:
             tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # the library raises the bare class
+        except Exception as error:  # the library raises Exception itself
             raise CheckpointError(f"{path}: not a tokenizer ({error})") from error
     else:
         tokenizer = _build(folder, is_cased=is_cased)
@@ -119,7 +118,7 @@ def _assemble(vocabulary: dict[str, int], config: dict[str, Any]) -> Tokenizer:
 
 
 def _content(token: object) -> str:
-    """A special token is stored as text or as an object with its text in `content`."""
+    """Text of a special token, which is stored as text or as an object with `content`."""
     return str(token["content"] if isinstance(token, dict) else token)
 
 

@@ -1,4 +1,4 @@
-"""A checkpoint's voices (three .npy files each) or Suno's presets (.npz) to those of a bundle."""
+"""Converts a checkpoint's voices (three .npy files each) or Suno's presets (.npz) for a bundle."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -14,19 +14,19 @@ NONE = "none"
 
 
 def convert_voices(checkpoint: Checkpoint, selection: str, target: Path) -> list[str]:
-    """Write the chosen voices as .npz files.
+    """Write the selected voices as .npz files.
 
     Args:
-        checkpoint: whose `speaker_embeddings`, or presets in their place, to convert.
-        selection: "all", "none", or names with commas between them.
-        target: the folder that receives NAME.npz.
+        checkpoint: Checkpoint with `speaker_embeddings`, or presets in their place.
+        selection: "all", "none", or names separated by commas.
+        target: Folder for NAME.npz.
 
     Returns:
-        The names written.
+        Names of the written voices.
 
     Raises:
-        VoiceError: a chosen voice does not exist or is malformed.
-        CheckpointError: the checkpoint's index of voices is malformed.
+        VoiceError: A selected voice does not exist or is malformed.
+        CheckpointError: The checkpoint's index of voices is malformed.
     """
     if checkpoint.presets is None:
         voices, where = find_indexed(checkpoint.folder), "the checkpoint"
@@ -55,7 +55,7 @@ def _selected(voices: Voices, selection: str, where: str) -> list[str]:
             known = (
                 f"nearest: {', '.join(nearest)}"
                 if nearest
-                else "it has no voices, --voices-from can"
+                else "it has no voices; give some with --voices-from"
             )
             raise VoiceError(f'Voice "{name}" is not in {where}; {known}')
     return list(dict.fromkeys(names))

@@ -1,4 +1,4 @@
-"""Weights of a checkpoint on disk, in either format, and how they get into a module."""
+"""Reads the weights of a checkpoint, in either format, and loads them into modules."""
 
 import re
 import warnings
@@ -16,14 +16,13 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from bark_onnx.graphs.bundle.dataclass_json import read_json
-from bark_onnx.graphs.error_text import first_line
-from bark_onnx.graphs.errors import CheckpointError
+from bark_onnx.graphs.errors import CheckpointError, first_line
 
 _WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 def is_mask(name: str) -> bool:
-    """Causal masks lie in old checkpoints; they are constants, made anew."""
+    """Whether a tensor is a causal mask, a constant that old checkpoints store."""
     return name.endswith(".attn.bias")
 
 
@@ -32,22 +31,22 @@ class Weights:
     """The tensors of one sub-model as a checkpoint stores them."""
 
     tensors: Mapping[str, Tensor]  # by the names of the checkpoint
-    names: Callable[[str], Sequence[str]]  # of a module's tensor in the checkpoint, best first
+    names: Callable[[str], Sequence[str]]  # a module's name to those in the checkpoint, best first
     where: object  # folder or file, for messages
-    sizes: str  # what states the shapes, for messages
-    is_whole: bool = False  # holds this sub-model alone, so every tensor must belong to it
+    sizes: str  # source of the shapes, for messages
+    is_exclusive: bool = False  # every tensor must belong to this sub-model
 
 
 def load_state(module: nn.Module, weights: Weights, ignore: Callable[[str], bool]) -> None:
     """Load stored tensors into a module, as float32.
 
     Args:
-        module: changed in place.
-        weights: where the tensors lie, and by which names.
-        ignore: accepts the names of the module whose tensors may be missing.
+        module: Module to change in place.
+        weights: Stored tensors.
+        ignore: Whether the tensor of a name may be missing.
 
     Raises:
-        CheckpointError: a tensor is missing, has another shape, or belongs to another model.
+        CheckpointError: A tensor is missing, has another shape, or belongs to another model.
     """
     state: dict[str, Tensor] = {}
     read: set[str] = set()
@@ -70,22 +69,22 @@ def load_state(module: nn.Module, weights: Weights, ignore: Callable[[str], bool
                 f"expected {list(ours.shape)} by {weights.sizes}; the two do not belong together"
             )
         state[name] = tensor.to(torch.float32)
-    if weights.is_whole:
-        _refuse_strangers(weights, read)
+    if weights.is_exclusive:
+        _refuse_unknown(weights, read)
     module.load_state_dict(state, strict=False, assign=True)
 
 
-def _refuse_strangers(weights: Weights, read: set[str]) -> None:
-    strangers = sorted(name for name in weights.tensors if name not in read and not is_mask(name))
-    if strangers:
+def _refuse_unknown(weights: Weights, read: set[str]) -> None:
+    unknown = sorted(name for name in weights.tensors if name not in read and not is_mask(name))
+    if unknown:
         raise CheckpointError(
-            f"{weights.where}: tensor {strangers[0]} belongs to no part of the model by "
+            f"{weights.where}: tensor {unknown[0]} does not belong to the model described by "
             f"{weights.sizes}; the two do not belong together"
         )
 
 
 def names_with_prefix(prefix: str) -> Callable[[str], Sequence[str]]:
-    """Names in the Hugging Face layout: old checkpoints name weight norm otherwise."""
+    """Names in the Hugging Face layout, including those of weight norm in old checkpoints."""
 
     def names(name: str) -> Sequence[str]:
         stored = prefix + name
@@ -95,7 +94,7 @@ def names_with_prefix(prefix: str) -> Callable[[str], Sequence[str]]:
 
 
 def legacy_weight_norm_name(name: str) -> str:
-    """A tensor's name as torch named weight norm before it became a parametrization."""
+    """Name of a tensor from before torch turned weight norm into a parametrization."""
     for new, old in (("original0", "weight_g"), ("original1", "weight_v")):
         name = name.replace(f"parametrizations.weight.{new}", old)
     return name
@@ -103,7 +102,7 @@ def legacy_weight_norm_name(name: str) -> str:
 
 @contextmanager
 def open_weights(folder: Path) -> Iterator[Mapping[str, Tensor]]:
-    """All tensors of a checkpoint by name, mapped from disk."""
+    """Yield all tensors of a checkpoint by name, mapped from disk."""
     for name in _WEIGHT_FILES:
         index = folder / f"{name}.index.json"
         if index.is_file():
@@ -112,7 +111,7 @@ def open_weights(folder: Path) -> Iterator[Mapping[str, Tensor]]:
             files = [name]
         else:
             continue
-        yield ChainMap(*(_map_file(folder / file) for file in files))
+        yield ChainMap(*(_map_file(folder / file) for file in files))  # type: ignore[arg-type]
         return
     raise CheckpointError(f"{folder}: no weights; expected {' or '.join(_WEIGHT_FILES)}")
 
@@ -134,27 +133,25 @@ def _map_file(path: Path) -> Mapping[str, Tensor]:
 
 
 def read_pickle(path: Path, *, is_mapped: bool = True, safe_globals: Sequence[Any] = ()) -> Any:
-    """What `torch.save` wrote. Nothing in the file is run.
+    """Read a file of `torch.save` without running code from it.
 
     Args:
-        path: the file.
-        is_mapped: leave the tensors on disk until they are used; needs the format of torch 1.6.
-        safe_globals: pairs of what to call in place of a global that torch refuses, and its name.
+        path: Path of the file.
+        is_mapped: Whether to leave tensors on disk until use; requires the format of torch 1.6.
+        safe_globals: Replacements for globals that torch refuses, each with the global's name.
 
     Raises:
-        CheckpointError: the file cannot be read, is damaged, or holds anything that is no data.
+        CheckpointError: The file cannot be read, is damaged, or refers to code.
     """
     try:
         if is_mapped and not _is_archive(path):
             raise _unreadable(path, "truncated, or not written by torch.save")
         with torch.serialization.safe_globals(list(safe_globals)), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about protocols of pickle, before it is refused
+            warnings.simplefilter("ignore")  # about pickle protocols of refused files
             return torch.load(path, map_location="cpu", weights_only=True, mmap=is_mapped)
     except UnpicklingError as error:
         refused = re.search(r"GLOBAL ([\w.]+)", str(error))
-        reason = (
-            f"it names {refused[1]}, which is no data; it was not run" if refused else "damaged"
-        )
+        reason = f"it refers to {refused[1]}, which was not run" if refused else "damaged"
         raise _unreadable(path, reason) from error
     except (OSError, RuntimeError, ValueError, EOFError, LookupError) as error:
         raise _unreadable(path, first_line(error)) from error
@@ -170,10 +167,14 @@ def _unreadable(path: Path, reason: str) -> CheckpointError:
 
 
 def check_tensors(found: object, where: object) -> Mapping[str, Tensor]:
-    """Check that `found` is tensors by name.
+    """Check that an object is a mapping from names to tensors.
+
+    Args:
+        found: Object to check.
+        where: Location of the object, for messages.
 
     Raises:
-        CheckpointError: it is something else; `where` names it.
+        CheckpointError: The object is of another kind.
     """
     if not isinstance(found, Mapping):
         raise CheckpointError(
@@ -189,7 +190,7 @@ def check_tensors(found: object, where: object) -> Mapping[str, Tensor]:
 
 
 class _SafeTensors(Mapping[str, Tensor]):
-    """A safetensors file whose tensors are read when asked for."""
+    """A safetensors file, whose tensors are read on access."""
 
     def __init__(self, path: Path) -> None:
         self._file = safe_open(path, framework="pt")

@@ -1,1 +1,1 @@
-"""The torch modules that are traced, one per kind of graph."""
+"""The torch modules to trace, one per kind of graph."""

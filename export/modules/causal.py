@@ -1,8 +1,10 @@
 """The semantic and coarse transformers as modules that trace to one small graph each.
 
-The module takes its weights from the Hugging Face sub-model and states attention as the standard
-ONNX operator with a cache that grows; a pass turns that into the fused form.
+The module uses the weights of the transformers sub-model and expresses attention as the standard
+ONNX operator with a cache that grows; a pass converts it to the fused form.
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,18 +14,18 @@ from bark_onnx.graphs.shapes import CausalShape
 
 
 class CausalGraph(nn.Module):
-    """One step of a causal Bark transformer: tokens and cache in, last logits and cache out.
+    """One run of a causal Bark transformer: tokens and cache in, last logits and cache out.
 
     Args:
         model: `BarkSemanticModel` or `BarkCoarseModel` of transformers.
-        shape: its sizes.
-        logit_ids: the token ids whose rows of the head are kept, in order.
-        with_history: whether a second sequence of ids is added to the embeddings; its id
+        shape: Sizes of the model.
+        logit_ids: Token ids whose rows of the head are kept, in order.
+        with_history: Whether the embeddings of second ids are added; the id
             `shape.input_vocabulary` adds nothing.
     """
 
     def __init__(
-        self, model: nn.Module, shape: CausalShape, logit_ids: Tensor, *, with_history: bool
+        self, model: Any, shape: CausalShape, logit_ids: Tensor, *, with_history: bool
     ) -> None:
         super().__init__()
         self.shape = shape
@@ -57,7 +59,7 @@ class CausalGraph(nn.Module):
             )
             present += [key, value]
             if layer == len(self.layers) - 1:
-                # Only the last position is read from here on, so only it is computed.
+                # Only the last position is read from here on.
                 hidden, attended = hidden[:, -1:], attended[:, -1:]
             hidden = hidden + block.attn.out_proj(attended)
             hidden = hidden + block.mlp(block.layernorm_2(hidden))

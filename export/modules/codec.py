@@ -1,4 +1,6 @@
-"""The EnCodec decoder as a module that traces to operators every ONNX Runtime provider has."""
+"""The EnCodec decoder as a module that traces to operators of every ONNX Runtime provider."""
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,16 +11,18 @@ from bark_onnx.graphs.shapes import CodecShape
 
 
 class CodecGraph(nn.Module):
-    """Codes in, waveform out.
+    """Decodes codes to a waveform.
 
     Args:
         model: `EncodecModel` of transformers.
-        shape: its sizes.
+        shape: Sizes of the model.
 
-    Source: `EncodecDecoder` of transformers; the arithmetic is the same, in a form that traces.
+    Source: `EncodecDecoder` of transformers, with the same arithmetic in a form that traces.
     """
 
-    def __init__(self, model: nn.Module, shape: CodecShape) -> None:
+    offsets: Tensor  # (codebooks,), first row of each codebook in the joined table
+
+    def __init__(self, model: Any, shape: CodecShape) -> None:
         super().__init__()
         used = model.quantizer.layers[: shape.num_codebooks]
         self.codebooks = nn.Parameter(torch.cat([layer.codebook.embed for layer in used]))
@@ -36,7 +40,7 @@ class CodecGraph(nn.Module):
         return hidden[:, 0]
 
 
-def _traceable(layer: nn.Module) -> nn.Module:
+def _traceable(layer: Any) -> Any:
     kind = type(layer).__name__
     if kind == "EncodecConv1d":
         return _Convolution(layer)
@@ -48,20 +52,20 @@ def _traceable(layer: nn.Module) -> nn.Module:
         return _Residual(layer)
     if kind in ("ELU", "Identity"):
         return layer
-    raise TypeError(f"no traceable form of {kind}")
+    raise TypeError(f"{kind} has no traceable form")
 
 
-def _without_weight_norm(convolution: nn.Module) -> nn.Module:
-    """The same convolution with its weight norm multiplied out."""
+def _without_weight_norm(convolution: nn.Conv1d) -> nn.Conv1d:
+    """Fold the weight norm of a convolution into its weight."""
     if parametrize.is_parametrized(convolution):
         parametrize.remove_parametrizations(convolution, "weight")
     return convolution
 
 
 class _Convolution(nn.Module):
-    """`EncodecConv1d` with stride 1: the past is continued by reflection."""
+    """`EncodecConv1d` with stride 1, padded on the left by reflection."""
 
-    def __init__(self, layer: nn.Module) -> None:
+    def __init__(self, layer: Any) -> None:
         super().__init__()
         self.convolution = _without_weight_norm(layer.conv)
         self.padding = (self.convolution.kernel_size[0] - 1) * self.convolution.dilation[0]
@@ -71,19 +75,19 @@ class _Convolution(nn.Module):
 
 
 def _reflect_past(hidden: Tensor, padding: int) -> Tensor:
-    """Reflect padding on the left that is right for inputs shorter than the padding too.
+    """Pad on the left by reflection, also for inputs shorter than the padding.
 
-    There, as `EncodecConv1d._pad1d` does, the input counts as continued by zeros. ONNX Runtime's
-    own reflect padding reads outside such inputs (microsoft/onnxruntime#8265).
+    Those are extended by zeros first, as in `EncodecConv1d._pad1d`. ONNX Runtime's own reflect
+    padding reads outside of such inputs (microsoft/onnxruntime#8265).
     """
     beginning = nn.functional.pad(hidden[..., : padding + 1], (0, padding))
     return torch.cat([beginning[..., 1 : padding + 1].flip(-1), hidden], dim=-1)
 
 
 class _Upsampling(nn.Module):
-    """`EncodecConvTranspose1d`: everything that the padding adds is trimmed from the right."""
+    """`EncodecConvTranspose1d`, with all padding trimmed from the right."""
 
-    def __init__(self, layer: nn.Module) -> None:
+    def __init__(self, layer: Any) -> None:
         super().__init__()
         self.convolution = _without_weight_norm(layer.conv)
         self.trim = self.convolution.kernel_size[0] - self.convolution.stride[0]
@@ -96,7 +100,7 @@ class _Upsampling(nn.Module):
 class _Residual(nn.Module):
     """`EncodecResnetBlock`."""
 
-    def __init__(self, layer: nn.Module) -> None:
+    def __init__(self, layer: Any) -> None:
         super().__init__()
         self.block = nn.ModuleList([_traceable(inner) for inner in layer.block])
         self.shortcut = _traceable(layer.shortcut)
@@ -141,6 +145,6 @@ class _Lstm(nn.Module):
 
 
 def _gates_in_onnx_order(weight: Tensor) -> Tensor:
-    """Torch stacks the gates input, forget, cell, output; ONNX input, output, forget, cell."""
+    """Torch orders gates input, forget, cell, output; ONNX input, output, forget, cell."""
     entry, forget, cell, output = weight.chunk(4)
     return torch.cat([entry, output, forget, cell])

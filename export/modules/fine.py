@@ -1,5 +1,7 @@
 """The fine transformer as a module that traces to one graph for all codebooks."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.onnx import ops
@@ -10,15 +12,17 @@ from bark_onnx.graphs.shapes import FineShape
 class FineGraph(nn.Module):
     """Predicts one codebook of some frames from the codebooks up to and including it.
 
-    The codebook is a runtime input. Each head is the next codebook's embedding, stored once; where
-    a checkpoint has other heads, they are stored too.
+    The codebook is an input. Heads that equal the next codebook's embedding are stored once; other
+    heads are stored in addition.
 
     Args:
         model: `BarkFineModel` of transformers.
-        shape: its sizes.
+        shape: Sizes of the model.
     """
 
-    def __init__(self, model: nn.Module, shape: FineShape) -> None:
+    offsets: Tensor  # (codebooks,), first row of each codebook in the joined table
+
+    def __init__(self, model: Any, shape: FineShape) -> None:
         super().__init__()
         self.shape = shape
         self.layers = model.layers
@@ -48,7 +52,7 @@ class FineGraph(nn.Module):
         for layer, block in enumerate(self.layers):
             queries, keys, values = block.attn.att_proj(block.layernorm_1(hidden)).split(size, 2)
             if layer == len(self.layers) - 1:
-                # Only these frames are read from here on, so only they are computed.
+                # Only these frames are read from here on.
                 queries = queries.index_select(1, frame_indices)
                 hidden = hidden.index_select(1, frame_indices)
             attended = ops.attention(
@@ -63,7 +67,7 @@ class FineGraph(nn.Module):
         return self.layernorm_final(hidden) @ self._head(codebook_index).t()
 
     def _embed(self, codes: Tensor, codebook_index: Tensor) -> Tensor:
-        """Sum of the embeddings of codebooks 0 to codebook_index, plus positions."""
+        """Sum the embeddings of codebooks 0 to codebook_index, plus positions."""
         table = self.embeddings.flatten(0, 1)
         rows = nn.functional.embedding(codes + self.offsets, table)
         known = torch.arange(self.shape.num_codebooks) <= codebook_index

@@ -1,1 +1,1 @@
-"""A bundle on disk: its manifest, its integrity, and how it is opened."""
+"""A bundle on disk: manifest, integrity checks, and opening."""

@@ -1,4 +1,4 @@
-"""Files on disk: they appear whole or not at all, and what the system refuses is one line."""
+"""Atomic writes of files, and errors of the system as one-line errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +11,12 @@ from bark_onnx.graphs.errors import BarkError
 def wrap_os_errors(
     kind: type[BarkError], message: str, *, errors: tuple[type[Exception], ...] = (OSError,)
 ) -> Iterator[None]:
-    """Errors of the system in a `with` block as one of ours: the message, then (the reason).
+    """Raise errors of a `with` block as a `BarkError`: the message, then (the reason).
 
     Args:
-        kind: of the error to raise.
-        message: such as "speech.wav: cannot be written".
-        errors: those of the system, and of a library that writes files where there is one.
+        kind: Class of the error to raise.
+        message: Text before the reason, such as "speech.wav: cannot be written".
+        errors: Classes to convert; a library that writes files may add its own.
     """
     try:
         yield
@@ -26,18 +26,18 @@ def wrap_os_errors(
 
 
 def partial_path(path: Path) -> Path:
-    """Where a file is written before it is whole: hidden, and beside its own place."""
+    """Path of a file while it is written: hidden, beside its final path."""
     return path.with_name(f".{path.name}.partial")
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A path to write to in a `with` block; what is there gets its own name when that ends well.
+    """Yield a temporary path; after a successful `with` block the file is renamed to `path`.
 
-    An error or an interrupt leaves an old file as it was, and no part of the new one.
+    An error or interrupt keeps the old file and removes the new one.
 
     Raises:
-        OSError: the file cannot be renamed.
+        OSError: The file cannot be renamed.
     """
     partial = partial_path(path)
     try:

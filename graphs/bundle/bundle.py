@@ -1,19 +1,11 @@
-"""A bundle on disk, opened: every file of it is checked before use."""
+"""A bundle on disk, opened: each file is checked before use."""
 
 from pathlib import Path
 from typing import cast
 
 from bark_onnx.graphs.bundle.hub import download, is_repository_id, lies_within
-from bark_onnx.graphs.bundle.manifest import (
-    TOKENIZER_NAME,
-    VOICES_FOLDER,
-    Manifest,
-    check_contents,
-    check_sha256,
-    check_sizes,
-    prefill_graph,
-    voice_file,
-)
+from bark_onnx.graphs.bundle.integrity import check_contents, check_sha256, check_sizes
+from bark_onnx.graphs.bundle.manifest import TOKENIZER_NAME, VOICES_FOLDER, Manifest, voice_file
 from bark_onnx.graphs.contract import Attention, GraphContract, Stage, graph_contract
 from bark_onnx.graphs.errors import BundleError
 from bark_onnx.graphs.precisions import float_dtype
@@ -25,11 +17,11 @@ class Bundle:
     """A bundle on disk.
 
     Args:
-        source: a folder, or the hub id of one.
-        verify: compare checksums of files before they are used; sizes are always compared.
+        source: Folder or hub id.
+        verify: Compares checksums of files before use; sizes are always compared.
 
     Raises:
-        BundleError: it cannot be found, is incomplete, or is from another version.
+        BundleError: The bundle cannot be found, is incomplete, or is from another version.
     """
 
     def __init__(self, source: str | Path, *, verify: bool = True) -> None:
@@ -42,32 +34,35 @@ class Bundle:
 
     @property
     def attention(self) -> Attention:
-        """The form of attention that the graphs were exported with."""
-        return cast("Attention", self.manifest.attention)  # checked when it was read
+        """Form of attention of the graphs."""
+        return cast("Attention", self.manifest.attention)  # checked by Manifest.read
 
     def contract(self, stage: Stage, precision: str) -> GraphContract:
-        """What the graph of a stage must take and give."""
+        """Expected inputs and outputs of a stage's graph."""
         return graph_contract(
             stage, self.manifest.shapes, self.attention, float_dtype=float_dtype(precision)
         )
 
     def graph(self, precision: str, stage: Stage) -> Path:
-        """Path of a graph whose files are whole.
+        """Path of a stage's graph, after a check of all files of the stage.
 
         Raises:
-            BundleError: a file was altered.
+            BundleError: A file was altered.
         """
         name = self.manifest.graph_path(precision, stage)
         self._check([name, *self.manifest.stage_files(precision, stage)])
         return self.folder / name
 
     def prefill_graph(self, precision: str, stage: Stage) -> Path | None:
-        """Path of the graph that serves a causal stage's prompts, if it has one of its own."""
-        path = prefill_graph(self.folder / self.manifest.graph_path(precision, stage))
-        return path if path.relative_to(self.folder).as_posix() in self.manifest.files else None
+        """Path of a causal stage's prefill graph; None if its one graph also prefills.
+
+        Its files are checked by `graph`.
+        """
+        name = self.manifest.prefill_graph_path(precision, stage)
+        return None if name is None else self.folder / name
 
     def tokenizer_path(self) -> Path:
-        """Path of tokenizer.json, whose checksum was compared.
+        """Path of tokenizer.json, after a check of its checksum.
 
         Raises:
             BundleError: The file was altered.
@@ -76,7 +71,7 @@ class Bundle:
         return self.folder / TOKENIZER_NAME
 
     def voice_names(self) -> list[str]:
-        """Names of all voices in the bundle's folder, those that a user added included."""
+        """Names of all voices in the bundle's folder, including those added after the export."""
         folder = self.folder / VOICES_FOLDER
         paths = (path for path in folder.rglob("*.npz") if path.is_file())
         names = (
@@ -87,7 +82,7 @@ class Bundle:
         return sorted(name for name in names if is_voice_name(name))
 
     def has_voice(self, name: str) -> bool:
-        """Whether the bundle's folder holds a voice of that name."""
+        """Whether the bundle's folder holds a voice of this name."""
         path = self.folder / voice_file(name)
         return path.is_file() and lies_within(path, self.folder / VOICES_FOLDER)
 
@@ -119,5 +114,5 @@ def _locate(source: str) -> Path:
     if is_repository_id(source):
         return download(source, ["*"], BundleError)
     raise BundleError(
-        f"{source}: no such folder; make a bundle with: bark-export suno/bark-small {source}"
+        f"{source}: no such folder; export a bundle with: bark-export suno/bark-small {source}"
     )

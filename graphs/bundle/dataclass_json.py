@@ -1,6 +1,6 @@
-"""Strict reading of frozen dataclasses from parsed JSON: no unknown or missing key, no wrong type.
+"""Dataclasses from parsed JSON, strictly: no unknown or missing key, no wrong type.
 
-Knows nothing of Bark. Errors name the place by its path, as in `models.semantic.num_heads`.
+Knows nothing of Bark. Errors name the location, as in `models.semantic.num_heads`.
 """
 
 import dataclasses
@@ -16,17 +16,20 @@ T = TypeVar("T")
 
 
 class SchemaError(ValueError):
-    """Parsed JSON does not have the form of the dataclass it is read into."""
+    """Parsed JSON does not match the dataclass."""
 
 
 def from_json_dict(kind: type[T], data: object, where: str) -> T:
-    """Build the dataclass `kind` from `data`, a parsed JSON object found at `where`.
+    """Build a dataclass from a parsed JSON object.
 
-    Fields may be int, float, bool, str, None, another dataclass, `tuple[X, ...]` (a JSON list),
-    `dict[str, X]`, or a union of those.
+    Args:
+        kind: Dataclass whose fields are int, float, bool, str, None, another dataclass,
+            `tuple[X, ...]` (a JSON list), `dict[str, X]`, or a union of those.
+        data: Parsed JSON.
+        where: Location of the object, for messages.
 
     Raises:
-        RecordError: a key is unknown or missing, or a value has another type.
+        SchemaError: A key is unknown or missing, or a value has another type.
     """
     return typing.cast(T, _read(kind, data, where))
 
@@ -91,10 +94,10 @@ def _shown(data: object) -> str:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file.
+    """Read a JSON object from a checkpoint's file.
 
     Raises:
-        CheckpointError: the file is missing, or holds something else.
+        CheckpointError: The file is missing, or holds something else.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))

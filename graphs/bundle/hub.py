@@ -1,15 +1,15 @@
-"""Files of a Hugging Face hub repository, downloaded once and then read from the local cache."""
+"""Files of Hugging Face hub repositories, downloaded once and then read from the local cache."""
 
 import re
 from pathlib import Path
 
-from bark_onnx.graphs.errors import BarkError
+from bark_onnx.graphs.errors import BarkError, first_line
 
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def is_repository_id(source: str) -> bool:
-    """Whether `source` has the form owner/name and is no local folder."""
+    """Whether `source` has the form owner/name and is not a local path."""
     return _REPOSITORY.fullmatch(source) is not None and not Path(source).exists()
 
 
@@ -20,25 +20,24 @@ def download(
     *,
     option: str | None = None,
 ) -> Path:
-    """Folder with the files of a hub repository whose paths match `patterns`.
+    """Download the files of a hub repository and return their folder.
 
     Args:
-        repository: owner/name.
-        patterns: shell patterns of the wanted files.
-        error_class: what to raise.
-        option: of the command that takes a local folder instead; None: the argument itself.
+        repository: Hub id, owner/name.
+        patterns: Shell patterns of the files to download.
+        error_class: Class of the error to raise.
+        option: Command-line option that accepts a local folder instead; None for the argument.
 
     Raises:
-        BarkError: of `error_class`; the repository cannot be reached and is not in the cache.
+        BarkError: The repository cannot be reached and is not in the cache; of `error_class`.
     """
     from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     remedy = (
         f"connect, or download it elsewhere (hf download {repository} --local-dir FOLDER) "
         f"and give that folder{f' with {option}' if option else ''}"
     )
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
     try:
         return Path(snapshot_download(repository, allow_patterns=patterns))
     except LocalEntryNotFoundError as error:
@@ -49,18 +48,18 @@ def download(
         status = error.response.status_code if error.response is not None else "no answer"
         raise error_class(f"{repository}: the hub answers {status}; {remedy}") from error
     except (HFValidationError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise error_class(f"{repository}: cannot be downloaded ({reason}); {remedy}") from error
 
 
 def lies_within(path: Path, folder: Path) -> bool:
-    """Whether a path, its links followed, lies in a folder; or where the hub's cache keeps files.
+    """Whether a path, with its links resolved, lies in a folder or among the hub cache's files.
 
     A repository in the cache is a folder of links to files beside it.
     """
     try:
         resolved, root = path.resolve(), folder.resolve()
-    except (OSError, RuntimeError, ValueError):  # links in a circle, or no path at all
+    except (OSError, RuntimeError, ValueError):  # circular links, or not a path
         return False
     cache = cached_repository(folder)
     return resolved.is_relative_to(root) or (
@@ -69,7 +68,7 @@ def lies_within(path: Path, folder: Path) -> bool:
 
 
 def cached_repository(folder: Path) -> Path | None:
-    """The folder of a repository in the hub's cache, where `folder` lies in one."""
+    """Folder of the cached hub repository that contains `folder`; None outside of the cache."""
     for parent in folder.resolve().parents:
         if parent.name == "snapshots" and (parent.parent / "blobs").is_dir():
             return parent.parent

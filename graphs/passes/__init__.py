@@ -1,1 +1,1 @@
-"""Rewrites of exported graphs, one file per pass, built on onnx_ir's pass classes."""
+"""Rewrites of exported graphs, one pass per module, built on onnx_ir's pass classes."""

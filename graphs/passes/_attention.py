@@ -1,4 +1,4 @@
-"""What the attention passes share: finding Attention nodes and swapping them for fused ones."""
+"""Finds Attention nodes and replaces them; shared by the attention passes."""
 
 import onnx_ir as ir
 
@@ -9,14 +9,14 @@ def attention_nodes(model: ir.Model) -> list[ir.Node]:
 
 
 def check_plain(node: ir.Node, *, causal: bool) -> None:
-    """Check that an Attention does nothing but what the fused operators do.
+    """Check that an Attention has no feature that the fused operators lack.
 
     Args:
-        node: the Attention.
-        causal: whether a token must see only those before it, or all.
+        node: The Attention.
+        causal: Whether each token must attend to earlier tokens only, or to all.
 
     Raises:
-        PreconditionError: it has a mask, a scale or cap of its own, or another order.
+        PreconditionError: It has a mask, a scale, a cap, or another order.
     """
     found = node.attributes.get("is_causal")
     if (found is not None and found.as_int() == 1) != causal:
@@ -25,14 +25,14 @@ def check_plain(node: ir.Node, *, causal: bool) -> None:
         raise ir.passes.PreconditionError(f"{node.name} has a mask")
     for name in ("scale", "softcap"):
         if name in node.attributes and node.attributes[name].as_float() != 0:
-            raise ir.passes.PreconditionError(f"{node.name} has a {name} of its own")
+            raise ir.passes.PreconditionError(f"{node.name} has its own {name}")
 
 
 def packed_projection(node: ir.Node) -> tuple[ir.Node, ir.Value]:
-    """The Split that an Attention's queries, keys and values come from, and what it splits.
+    """The Split that produces an Attention's queries, keys and values, and its input.
 
     Raises:
-        PreconditionError: they do not come from one Split, in this order.
+        PreconditionError: They do not come from one Split, in this order.
     """
     split = node.inputs[0].producer() if node.inputs[0] is not None else None
     if split is None or split.op_type != "Split" or list(node.inputs[:3]) != list(split.outputs):
@@ -42,8 +42,14 @@ def packed_projection(node: ir.Node) -> tuple[ir.Node, ir.Value]:
     return split, packed
 
 
-def replace(old: ir.Node, new: ir.Node, *, also_remove: ir.Node | None = None) -> None:
-    """Put `new` in the place of `old`, outputs taken over by position, names kept."""
+def replace_attention(old: ir.Node, new: ir.Node, *, also_remove: ir.Node | None = None) -> None:
+    """Replace a node; outputs are matched by position and keep their names.
+
+    Args:
+        old: Node to remove.
+        new: Node in its place.
+        also_remove: Node that is removed if its outputs have no other use.
+    """
     graph = old.graph
     assert graph is not None
     ir.convenience.replace_nodes_and_values(

@@ -1,5 +1,6 @@
-"""What the quantising passes share: finding constant matrices and putting others in their place."""
+"""Finds constant matrices and replaces products with them; shared by the quantizing passes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,26 +10,26 @@ from numpy.typing import NDArray
 
 from bark_onnx.graphs.contract import LOGITS
 
-_LARGEST = 127  # of an 8-bit integer, either sign
+_INT8_MAX = 127
 
 
 @dataclass(frozen=True)
 class ConstantMatMul:
-    """A MatMul whose right side is constant."""
+    """A MatMul with a constant right side."""
 
     node: ir.Node
-    name: str  # of the weight
+    name: str  # name of the weight
     weight: NDArray[np.float32]  # (rows, columns)
 
 
 def find_constant_matmuls(model: ir.Model, *, head: bool) -> list[ConstantMatMul]:
-    """MatMuls with a constant matrix on their right: the one that makes the logits, or the others.
+    """Find each MatMul with a constant matrix on its right.
 
     Args:
-        model: whose graph to search.
-        head: which of the two.
+        model: Model to search.
+        head: Whether to return the product that computes the logits, or all others.
     """
-    heads = _producers_of_logits(model)
+    heads = _logits_producers(model)
     products = []
     for node in model.graph:
         if node.op_type != "MatMul" or node.inputs[1] is None or (node in heads) != head:
@@ -41,8 +42,8 @@ def find_constant_matmuls(model: ir.Model, *, head: bool) -> list[ConstantMatMul
     return products
 
 
-def _producers_of_logits(model: ir.Model) -> set[ir.Node]:
-    """The logits' producer and, where that only drops an axis, the one before it."""
+def _logits_producers(model: ir.Model) -> set[ir.Node]:
+    """The producer of the logits and, if it only drops an axis, the node before it."""
     found: set[ir.Node] = set()
     for value in model.graph.outputs:
         node = value.producer() if value.name == LOGITS else None
@@ -54,7 +55,7 @@ def _producers_of_logits(model: ir.Model) -> set[ir.Node]:
 
 
 def add_weight(model: ir.Model, name: str, array: NDArray[np.generic]) -> ir.Value:
-    """A new constant of the graph."""
+    """Add a constant to the graph."""
     tensor = ir.tensor(np.ascontiguousarray(array), name=name)
     value = ir.Value(
         name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
@@ -64,31 +65,49 @@ def add_weight(model: ir.Model, name: str, array: NDArray[np.generic]) -> ir.Val
 
 
 class QuantizedWeight(NamedTuple):
-    """A weight as constants of a graph."""
+    """An int8 matrix and its float32 scales as constants of a graph."""
 
     integers: ir.Value  # int8 (rows, columns)
-    scales: ir.Value  # float32 (columns,)
+    scales: ir.Value  # float32 (columns,) or (rows, 1)
 
 
 def quantize_columns(model: ir.Model, product: ConstantMatMul) -> QuantizedWeight:
-    """A product's weight as 8-bit integers with a scale for each column.
+    """Quantize the weight of a product to 8 bits with one scale per column.
 
-    They have the same names in every graph, so that graphs can share them.
+    The constants have the same names in every graph, so that graphs can share them.
     """
-    scales = np.abs(product.weight).max(axis=0) / _LARGEST
+    integers, scales = _quantize(product.weight, axis=0)
+    return _add_quantized(model, product.name, integers, scales[0])
+
+
+def quantize_rows(model: ir.Model, table: ir.Value) -> QuantizedWeight:
+    """Quantize a constant matrix to 8 bits with one scale per row."""
+    assert table.const_value is not None
+    weight = np.asarray(table.const_value.numpy(), np.float32)
+    return _add_quantized(model, str(table.name), *_quantize(weight, axis=1))
+
+
+def _quantize(
+    weight: NDArray[np.float32], axis: int
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    scales = np.abs(weight).max(axis=axis, keepdims=True) / _INT8_MAX
     safe = np.where(scales == 0, 1, scales)
-    # Signed: unsigned weights cost twice the time on processors with VNNI.
-    integers = np.rint(product.weight / safe).astype(np.int8)
+    # Signed: unsigned weights take twice the time on processors with VNNI.
+    return np.rint(weight / safe).astype(np.int8), safe.astype(np.float32)
+
+
+def _add_quantized(
+    model: ir.Model, name: str, integers: NDArray[np.int8], scales: NDArray[np.float32]
+) -> QuantizedWeight:
     return QuantizedWeight(
-        add_weight(model, f"{product.name}.s8", integers),
-        add_weight(model, f"{product.name}.s8_scale", safe.astype(np.float32)),
+        add_weight(model, f"{name}.s8", integers), add_weight(model, f"{name}.s8_scale", scales)
     )
 
 
-def replace_node(model: ir.Model, old: ir.Node, *new: ir.Node) -> None:
-    """Put nodes, the last of which has one output, in the place of a node with one that counts."""
+def replace_node(model: ir.Model, old: ir.Node, new: Sequence[ir.Node]) -> None:
+    """Replace a node by several; the output of the last takes the place of the old output."""
     ir.convenience.replace_nodes_and_values(
-        model.graph, old, [old], list(new), list(old.outputs[:1]), list(new[-1].outputs)
+        model.graph, old, [old], new, list(old.outputs[:1]), list(new[-1].outputs)
     )
     for node in new:
         if node.domain:

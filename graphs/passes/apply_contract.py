@@ -1,7 +1,7 @@
-"""A traced graph labelled for its readers: the contract's types, axis names and meanings.
+"""Labels a traced graph with the types, axis names and meanings of its contract.
 
-The contract itself goes into the metadata; names of free axes replace the tracer's throughout; what
-the tracer left for debugging is dropped.
+The contract itself is stored in the metadata. Axis names of the contract replace the tracer's
+throughout the graph, and the tracer's debugging information is removed.
 """
 
 import re
@@ -15,10 +15,10 @@ _SYMBOL = re.compile(r"[A-Za-z_]\w*")
 
 
 class ApplyContractPass(InPlacePass):
-    """Make a graph say what its contract says.
+    """Label the inputs and outputs of a graph as in its contract.
 
     Args:
-        contract: of the graph.
+        contract: Contract of the graph.
     """
 
     def __init__(self, contract: GraphContract) -> None:
@@ -26,7 +26,7 @@ class ApplyContractPass(InPlacePass):
         self.contract = contract
 
     def requires(self, model: ir.Model) -> None:
-        """Inputs and outputs have the contract's names, in its order."""
+        """Require the names of inputs and outputs of the contract, in its order."""
         for what, values, tensors in (
             ("inputs", model.graph.inputs, self.contract.inputs),
             ("outputs", model.graph.outputs, self.contract.outputs),
@@ -37,7 +37,7 @@ class ApplyContractPass(InPlacePass):
                 raise ir.passes.PreconditionError(f"{what} are {found}, expected {expected}")
 
     def call(self, model: ir.Model) -> PassResult:
-        """Rename axes, then state types, shapes and meanings, then clean up."""
+        """Rename axes, set types, shapes and meanings, remove debugging information."""
         graph = model.graph
         pairs = [
             *zip(graph.inputs, self.contract.inputs, strict=True),
@@ -50,7 +50,7 @@ class ApplyContractPass(InPlacePass):
             for value in node.outputs:
                 value.metadata_props.clear()
                 if value.shape is not None:
-                    value.shape = ir.Shape([_renamed(axis, names) for axis in value.shape])
+                    value.shape = ir.Shape([_rename_axis(axis, names) for axis in value.shape])
         for value in graph.initializers.values():
             value.metadata_props.clear()
         for value, tensor in pairs:
@@ -65,16 +65,16 @@ class ApplyContractPass(InPlacePass):
 
 
 def _axis_names(pairs: list[tuple[ir.Value, TensorContract]]) -> dict[str, str]:
-    """The contract's name of each of the tracer's symbols."""
+    """Names in the contract by the tracer's symbols."""
     names: dict[str, str] = {}
     for value, tensor in pairs:
-        for axis, named in zip(value.shape or (), tensor.shape, strict=False):
-            if isinstance(axis, ir.SymbolicDim) and axis.value and isinstance(named, str):
-                names.setdefault(axis.value, named)
+        for axis, name in zip(value.shape or (), tensor.shape, strict=False):
+            if isinstance(axis, ir.SymbolicDim) and axis.value and isinstance(name, str):
+                names.setdefault(axis.value, name)
     return names
 
 
-def _renamed(axis: int | ir.SymbolicDim, names: dict[str, str]) -> int | str | None:
+def _rename_axis(axis: int | ir.SymbolicDim, names: dict[str, str]) -> int | str | None:
     if isinstance(axis, int) or axis.value is None:
         return axis if isinstance(axis, int) else None
     return _SYMBOL.sub(lambda match: names.get(match.group(), match.group()), axis.value)

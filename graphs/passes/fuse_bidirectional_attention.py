@@ -1,4 +1,4 @@
-"""Attention without cache or mask to the contrib operator that has a flash kernel.
+"""Replaces Attention without cache or mask by the contrib operator with a flash kernel.
 
 y = Attention(q, k, v) -> y = MultiHeadAttention(q, k, v)
 """
@@ -6,23 +6,23 @@ y = Attention(q, k, v) -> y = MultiHeadAttention(q, k, v)
 import onnx_ir as ir
 from onnx_ir.passes import InPlacePass, PassResult
 
-from bark_onnx.graphs.passes._attention import attention_nodes, check_plain, replace
+from bark_onnx.graphs.passes._attention import attention_nodes, check_plain, replace_attention
 
 _CONTRIB = "com.microsoft"
 
 
 class FuseBidirectionalAttentionPass(InPlacePass):
-    """Replace every Attention that sees all frames by MultiHeadAttention."""
+    """Replace every Attention over all frames by MultiHeadAttention."""
 
     def requires(self, model: ir.Model) -> None:
-        """No Attention has a mask, a cache or a causal order."""
+        """Require Attention without a mask, a cache or a causal order."""
         for node in attention_nodes(model):
             check_plain(node, causal=False)
             if any(value is not None for value in node.inputs[4:]):
                 raise ir.passes.PreconditionError(f"{node.name} has a cache")
 
     def call(self, model: ir.Model) -> PassResult:
-        """Fuse each on its own."""
+        """Replace each Attention separately."""
         nodes = attention_nodes(model)
         for node in nodes:
             heads = node.attributes["q_num_heads"].as_int()
@@ -33,7 +33,7 @@ class FuseBidirectionalAttentionPass(InPlacePass):
                 attributes={"num_heads": heads},
                 num_outputs=1,
             )
-            replace(node, fused)
+            replace_attention(node, fused)
         if nodes:
             model.graph.opset_imports[_CONTRIB] = 1
         return PassResult(model, modified=bool(nodes))

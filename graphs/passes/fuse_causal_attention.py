@@ -1,4 +1,4 @@
-"""Attention over a growing cache to attention over one buffer that is written in place.
+"""Replaces Attention over a growing cache by attention over one buffer, written in place.
 
     q, k, v = Split(x)
     y, present_k, present_v = Attention(q, k, v, , past_k, past_v, is_causal=1)
@@ -6,8 +6,7 @@
 
 The packed projection is already in GroupQueryAttention's order [queries | keys | values]. The cache
 inputs and outputs become buffers of the full context length; the graph gains the inputs seqlens_k
-and total_sequence_length. Types and shapes of inputs and outputs are stated by
-`ApplyContractPass`.
+and total_sequence_length. `ApplyContractPass` sets the types and shapes of inputs and outputs.
 """
 
 import onnx_ir as ir
@@ -18,7 +17,7 @@ from bark_onnx.graphs.passes._attention import (
     attention_nodes,
     check_plain,
     packed_projection,
-    replace,
+    replace_attention,
 )
 
 _CONTRIB = "com.microsoft"
@@ -28,7 +27,7 @@ class FuseCausalAttentionPass(InPlacePass):
     """Replace every cached Attention by GroupQueryAttention.
 
     Args:
-        contract: of the fused graph; gives the order of its inputs.
+        contract: Contract of the fused graph, which defines the order of its inputs.
     """
 
     def __init__(self, contract: GraphContract) -> None:
@@ -36,7 +35,7 @@ class FuseCausalAttentionPass(InPlacePass):
         self.contract = contract
 
     def requires(self, model: ir.Model) -> None:
-        """Every Attention is causal, without a mask, over a cache and one packed projection."""
+        """Require causal Attention without a mask, over a cache and one packed projection."""
         for node in attention_nodes(model):
             check_plain(node, causal=True)
             packed_projection(node)
@@ -44,7 +43,7 @@ class FuseCausalAttentionPass(InPlacePass):
                 raise ir.passes.PreconditionError(f"{node.name} has no cache")
 
     def call(self, model: ir.Model) -> PassResult:
-        """Fuse, then give the graph the inputs of its contract."""
+        """Fuse, then set the inputs of the contract."""
         nodes = attention_nodes(model)
         if not nodes:
             return PassResult(model, modified=False)
@@ -67,4 +66,4 @@ class FuseCausalAttentionPass(InPlacePass):
             attributes={"num_heads": heads, "kv_num_heads": heads},
             num_outputs=3,
         )
-        replace(node, fused, also_remove=split)
+        replace_attention(node, fused, also_remove=split)

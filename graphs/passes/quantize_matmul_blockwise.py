@@ -1,10 +1,10 @@
-"""Weights as small integers with a scale per block, multiplied by a kernel that reads them so.
+"""Weights as 4- or 8-bit integers with one scale per block, multiplied in this form.
 
     y = MatMul(x, w) -> y = MatMulNBits(x, q, s)
     with w[k, n] ~ (q[n, k] - 2^(bits-1)) * s[n, k // block_size]
 
-Activations are quantised per row and block (accuracy_level 4), so a row's result does not depend on
-the other rows of its batch.
+Activations are quantized per token and block (accuracy_level 4), so the result of a token does not
+depend on the other tokens of the run.
 """
 
 import numpy as np
@@ -14,18 +14,17 @@ from onnx_ir.passes import InPlacePass, PassResult
 
 from bark_onnx.graphs.passes._weights import add_weight, find_constant_matmuls, replace_node
 
-_INTEGER_KERNEL = (
-    4  # accuracy_level: integer arithmetic; without it the 8-bit kernel is 50 x slower
-)
+# accuracy_level of integer arithmetic; without it the 8-bit kernel is 50 times slower.
+_INTEGER_ACCURACY = 4
 
 
 class QuantizeMatMulBlockwisePass(InPlacePass):
-    """Quantise the weights of products with a constant matrix.
+    """Quantize the weights of products with a constant matrix.
 
     Args:
         bits: 4 or 8.
-        block_size: rows of a matrix that share a scale, a power of two from 16.
-        head: take the product that makes the logits, or all others.
+        block_size: Rows of a matrix that share a scale, a power of two from 16.
+        head: Whether to quantize the product that computes the logits, or all others.
     """
 
     def __init__(self, bits: int, block_size: int, *, head: bool) -> None:
@@ -35,12 +34,12 @@ class QuantizeMatMulBlockwisePass(InPlacePass):
         self.head = head
 
     def call(self, model: ir.Model) -> PassResult:
-        """Replace each MatMul on its own."""
+        """Replace each MatMul separately."""
         products = find_constant_matmuls(model, head=self.head)
         for product in products:
             integers, scales = quantize_blockwise(product.weight, self.bits, self.block_size)
             name = f"{product.name}.q{self.bits}"
-            fused = ir.node(
+            node = ir.node(
                 "MatMulNBits",
                 domain="com.microsoft",
                 inputs=[
@@ -53,23 +52,23 @@ class QuantizeMatMulBlockwisePass(InPlacePass):
                     "N": product.weight.shape[1],
                     "bits": self.bits,
                     "block_size": self.block_size,
-                    "accuracy_level": _INTEGER_KERNEL,
+                    "accuracy_level": _INTEGER_ACCURACY,
                 },
                 num_outputs=1,
             )
-            replace_node(model, product.node, fused)
+            replace_node(model, product.node, [node])
         return PassResult(model, modified=bool(products))
 
 
 def quantize_blockwise(
     weight: NDArray[np.float32], bits: int, block_size: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Integers and scales of a matrix, in MatMulNBits' layout.
+    """Quantize a matrix to the layout of MatMulNBits.
 
     Args:
-        weight: (rows, columns).
+        weight: Matrix (rows, columns).
         bits: 4 or 8.
-        block_size: rows that share a scale.
+        block_size: Rows that share a scale.
 
     Returns:
         Integers (columns, blocks, block_size * bits / 8) and scales (columns, blocks).
@@ -80,7 +79,7 @@ def quantize_blockwise(
     padded[:, :rows] = weight.T
     values = padded.reshape(columns, blocks, block_size)
     middle = 2 ** (bits - 1)
-    # The value of largest magnitude maps to the end that reaches further, -middle.
+    # The value of largest magnitude maps to the end with the larger range, -middle.
     peaks = np.take_along_axis(values, np.abs(values).argmax(-1, keepdims=True), -1)
     scales = peaks / -middle
     inverse = np.divide(1, scales, out=np.zeros_like(scales), where=scales != 0)

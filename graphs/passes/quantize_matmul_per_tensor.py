@@ -1,9 +1,9 @@
-"""Weights as 8-bit integers with a scale per column: one integer product for a whole prompt.
+"""Weights as 8-bit integers with one scale per column, activations with one scale per run.
 
     y = MatMul(x, w) -> y = DynamicQuantizeMatMul(x, q, s)      with w[k, n] ~ q[n] * s[n]
 
-Activations are quantised with one scale for all rows of a run, so a row's result depends on the
-other rows: fit for prompts, which run alone, not for batches (`QuantizeMatMulPerTokenPass`).
+The result of a token depends on the other tokens of the run: suited to prefill of one sequence and
+to windows, not to batches (`QuantizeMatMulPerTokenPass`).
 """
 
 import onnx_ir as ir
@@ -13,17 +13,17 @@ from bark_onnx.graphs.passes._weights import find_constant_matmuls, quantize_col
 
 
 class QuantizeMatMulPerTensorPass(InPlacePass):
-    """Quantise the weights of all products but the head's, and activations as they come."""
+    """Quantize the weights of all products but the head's, and activations at run time."""
 
     def call(self, model: ir.Model) -> PassResult:
-        """Replace each MatMul on its own."""
+        """Replace each MatMul separately."""
         products = find_constant_matmuls(model, head=False)
         for product in products:
-            fused = ir.node(
+            node = ir.node(
                 "DynamicQuantizeMatMul",
                 domain="com.microsoft",
                 inputs=[product.node.inputs[0], *quantize_columns(model, product)],
                 num_outputs=1,
             )
-            replace_node(model, product.node, fused)
+            replace_node(model, product.node, [node])
         return PassResult(model, modified=bool(products))

@@ -1,13 +1,14 @@
-"""Weights as 8-bit integers with a scale per column, activations with a scale per row.
+"""Weights as 8-bit integers with one scale per column, activations with one scale per token.
 
-    y = MatMul(x, w) -> m = ReduceMax(Abs(x))                                      of each row
+    y = MatMul(x, w) -> m = ReduceMax(Abs(x))                                      of each token
                         i = QuantizeLinear(x / m, 1 / 127, 128)
                         y = MatMulIntegerToFloat(i, q, 1 / 127, s, 128) * m   with w[k, n] ~ q s[n]
 
-A row has a scale of its own, so its result does not depend on the others: fit for steps of a batch.
-The weights are those of `QuantizeMatMulPerTensorPass`, which is faster for a single sequence.
+Each token has its own scale, so its result does not depend on the other tokens of the run: suited
+to decoding batches. The weights are those of `QuantizeMatMulPerTensorPass`, which is faster for a
+single sequence.
 
-What comes out of a Gelu is never below -0.17, so there nearly half of the integers would go unused:
+A Gelu never returns less than -0.17, which would leave nearly half of the integers unused:
 
     y = MatMul(Gelu(z), w) -> x = Gelu(z) + 0.17
                               m = ReduceMax(x)
@@ -31,26 +32,26 @@ from bark_onnx.graphs.passes._weights import (
     replace_node,
 )
 
-_BELOW_ZERO = 0.16998  # how far a Gelu goes: its least value is -0.169971
+GELU_MIN = -0.16998  # just below the minimum of a Gelu, -0.169971
 
 
 @dataclass(frozen=True)
-class _Grid:
-    """Unsigned integers, as the fast kernels want activations to be, for values up to 1."""
+class _QuantRange:
+    """Unsigned integers, as the fast kernels require for activations, for values up to 1."""
 
-    steps: int  # to 1
-    zero: int
+    steps: int  # from 0 to 1
+    zero_point: int
 
 
-_BOTH_SIGNS = _Grid(steps=127, zero=128)
-_ONE_SIGN = _Grid(steps=255, zero=0)
+_SIGNED = _QuantRange(steps=127, zero_point=128)
+_NON_NEGATIVE = _QuantRange(steps=255, zero_point=0)
 
 
 class QuantizeMatMulPerTokenPass(InPlacePass):
-    """Quantise the weights of all products but the head's, and activations row by row."""
+    """Quantize the weights of all products but the head's, and activations per token."""
 
     def call(self, model: ir.Model) -> PassResult:
-        """Replace each MatMul on its own."""
+        """Replace each MatMul separately."""
         products = find_constant_matmuls(model, head=False)
         rewrite = _Rewrite(model)
         for product in products:
@@ -59,7 +60,7 @@ class QuantizeMatMulPerTokenPass(InPlacePass):
 
 
 class _Rewrite:
-    """Puts nodes in the place of products, which share a few constants."""
+    """Replaces products by nodes that share a few constants."""
 
     def __init__(self, model: ir.Model) -> None:
         self._model = model
@@ -70,60 +71,47 @@ class _Rewrite:
         source = product.node.inputs[0]
         if source is None:
             raise ir.passes.PreconditionError(f"{product.node.name} has no left side")
-        made = _Chain()
+        tape = ir.tape.Tape()
         weight = quantize_columns(self._model, product)
         axis = self._constant("axis", np.array([-1]))
         producer = source.producer()
         if producer is not None and producer.op_type == "Gelu":
-            below_zero = self._constant("below_zero", np.float32(_BELOW_ZERO))
-            lifted = made.add("Add", source, below_zero)
-            largest = made.add("ReduceMax", lifted, axis)
-            mixed = self._mix(made, weight, lifted, largest, _ONE_SIGN)
-            made.add("Sub", mixed, self._lift(product.name, weight))
+            shifted = tape.op("Add", [source, self._constant("shift", np.float32(-GELU_MIN))])
+            largest = tape.op("ReduceMax", [shifted, axis])
+            result = self._quantized_product(tape, weight, shifted, largest, _NON_NEGATIVE)
+            tape.op("Sub", [result, self._zero_point_correction(product.name, weight)])
         else:
-            largest = made.add("ReduceMax", made.add("Abs", source), axis)
-            self._mix(made, weight, source, largest, _BOTH_SIGNS)
-        replace_node(self._model, product.node, *made.nodes)
+            largest = tape.op("ReduceMax", [tape.op("Abs", [source]), axis])
+            self._quantized_product(tape, weight, source, largest, _SIGNED)
+        replace_node(self._model, product.node, tape.nodes)
 
-    def _mix(
+    def _quantized_product(
         self,
-        made: "_Chain",
+        tape: ir.tape.Tape,
         weight: QuantizedWeight,
-        rows: ir.Value,
+        activations: ir.Value,
         largest: ir.Value,
-        grid: _Grid,
+        range_: _QuantRange,
     ) -> ir.Value:
-        """The product of rows with the largest value that each has."""
-        step = self._constant(f"step_{grid.steps}", np.float32(1 / grid.steps))
-        zero = self._constant(f"zero_{grid.zero}", np.uint8(grid.zero))
-        integers = made.add("QuantizeLinear", made.add("Div", rows, largest), step, zero)
-        scaled = made.add(
+        """Product of activations (..., rows) whose largest magnitudes are `largest` (..., 1)."""
+        step = self._constant(f"step_{range_.steps}", np.float32(1 / range_.steps))
+        zero = self._constant(f"zero_{range_.zero_point}", np.uint8(range_.zero_point))
+        normalized = tape.op("Div", [activations, largest])
+        integers = tape.op("QuantizeLinear", [normalized, step, zero])
+        scaled = tape.op(
             "MatMulIntegerToFloat",
-            *(integers, weight.integers, step, weight.scales, zero),
+            [integers, weight.integers, step, weight.scales, zero],
             domain="com.microsoft",
         )
-        return made.add("Mul", scaled, largest)
+        return tape.op("Mul", [scaled, largest])
 
-    def _lift(self, name: str, weight: QuantizedWeight) -> ir.Value:
-        """What lifting the rows adds to the product."""
+    def _zero_point_correction(self, name: str, weight: QuantizedWeight) -> ir.Value:
+        """The part of the product that comes from shifting the activations by -GELU_MIN."""
         integers, scales = (np.asarray(part.const_value) for part in weight)
-        sums = integers.astype(np.float64).sum(0) * scales * _BELOW_ZERO
-        return add_weight(self._model, f"{name}.lift", sums.astype(np.float32))
+        sums = integers.astype(np.float64).sum(0) * scales * -GELU_MIN
+        return add_weight(self._model, f"{name}.zero_point_correction", sums.astype(np.float32))
 
     def _constant(self, name: str, value: NDArray[np.generic] | np.generic) -> ir.Value:
         if name not in self._shared:
-            self._shared[name] = add_weight(self._model, f"rows.{name}", np.asarray(value))
+            self._shared[name] = add_weight(self._model, f"per_token.{name}", np.asarray(value))
         return self._shared[name]
-
-
-class _Chain:
-    """Nodes in order."""
-
-    def __init__(self) -> None:
-        self.nodes: list[ir.Node] = []
-
-    def add(self, operator: str, *inputs: ir.Value, domain: str = "") -> ir.Value:
-        """The one output of a new node."""
-        node = ir.node(operator, inputs=list(inputs), domain=domain, num_outputs=1)
-        self.nodes.append(node)
-        return node.outputs[0]

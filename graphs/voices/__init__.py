@@ -1,1 +1,1 @@
-"""Voices: arrays, files, provenance, and folders of published presets."""
+"""Voices: arrays, files, provenance, folders of published presets."""

@@ -1,6 +1,6 @@
-"""The arrays in a voice's files, read without trust: no pickles, nothing huge, one clear line.
+"""Arrays from untrusted .npz and .npy files: no pickles, limited sizes, one-line errors.
 
-Knows nothing of what the arrays mean.
+Knows nothing of the meaning of the arrays.
 """
 
 import hashlib
@@ -17,21 +17,21 @@ import numpy as np
 
 from bark_onnx.graphs.errors import VoiceError
 
-# Three quarters of an hour of tokens as int64: joined voices may be long, though Bark hears only
+# Three quarters of an hour of tokens as int64: joined voices may be long, though Bark uses only
 # the last seconds.
-MOST_BYTES = 16 << 20
+MAX_BYTES = 16 << 20
 
-_BEGINNINGS = (b"PK", b"\x93NUMPY")  # of .npz and .npy files
+_SIGNATURES = (b"PK", b"\x93NUMPY")  # of .npz and .npy files
 _PICKLE = b"\x80"
 
-# What numpy and zipfile raise for a file that is damaged or something else.
-_UNREADABLE = (
+# Errors of numpy and zipfile for a file that is damaged or something else.
+_READ_ERRORS = (
     OSError,
     ValueError,
     EOFError,
     TypeError,
     MemoryError,
-    RuntimeError,  # NotImplementedError with it
+    RuntimeError,  # also NotImplementedError
     zipfile.BadZipFile,
     zlib.error,
 )
@@ -39,7 +39,7 @@ _UNREADABLE = (
 
 @dataclass(frozen=True)
 class VoiceFile:
-    """An .npz file. Knows nothing of what a voice is."""
+    """An .npz file in memory."""
 
     path: Path
     contents: bytes = field(repr=False)
@@ -49,7 +49,7 @@ class VoiceFile:
         """Read a file once.
 
         Raises:
-            VoiceError: it is not there, cannot be read, or is huge.
+            VoiceError: The file is missing, unreadable, or too large.
         """
         path = Path(path)
         try:
@@ -66,34 +66,34 @@ class VoiceFile:
         return hashlib.sha256(self.contents).hexdigest()
 
     def arrays(self, keys: Iterable[str]) -> dict[str, Any]:
-        """Those of the arrays `keys` that the file has.
+        """The arrays of the file whose names are in `keys`.
 
         Raises:
-            VoiceError: it is no .npz file, or unpacks to something huge.
+            VoiceError: The file is not an .npz file, or unpacks to too many bytes.
         """
         return read_npz(io.BytesIO(self.contents), keys, name=str(self.path))
 
 
 def read_contents(file: BinaryIO, *, name: str) -> bytes:
-    """All of an open file, once it is sure that it is no larger than a voice can be.
+    """Read an open file after a check of its size.
 
     Raises:
-        VoiceError: it cannot be read, or is huge.
+        VoiceError: The file is unreadable, or too large.
     """
-    with _unreadable_is_an_error(f"{name}: not a voice"):
-        _check_size(_bytes(file), name)
-        return file.read(MOST_BYTES)
+    with _wrap_read_errors(f"{name}: not a voice"):
+        _check_size(_size(file), name)
+        return file.read(MAX_BYTES)
 
 
 def read_npz(file: BinaryIO, keys: Iterable[str], *, name: str) -> dict[str, Any]:
-    """Those of the arrays `keys` that an open .npz file has.
+    """The arrays of an open .npz file whose names are in `keys`.
 
     Raises:
-        VoiceError: it cannot be read, is no .npz file, or is huge.
+        VoiceError: The file is unreadable, not an .npz file, or too large.
     """
-    with _unreadable_is_an_error(f"{name}: not a voice"):
-        _check_size(_unpacked_bytes(file), name)
-        _check_beginning(file)
+    with _wrap_read_errors(f"{name}: not a voice"):
+        _check_size(_unpacked_size(file), name)
+        _check_signature(file)
         found = np.load(file, allow_pickle=False)
         if not isinstance(found, np.lib.npyio.NpzFile):
             raise VoiceError(f"{name} is a single array; expected an .npz file")
@@ -101,14 +101,14 @@ def read_npz(file: BinaryIO, keys: Iterable[str], *, name: str) -> dict[str, Any
 
 
 def read_npy(path: Path, *, name: str) -> Any:
-    """The array in an .npy file.
+    """The array of an .npy file.
 
     Raises:
-        VoiceError: it cannot be read, is no .npy file, or is huge.
+        VoiceError: The file is unreadable, not an .npy file, or too large.
     """
-    with _unreadable_is_an_error(f"{name} is not readable"), path.open("rb") as file:
-        _check_size(_bytes(file), name)
-        _check_beginning(file)
+    with _wrap_read_errors(f"{name} is not readable"), path.open("rb") as file:
+        _check_size(_size(file), name)
+        _check_signature(file)
         found = np.load(file, allow_pickle=False)
         if not isinstance(found, np.ndarray):
             raise VoiceError(f"{name} holds several arrays; expected an .npy file")
@@ -116,17 +116,17 @@ def read_npy(path: Path, *, name: str) -> Any:
 
 
 @contextmanager
-def _unreadable_is_an_error(prefix: str) -> Iterator[None]:
+def _wrap_read_errors(prefix: str) -> Iterator[None]:
     try:
         yield
-    except _UNREADABLE as error:
+    except _READ_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise VoiceError(f"{prefix}: {_plain(reason)}") from error
+        raise VoiceError(f"{prefix}: {_explain(reason)}") from error
 
 
-def _unpacked_bytes(file: BinaryIO) -> int:
-    """What an archive unpacks to, or the size of what is none."""
-    size = _bytes(file)
+def _unpacked_size(file: BinaryIO) -> int:
+    """Size of an archive when unpacked, or of another file as it is."""
+    size = _size(file)
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
             size = max(size, sum(entry.file_size for entry in archive.infolist()))
@@ -134,29 +134,29 @@ def _unpacked_bytes(file: BinaryIO) -> int:
     return size
 
 
-def _bytes(file: BinaryIO) -> int:
+def _size(file: BinaryIO) -> int:
     size = file.seek(0, 2)
     file.seek(0)
     return size
 
 
 def _check_size(size: int, name: str) -> None:
-    if size > MOST_BYTES:
+    if size > MAX_BYTES:
         raise VoiceError(
-            f"{name}: {size} bytes of arrays, expected at most {MOST_BYTES}; Bark hears only the "
+            f"{name}: {size} bytes of arrays, expected at most {MAX_BYTES}; Bark uses only the "
             "last seconds of a voice, cut the rest off"
         )
 
 
-def _check_beginning(file: BinaryIO) -> None:
-    """Check that a file is one of numpy's, which takes everything else for a pickle."""
-    beginning = file.read(max(map(len, _BEGINNINGS)))
+def _check_signature(file: BinaryIO) -> None:
+    """Check that a file is one of numpy's: `np.load` reads any other as a pickle."""
+    start = file.read(max(map(len, _SIGNATURES)))
     file.seek(0)
-    if beginning and not beginning.startswith((*_BEGINNINGS, _PICKLE)):
+    if start and not start.startswith((*_SIGNATURES, _PICKLE)):
         raise ValueError("it is neither an .npz nor an .npy file")
 
 
-def _plain(reason: str) -> str:
+def _explain(reason: str) -> str:
     if "pickle" in reason.lower():
         return "it holds pickled objects, which can run code; expected plain integer arrays"
     return reason

@@ -1,6 +1,6 @@
-"""Folders of voices as others publish them: Suno's .npz presets, and Hugging Face's .npy files.
+"""Folders of published voices: Suno's .npz presets, and Hugging Face's .npy files.
 
-Finds them by name; each is read when it is called for.
+Voices are found by name, and each is read on demand.
 """
 
 from collections.abc import Callable
@@ -23,15 +23,15 @@ Voices = dict[str, Callable[[], Voice]]
 
 
 def find_presets(folder: Path) -> Voices:
-    """The voices in a folder and in the folders inside it, by name.
+    """The voices in a folder and its subfolders, by name.
 
     Args:
-        folder: has Suno's .npz files, as `bark/assets/prompts` does; or the .npy files of
-            `speaker_embeddings` in the Hugging Face layout; or the index of these.
+        folder: Folder with Suno's .npz files, as `bark/assets/prompts`; or with the .npy files of
+            `speaker_embeddings` in the Hugging Face layout; or with the index of these.
 
     Raises:
-        VoiceError: it is no folder, there is no voice in it, or one that is a link out of it.
-        CheckpointError: its index of voices is malformed.
+        VoiceError: The folder is missing, has no voices, or links to a voice outside.
+        CheckpointError: The index of voices is malformed.
     """
     if not folder.is_dir():
         raise VoiceError(f"{folder}: no such folder; expected Suno's voices as .npz")
@@ -53,10 +53,10 @@ def find_presets(folder: Path) -> Voices:
 
 
 def find_indexed(folder: Path) -> Voices:
-    """The voices that the index of a checkpoint in the Hugging Face layout names.
+    """The voices in the index of a checkpoint in the Hugging Face layout, by name.
 
     Raises:
-        CheckpointError: the index is malformed.
+        CheckpointError: The index is malformed.
     """
     path = folder / VOICE_INDEX_NAME
     if not path.is_file():
@@ -69,7 +69,7 @@ def find_indexed(folder: Path) -> Voices:
 
 
 def _visible(folder: Path, pattern: str) -> list[Path]:
-    """Files that match, here or one folder down, but for the hidden ones."""
+    """Files that match in a folder and its subfolders, without hidden ones."""
     found = [
         path
         for path in (*folder.glob(pattern), *folder.glob(f"*/{pattern}"))

@@ -1,7 +1,7 @@
-"""How a voice came about: a note that lies beside the arrays in its file.
+"""Provenance of a voice, stored beside the arrays in its file.
 
-Stored as an array of bytes: transformers turns every array of a voice's file into a tensor, which
-text cannot become, and an object array would be a pickle.
+Stored as an array of bytes: transformers converts every array of a voice's file to a tensor, which
+excludes text, and an object array would be a pickle.
 """
 
 import json
@@ -16,18 +16,19 @@ from numpy.typing import NDArray
 from bark_onnx.graphs.bundle.dataclass_json import SchemaError, from_json_dict
 from bark_onnx.graphs.errors import VoiceError
 
-ORIGIN_KEY = "origin_json"
+PROVENANCE_KEY = "provenance_json"
+OLD_PROVENANCE_KEY = "origin_json"  # of files written before 0.1.0
 
 
 @dataclass(frozen=True)
 class VoiceProvenance:
-    """How a voice came about. What is not known is empty."""
+    """How a voice was generated. Unknown values are empty."""
 
-    text: str = ""  # what was said
-    seed: int | None = None  # says it again
+    text: str = ""  # text of the speech
+    seed: int | None = None  # seed of the speech
     software: str = ""  # program and version
-    checkpoint: str = ""  # hub id or folder that the bundle was made from
-    voice: str = ""  # that it was spoken with
+    checkpoint: str = ""  # hub id or folder that was exported to the bundle
+    voice: str = ""  # voice of the speech
 
     def to_array(self) -> NDArray[np.uint8]:
         """JSON as bytes, uint8 (n,)."""
@@ -35,10 +36,14 @@ class VoiceProvenance:
 
     @classmethod
     def from_array(cls, array: Any, where: str) -> "VoiceProvenance":
-        """Read what `to_array` made. Keys that a later version may have added are left out.
+        """Read the result of `to_array`. Unknown keys, as of later versions, are ignored.
+
+        Args:
+            array: Array of a voice's file.
+            where: Name of the array and its voice, for messages.
 
         Raises:
-            VoiceError: it is something else; `where` names the voice.
+            VoiceError: The array holds something else.
         """
         try:
             array = np.asarray(array)
@@ -48,11 +53,11 @@ class VoiceProvenance:
             if not isinstance(data, Mapping):
                 raise SchemaError(f"found a {type(data).__name__}, expected an object")
             names = {field.name for field in fields(cls)}
-            return from_json_dict(cls, {key: data[key] for key in names & set(data)}, ORIGIN_KEY)
+            return from_json_dict(cls, {key: data[key] for key in names & set(data)}, "JSON")
         except (ValueError, RecursionError) as error:
             reason = " ".join(str(error).split())
             raise VoiceError(
-                f"{where}: {ORIGIN_KEY} is malformed ({reason}); save the voice without it"
+                f"{where} is malformed ({reason}); save the voice without it"
             ) from error
 
 

@@ -1,6 +1,6 @@
-"""A voice: the tokens of something said before, which a new utterance continues.
+"""A voice: tokens of earlier speech, which new speech continues.
 
-Suno's .npz files: integers of any width, every shape and value checked.
+Files are Suno's .npz files: integers of any width, with every shape and value checked.
 """
 
 import re
@@ -16,28 +16,32 @@ from bark_onnx.graphs.bundle.atomic_write import atomic_write, wrap_os_errors
 from bark_onnx.graphs.errors import VoiceError
 from bark_onnx.graphs.generation_config import GenerationSettings
 from bark_onnx.graphs.voices.npz import VoiceFile, read_npz
-from bark_onnx.graphs.voices.provenance import ORIGIN_KEY, VoiceProvenance
+from bark_onnx.graphs.voices.provenance import (
+    OLD_PROVENANCE_KEY,
+    PROVENANCE_KEY,
+    VoiceProvenance,
+)
 
 Tokens = NDArray[np.int64]
 
 _RANKS = {"semantic_prompt": 1, "coarse_prompt": 2, "fine_prompt": 2}
-_KEYS = (*_RANKS, ORIGIN_KEY)
+_KEYS = (*_RANKS, PROVENANCE_KEY, OLD_PROVENANCE_KEY)
 _NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 @dataclass(frozen=True, eq=False)
 class Voice:
-    """The tokens of something said before.
+    """Tokens of earlier speech.
 
     Attributes:
-        semantic_prompt: semantic tokens, int64 (n,).
-        coarse_prompt: codes of the first codebooks, int64 (2, frames).
-        fine_prompt: codes of all codebooks, int64 (8, frames).
-        name: what the voice is called, or its file; empty where it has no name.
-        origin: how it came about, where that is known.
+        semantic_prompt: Semantic tokens, int64 (n,).
+        coarse_prompt: Codes of the first codebooks, int64 (2, frames).
+        fine_prompt: Codes of all codebooks, int64 (8, frames).
+        name: Name of the voice, or its file; may be empty.
+        provenance: How the voice was generated; None if unknown.
 
     Raises:
-        VoiceError: an array has a wrong type, shape or value.
+        VoiceError: An array has a wrong type, shape or value.
     """
 
     semantic_prompt: Tokens
@@ -69,17 +73,17 @@ class Voice:
         """Read an .npz file with the keys semantic_prompt, coarse_prompt and fine_prompt.
 
         Args:
-            path: of the file.
-            name: of the voice; None takes the path.
+            path: Path of the file.
+            name: Name of the voice; None takes the path.
 
         Raises:
-            VoiceError: the file cannot be read or is no voice.
+            VoiceError: The file cannot be read or is not a voice.
         """
         return cls.from_file(VoiceFile.read(path), name=name)
 
     @classmethod
     def from_file(cls, file: VoiceFile, *, name: str | None = None) -> "Voice":
-        """The voice in a file that was read; otherwise as `load`."""
+        """The voice in a file that is in memory; otherwise as `load`."""
         return cls.from_arrays(file.arrays(_KEYS), name=str(file.path) if name is None else name)
 
     @classmethod
@@ -87,46 +91,47 @@ class Voice:
         """Read an open .npz file.
 
         Raises:
-            VoiceError: it cannot be read or is no voice.
+            VoiceError: The file cannot be read or is not a voice.
         """
         return cls.from_arrays(read_npz(file, _KEYS, name=name), name=name)
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Any], *, name: str = "") -> "Voice":
-        """A voice from a mapping of the three arrays, and of its origin where it has one.
+        """A voice from its three arrays by key, and its provenance if there is one.
 
         Raises:
-            VoiceError: a key is missing, or an array has a wrong type, shape or value.
+            VoiceError: A key is missing, or an array has a wrong type, shape or value.
         """
         where = f'Voice "{name}"' if name else "Voice"
         if missing := [key for key in _RANKS if key not in arrays]:
             raise VoiceError(f"{where}: {missing[0]} is missing; expected {', '.join(_RANKS)}")
         provenance = None
-        if ORIGIN_KEY in arrays:
-            provenance = VoiceProvenance.from_array(arrays[ORIGIN_KEY], where)
+        for key in (PROVENANCE_KEY, OLD_PROVENANCE_KEY):
+            if key in arrays and provenance is None:
+                provenance = VoiceProvenance.from_array(arrays[key], f"{where}: {key}")
         return cls(**{key: arrays[key] for key in _RANKS}, name=name, provenance=provenance)
 
     def save(self, path: str | Path) -> None:
-        """Write the voice as Suno does, with int64 arrays, and its origin beside them.
+        """Write the voice to an .npz file with Suno's keys, int64 arrays, and its provenance.
 
-        The file appears whole or not at all.
+        An error keeps an old file and leaves no part of the new one.
 
         Raises:
-            VoiceError: the file cannot be written.
+            VoiceError: The file cannot be written.
         """
         path = Path(path)
         arrays = {key: getattr(self, key) for key in _RANKS}
         if self.provenance is not None:
-            arrays[ORIGIN_KEY] = self.provenance.to_array()
-        unwritable = wrap_os_errors(VoiceError, f"{path}: cannot be written")
-        with unwritable, atomic_write(path) as partial, partial.open("wb") as file:
+            arrays[PROVENANCE_KEY] = self.provenance.to_array()
+        os_errors = wrap_os_errors(VoiceError, f"{path}: cannot be written")
+        with os_errors, atomic_write(path) as partial, partial.open("wb") as file:
             np.savez(file, **arrays)
 
     def check(self, settings: GenerationSettings) -> None:
-        """Check that a checkpoint knows every token of this voice.
+        """Check that every token of this voice is valid for a checkpoint.
 
         Raises:
-            VoiceError: an array has too few or too many codebooks, or a value out of range.
+            VoiceError: An array has too few or too many codebooks, or a value out of range.
         """
         codebooks = settings.codebook_size
         for key, rows, limit in (
@@ -146,16 +151,16 @@ class Voice:
 
 
 def is_voice_name(name: str) -> bool:
-    """Whether `name` can name a voice of a bundle: a word, with at most one folder before it.
+    """Whether a bundle can have a voice of this name: a word, after at most one folder.
 
-    What would be taken for a path cannot.
+    The path of an .npz file is not such a name.
     """
     is_word = _NAME.fullmatch(name) is not None and not is_voice_path(name)
     return is_word and not any(part.strip(".") == "" for part in name.split("/"))
 
 
 def is_voice_path(voice: str) -> bool:
-    """Whether a voice is asked for by the path of its file, rather than by a name in a bundle."""
+    """Whether a voice is given as the path of its file, not as a name in a bundle."""
     return voice.endswith(".npz")
 
 
@@ -175,7 +180,7 @@ def _checked(where: str, key: str, array: Any, rank: int) -> Tokens:
         raise VoiceError(
             f"{where}: {key} holds {array.min()}, expected values from 0"
             if array.min() < 0
-            else f"{where}: {key} holds {array.max()}, which is no token"
+            else f"{where}: {key} holds {array.max()}, expected values below {2**63}"
         )
     tokens: Tokens = array.astype(np.int64)
     tokens.setflags(write=False)

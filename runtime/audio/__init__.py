@@ -1,1 +1,1 @@
-"""Audio on its way out: utterances, files and pipes that fill as they are spoken, and players."""
+"""Speech as audio: samples, sound files, streams, players, plots."""

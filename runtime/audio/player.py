@@ -1,6 +1,6 @@
-"""Plays speeches as they come, through whatever program the system has for it.
+"""Plays speech as it is generated, through a program of the system.
 
-Programs that read samples from a pipe are on nearly every desktop and need nothing built or linked.
+Nearly every desktop has one that reads samples from a pipe, so no library is built or linked.
 """
 
 import queue
@@ -19,8 +19,8 @@ from bark_onnx.runtime.audio.files.formats import check_rate
 from bark_onnx.runtime.audio.speech import Speech
 from bark_onnx.runtime.audio.timeline import SpeechTimeline
 
-_MOST_PIECES = 64  # that wait to be played; more make whoever speaks wait
-_LOOK_UP_SECONDS = 0.2  # how soon an interrupt is noticed
+_MAX_WAITING = 64  # speeches; `write` blocks on more
+_SIGNAL_POLL_SECONDS = 0.2  # how soon an interrupt is noticed
 
 
 @dataclass(frozen=True)
@@ -28,19 +28,19 @@ class Player:
     """A program that plays signed 16-bit mono samples from its standard input."""
 
     program: str
-    arguments: tuple[str, ...]  # RATE stands for the sample rate
-    package: str  # to install it
+    arguments: tuple[str, ...]  # with RATE for the sample rate
+    package: str  # that contains it
 
     def command(self, sample_rate_hz: int) -> list[str]:
-        """The command line for one rate."""
+        """The command line for a sample rate."""
         return [
             self.program,
             *(part.replace("RATE", str(sample_rate_hz)) for part in self.arguments),
         ]
 
 
-# Not pw-play: what it takes standard input for differs between its versions. Not afplay: it wants
-# a file that it can go back in.
+# Not pw-play: its reading of standard input differs between versions. Not afplay: it needs a file
+# that can seek.
 PLAYERS = (
     Player(
         "paplay",
@@ -72,7 +72,7 @@ def find_player() -> Player:
     """The first player that is installed.
 
     Raises:
-        PlayerError: there is none.
+        PlayerError: No player is installed.
     """
     for player in PLAYERS:
         if shutil.which(player.program) is not None:
@@ -82,57 +82,59 @@ def find_player() -> Player:
 
 
 class SpeechPlayer:
-    """Plays speeches in a `with` block, which ends when the last one has been heard.
+    """Plays speeches in a `with` block, which ends after the last one was played.
 
     An error or an interrupt stops the sound.
 
     Args:
-        sample_rate_hz: to play at; speeches of another rate are converted.
+        sample_rate_hz: Sample rate of the player, to which speeches are converted.
 
     Raises:
-        PlayerError: there is no player.
-        AudioError: the rate is out of range.
+        PlayerError: No player is installed.
+        AudioError: The rate is out of range.
     """
 
     def __init__(self, sample_rate_hz: int) -> None:
         check_rate(sample_rate_hz)
         self._player = find_player()
-        self._track = SpeechTimeline(sample_rate_hz)
+        self._timeline = SpeechTimeline(sample_rate_hz)
         self._command = self._player.command(sample_rate_hz)
-        self._waiting: queue.Queue[bytes | None] = queue.Queue(_MOST_PIECES)
-        self._failed = threading.Event()
-        self._feeder = threading.Thread(target=self._feed, name="bark-onnx player", daemon=True)
+        self._waiting: queue.Queue[bytes | None] = queue.Queue(_MAX_WAITING)
+        self._has_failed = threading.Event()
+        self._thread = threading.Thread(
+            target=self._write_loop, name="bark-onnx player", daemon=True
+        )
 
     @property
     def seconds(self) -> float:
-        """What was handed over so far."""
-        return self._track.seconds
+        """Length of the speech so far."""
+        return self._timeline.seconds
 
     def __enter__(self) -> Self:
-        self._complaints: IO[bytes] = tempfile.TemporaryFile()
+        self._stderr: IO[bytes] = tempfile.TemporaryFile()
         try:
             self._process = subprocess.Popen(  # noqa: S603 (from the table above)
                 self._command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
-                stderr=self._complaints,
+                stderr=self._stderr,
             )
         except OSError as error:
-            self._complaints.close()
+            self._stderr.close()
             raise PlayerError(
                 f"{self._player.program}: cannot be started ({error.strerror})"
             ) from error
-        self._feeder.start()
+        self._thread.start()
         return self
 
     def write(self, speech: Speech) -> None:
-        """Have a speech played after those before it; returns at once unless many wait.
+        """Play a speech after the previous one; returns at once unless many wait.
 
         Raises:
-            PlayerError: the player has ended.
-            AudioError: the speech has another sample rate than the one before.
+            PlayerError: The player has ended.
+            AudioError: The sample rate differs from that of the previous speech.
         """
-        self._put(pcm_bytes(self._track.add(speech)))
+        self._put(pcm_bytes(self._timeline.add(speech)))
 
     def __exit__(
         self,
@@ -142,46 +144,46 @@ class SpeechPlayer:
     ) -> None:
         try:
             if kind is None:
-                self._put(pcm_bytes(self._track.finish()))
+                self._put(pcm_bytes(self._timeline.finish()))
                 self._put(None)
                 self._wait()
         finally:
             self._stop()
 
     def _stop(self) -> None:
-        """End the program and the thread, if they have not ended by themselves."""
+        """Stop the program and the thread, if they still run."""
         self._process.kill()
         self._process.wait()
-        with suppress(queue.Full):  # then the thread is writing, which fails now
+        with suppress(queue.Full):  # if full, the thread is writing, which fails now
             self._waiting.put_nowait(None)
-        self._feeder.join()
+        self._thread.join()
         assert self._process.stdin is not None
-        with suppress(OSError):  # what was not heard is lost
+        with suppress(OSError):  # the rest is not played
             self._process.stdin.close()
-        self._complaints.close()
+        self._stderr.close()
 
     def _put(self, data: bytes | None) -> None:
-        while not self._failed.is_set():
+        while not self._has_failed.is_set():
             try:
-                self._waiting.put(data, timeout=_LOOK_UP_SECONDS)
+                self._waiting.put(data, timeout=_SIGNAL_POLL_SECONDS)
             except queue.Full:
                 continue
             return
         raise self._failure()
 
     def _wait(self) -> None:
-        """Until everything has been heard."""
+        """Wait until everything was played."""
         while True:
             try:
-                status = self._process.wait(_LOOK_UP_SECONDS)
+                status = self._process.wait(_SIGNAL_POLL_SECONDS)
             except subprocess.TimeoutExpired:
                 continue
-            if status or self._failed.is_set():
+            if status or self._has_failed.is_set():
                 raise self._failure()
             return
 
-    def _feed(self) -> None:
-        """Hand over what waits; in a thread of its own, since the pipe takes it as it is heard."""
+    def _write_loop(self) -> None:
+        """Write to the pipe, in a thread of its own: the pipe takes samples as they are played."""
         pipe = self._process.stdin
         assert pipe is not None
         try:
@@ -190,11 +192,11 @@ class SpeechPlayer:
                 pipe.flush()
             pipe.close()
         except OSError:
-            self._failed.set()
+            self._has_failed.set()
 
     def _failure(self) -> PlayerError:
         status = self._process.wait()
-        self._complaints.seek(0)
-        lines = self._complaints.read().decode(errors="replace").strip().splitlines()
+        self._stderr.seek(0)
+        lines = self._stderr.read().decode(errors="replace").strip().splitlines()
         reason = f": {lines[-1].strip()}" if lines else ""
         return PlayerError(f"{self._player.program} ended too soon, with status {status}{reason}")

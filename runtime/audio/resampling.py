@@ -1,7 +1,7 @@
 """Conversion between sample rates, by libsoxr in its highest quality.
 
-Samples that are converted piece by piece come out as those converted in one go, bit for bit. They
-stay in place: nothing is shifted, and n samples become n * to / from, rounded.
+The result does not depend on how the samples are divided among calls. Nothing is shifted, and n
+samples become n * to / from, rounded.
 """
 
 from typing import Any
@@ -16,14 +16,14 @@ _QUALITY = "VHQ"
 
 
 class Resampler:
-    """Converts samples as they come.
+    """Converts a stream of samples.
 
     Args:
-        from_hz: rate of the samples that come.
-        to_hz: rate of those that are given back; the same rate changes nothing.
+        from_hz: Sample rate of the input.
+        to_hz: Sample rate of the output; the same rate changes nothing.
 
     Raises:
-        AudioError: a rate is out of range.
+        AudioError: A rate is out of range.
     """
 
     def __init__(self, from_hz: int, to_hz: int) -> None:
@@ -36,11 +36,11 @@ class Resampler:
             self._stream = soxr.ResampleStream(from_hz, to_hz, 1, "float32", _QUALITY)
 
     def add(self, samples: Samples) -> Samples:
-        """The samples that are certain after these, float32 (n,); the last few are held back."""
+        """Convert samples, float32 (n,); the last few come with the next call."""
         return self._convert(samples, is_last=False)
 
     def finish(self) -> Samples:
-        """The samples that are left when no more come."""
+        """End the stream; returns the remaining samples."""
         return self._convert(np.zeros(0, np.float32), is_last=True)
 
     def _convert(self, samples: Samples, *, is_last: bool) -> Samples:
@@ -54,7 +54,7 @@ def resample(samples: Samples, from_hz: int, to_hz: int) -> Samples:
     """Samples at another rate, float32 (n,).
 
     Raises:
-        AudioError: a rate is out of range.
+        AudioError: A rate is out of range.
     """
     resampler = Resampler(from_hz, to_hz)
     return np.concatenate([resampler.add(samples), resampler.finish()])

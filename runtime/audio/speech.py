@@ -1,4 +1,4 @@
-"""What was said: samples, the tokens behind them, and how to keep them."""
+"""Generated speech: samples, and the tokens behind them."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ from bark_onnx.runtime.provenance.provenance import Provenance
 
 @dataclass(frozen=True, eq=False)
 class Speech:
-    """One utterance.
+    """Speech generated for a text or a segment.
 
     Attributes:
-        samples: float32 (n,). Full scale is 1; like those of transformers, loud ones may go beyond,
-            and a file cuts them there.
-        sample_rate_hz: 24000 with Suno's models.
-        semantic_tokens: int64 (s,).
-        coarse_tokens: int64 (2, frames), codes of the first codebooks.
-        fine_tokens: int64 (8, frames), codes of all codebooks.
-        text: what was asked for.
-        voice_name: whose voice; empty for none.
-        seed: gives the same speech again.
-        start_seconds: where it begins in a longer text.
-        speaker: who says it in a dialogue; empty elsewhere.
-        recipe: how it was made, which its file tells; None where that is not known.
+        samples: Audio, float32 (n,). Full scale is 1; as with transformers, loud samples may go
+            beyond, and are clipped in files.
+        sample_rate_hz: Sample rate; 24000 with Suno's models.
+        semantic_tokens: Semantic tokens, int64 (s,).
+        coarse_tokens: Codes of the first codebooks, int64 (2, frames).
+        fine_tokens: Codes of all codebooks, int64 (8, frames).
+        text: Text of the request or segment.
+        voice_name: Name of the voice; empty without one.
+        seed: Seed, which reproduces the speech.
+        start_seconds: Start in a long text.
+        speaker: Speaker in a dialogue; otherwise empty.
+        provenance: How the speech was generated, as stored in files; None if unknown.
     """
 
     samples: NDArray[np.float32]
@@ -52,45 +52,44 @@ class Speech:
 
     @property
     def end_seconds(self) -> float:
-        """Where it ends in a longer text."""
+        """End in a long text."""
         return self.start_seconds + self.seconds
 
     def __repr__(self) -> str:
         return f"Speech({self.text!r}, {self.seconds:.2f} s, seed={self.seed})"
 
     def save(self, path: str | Path, *, metadata: bool = True) -> None:
-        """Write the samples, in the format that the suffix names: wav, flac, ogg, mp3 or opus.
+        """Write the samples to a file.
 
         Args:
-            path: of the file.
-            metadata: the file tells how it was made: `provenance`, text included.
+            path: Path of the file; its suffix is wav, flac, ogg, mp3 or opus.
+            metadata: Whether the file stores `provenance`, text included.
 
         Raises:
-            AudioError: the suffix is unknown, the format does not know the sample rate, or the
+            AudioError: The suffix is unknown, the format does not support the sample rate, or the
                 file cannot be written.
         """
         path = Path(path)
-        audio_format = check_audio_path(path, sample_rate_hz=self.sample_rate_hz)
-        with AtomicSoundFile(path, audio_format, self.sample_rate_hz) as file:
-            if metadata and self.provenance is not None:
-                file.set_tags(self.provenance.to_tags(audio_format.name, self.sample_rate_hz))
+        file_format = check_audio_path(path, sample_rate_hz=self.sample_rate_hz)
+        with AtomicSoundFile(path, file_format, self.sample_rate_hz) as file:
+            file.set_provenance(self.provenance if metadata else None)
             file.write(self.samples)
             file.commit()
 
     def resample(self, sample_rate_hz: int) -> "Speech":
-        """The same speech at another sample rate, from 8000 to 192000 Hz; its tokens stay.
+        """The same speech at another sample rate, from 8000 to 192000 Hz, with the same tokens.
 
         Raises:
-            AudioError: the rate is out of range.
+            AudioError: The rate is out of range.
         """
         samples = resample(self.samples, self.sample_rate_hz, sample_rate_hz)
         return dataclasses.replace(self, samples=samples, sample_rate_hz=sample_rate_hz)
 
     def to_voice(self, name: str = "") -> Voice:
-        """This utterance as a voice that another can continue, and how it came about.
+        """The speech as a voice that other speech can continue, with its provenance.
 
         Raises:
-            VoiceError: nothing was said.
+            VoiceError: The speech is empty.
         """
         is_file = self.voice_name.endswith(".npz")
         provenance = VoiceProvenance(
@@ -98,7 +97,7 @@ class Speech:
             seed=int(self.seed),
             software=software_version(),
             checkpoint=self.provenance.bundle.source if self.provenance else "",
-            # A file's folders are nobody's business: voices are given away.
+            # Without folders: voices are shared.
             voice=Path(self.voice_name).name if is_file else self.voice_name,
         )
         tokens = (self.semantic_tokens, self.coarse_tokens, self.fine_tokens)

@@ -1,4 +1,4 @@
-"""Speeches, one after the other, as one row of samples."""
+"""Speeches placed in time, as one array of samples."""
 
 import numpy as np
 
@@ -8,28 +8,28 @@ from bark_onnx.runtime.audio.speech import Speech
 
 
 class SpeechTimeline:
-    """Puts each speech where it begins, after silence, and converts all to one sample rate.
+    """Places each speech at its start, after silence, and converts all to one sample rate.
 
     Args:
-        sample_rate_hz: of the row.
+        sample_rate_hz: Sample rate of the output.
     """
 
     def __init__(self, sample_rate_hz: int) -> None:
         self._rate_hz = sample_rate_hz
-        self._speech_rate_hz = 0  # of what comes; 0 before anything has
+        self._speech_rate_hz = 0  # of the speeches; 0 before the first
         self._resampler: Resampler | None = None
-        self._position = 0  # samples at the speeches' own rate, so far
+        self._position = 0  # samples so far, at the speeches' rate
 
     @property
     def seconds(self) -> float:
-        """What was added so far, silence included."""
+        """Length so far, silence included."""
         return self._position / self._speech_rate_hz if self._position else 0.0
 
     def add(self, speech: Speech) -> Samples:
-        """The samples that are certain after this speech, float32 (n,).
+        """Append a speech; returns the samples that are ready, float32 (n,).
 
         Raises:
-            AudioError: it has another sample rate than the one before.
+            AudioError: The sample rate differs from that of the previous speech.
         """
         if self._resampler is None:
             self._speech_rate_hz = speech.sample_rate_hz
@@ -45,5 +45,5 @@ class SpeechTimeline:
         return self._resampler.add(np.concatenate([silence, speech.samples]))
 
     def finish(self) -> Samples:
-        """The samples that are left when no more speeches come."""
+        """End the timeline; returns the remaining samples."""
         return np.zeros(0, np.float32) if self._resampler is None else self._resampler.finish()

@@ -1,4 +1,4 @@
-"""When each piece is said: JSON, SubRip and WebVTT files."""
+"""Timestamps of segments: JSON, SubRip and WebVTT files."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -15,20 +15,20 @@ from bark_onnx.runtime.audio.speech import Speech
 
 @dataclass(frozen=True)
 class Timestamp:
-    """When something is said."""
+    """Start and end of a segment."""
 
     text: str
     start_seconds: float
     end_seconds: float
-    speaker: str  # empty where there is none
+    speaker: str  # empty outside a dialogue
 
     @classmethod
     def of(cls, speech: Speech) -> "Timestamp":
-        """When a speech is said in the whole."""
+        """The timestamp of a speech."""
         return cls(speech.text, speech.start_seconds, speech.end_seconds, speech.speaker)
 
     def fields(self) -> dict[str, Any]:
-        """As JSON has it: text, start and end in seconds, and the speaker where there is one."""
+        """As in JSON: text, start and end in seconds, and the speaker of a dialogue."""
         return {
             "text": self.text,
             "start": round(self.start_seconds, 6),
@@ -38,20 +38,20 @@ class Timestamp:
 
 
 def check_timestamps_path(path: Path) -> None:
-    """Check, before any work is done, that timestamps can be written there.
+    """Check, before any work is done, that timestamps can be written.
 
     Raises:
-        AudioError: the suffix is unknown, or the folder does not exist or takes no files.
+        AudioError: The suffix is unknown, or the folder is missing or write-protected.
     """
     check_suffix(path, _WRITERS)
     check_file_path(path)
 
 
 def write_timestamps(path: Path, timestamps: Sequence[Timestamp]) -> None:
-    """Write them in the format that the suffix names: json, srt or vtt.
+    """Write timestamps in the format of the suffix: json, srt or vtt.
 
     Raises:
-        AudioError: the suffix is unknown or the file cannot be written.
+        AudioError: The suffix is unknown or the file cannot be written.
     """
     check_timestamps_path(path)
     text = _WRITERS[path.suffix.lower()](timestamps)
@@ -60,16 +60,16 @@ def write_timestamps(path: Path, timestamps: Sequence[Timestamp]) -> None:
 
 
 def _json(timestamps: Sequence[Timestamp]) -> str:
-    pieces = [stamp.fields() for stamp in timestamps]
-    return json.dumps({"pieces": pieces}, ensure_ascii=False, indent=2) + "\n"
+    segments = [stamp.fields() for stamp in timestamps]
+    return json.dumps({"segments": segments}, ensure_ascii=False, indent=2) + "\n"
 
 
 def _srt(timestamps: Sequence[Timestamp]) -> str:
     cues = []
     for number, stamp in enumerate(timestamps, 1):
         text = _one_line(stamp.text)
-        shown = f"{stamp.speaker}: {text}" if stamp.speaker else text
-        cues.append(f"{number}\n{_times(stamp, ',')}\n{shown}\n")
+        line = f"{stamp.speaker}: {text}" if stamp.speaker else text
+        cues.append(f"{number}\n{_times(stamp, ',')}\n{line}\n")
     return "\n".join(cues)
 
 

@@ -1,1 +1,1 @@
-"""The subcommands of bark-onnx, one file each."""
+"""The command line: speak, voices, info, serve."""

@@ -1,4 +1,4 @@
-"""bark-onnx info: what a bundle is, or how a sound file was made."""
+"""bark-onnx info: describes a bundle, or the provenance of a sound file."""
 
 import dataclasses
 from collections.abc import Callable
@@ -12,14 +12,14 @@ from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.graphs.bundle.dataclass_json import SchemaError
 from bark_onnx.graphs.contract import STAGES, GraphContract
 from bark_onnx.graphs.errors import AudioError, OptionsError
-from bark_onnx.runtime.audio.files.formats import SUFFIXES
+from bark_onnx.runtime.audio.files.formats import SUFFIXES, replay_path
 from bark_onnx.runtime.provenance.provenance import Provenance, VoiceRef
 from bark_onnx.runtime.provenance.replay import replay_command, replay_warnings
 from bark_onnx.runtime.provenance.tags import read_tags
 from bark_onnx.runtime.text.terminal import excerpt, one_line, printable_json
 
-_SHOWN_CHARACTERS = 200
-_SHOWN_DIGITS = 12
+_MAX_CHARACTERS = 200  # of a text
+_DIGEST_DIGITS = 12
 
 
 @click.command()
@@ -30,12 +30,13 @@ _SHOWN_DIGITS = 12
     "bundle",
     envvar="BARK_ONNX_MODEL",
     metavar="BUNDLE",
-    help="A bundle's folder or hub id (or set BARK_ONNX_MODEL); with FILE: the one to say it with.",
+    help="Folder or hub id of a bundle, or set BARK_ONNX_MODEL; with FILE: the bundle to "
+    "regenerate it with.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--text", "only_text", is_flag=True, help="Print the text of FILE, and no more.")
+@click.option("--text", "only_text", is_flag=True, help="Print only the text of FILE.")
 @click.option(
-    "--command", "only_command", is_flag=True, help="Print how to make FILE again, and no more."
+    "--command", "only_command", is_flag=True, help="Print only the command that regenerates FILE."
 )
 @click.pass_context
 def info(
@@ -46,10 +47,10 @@ def info(
     only_text: bool,
     only_command: bool,
 ) -> None:
-    """Say what a bundle is, or how a sound file was made.
+    """Describe a bundle, or how a sound file was generated.
 
-    Of a bundle: what each graph takes and gives, for embedding it elsewhere. Of a sound file that
-    `bark-onnx speak` wrote: text, voice, seed and settings, and the command that makes it again.
+    For a bundle: the inputs and outputs of each graph. For a sound file that `bark-onnx speak`
+    wrote: text, voice, seed and settings, and the command that generates it again.
 
     \b
     Examples:
@@ -59,7 +60,7 @@ def info(
       bark-onnx info hello.wav --text > hello.txt
     """
     if as_json + only_text + only_command > 1:
-        raise OptionsError("--json, --text and --command exclude each other; give one of them")
+        raise OptionsError("--json, --text and --command exclude each other; expected one of them")
     is_given = context.get_parameter_source("bundle") is ParameterSource.COMMANDLINE
     if path is not None and _is_sound(path):
         show: Callable[[Provenance, Path, str | None], None] = _print_provenance
@@ -68,13 +69,11 @@ def info(
         show(read_provenance(Path(path)), Path(path), bundle if is_given else None)
         return
     if only_text or only_command:
-        raise OptionsError("--text and --command are for sound files; give one")
+        raise OptionsError("--text and --command are for sound files; expected a FILE")
     if path is not None and is_given:
         raise OptionsError(f"Found two bundles, {path} and {bundle}; expected one of them")
     if path is None and bundle is None:
-        raise click.UsageError(
-            "Nothing to tell of; give a sound file, or a bundle with -m (--model)", context
-        )
+        raise click.UsageError("No input; give a sound file or --model BUNDLE", context)
     opened = Bundle(path or str(bundle))
     if as_json:
         click.echo(opened.manifest.to_json(), nl=False)
@@ -83,10 +82,10 @@ def info(
 
 
 def read_provenance(path: Path) -> Provenance:
-    """How a sound file was made.
+    """The provenance of a sound file.
 
     Raises:
-        AudioError: it is missing, damaged, or does not tell.
+        AudioError: The file is missing or damaged, or has no provenance.
     """
     try:
         provenance = Provenance.from_json(read_tags(path).comment)
@@ -97,8 +96,8 @@ def read_provenance(path: Path) -> Provenance:
         ) from error
     if provenance is None:
         raise AudioError(
-            f"{path} does not tell how it was made; expected a file that bark-onnx speak wrote "
-            "without --no-metadata"
+            f"{path} has no provenance; expected a file that bark-onnx speak wrote without "
+            "--no-metadata"
         )
     return provenance
 
@@ -110,12 +109,12 @@ def _is_sound(path: str) -> bool:
 
 
 def _print_command(provenance: Provenance, path: Path, bundle: str | None) -> None:
-    click.echo(replay_command(provenance, path, bundle=bundle))
+    click.echo(replay_command(provenance, path, replay_path(path), bundle=bundle))
 
 
 def _print_text(provenance: Provenance, path: Path, _: str | None) -> None:
     if provenance.text is None:
-        raise AudioError(f"{path}: its text was too long for it, and is not there")
+        raise AudioError(f"{path} lacks its text, which was too long for the file")
     click.echo(provenance.text.encode(), nl=False)
 
 
@@ -123,15 +122,15 @@ def _print_json(provenance: Provenance, path: Path, bundle: str | None) -> None:
     data = {
         "file": str(path),
         **dataclasses.asdict(provenance),
-        "command": replay_command(provenance, path, bundle=bundle),
-        "remarks": list(replay_warnings(provenance, bundle=bundle)),
+        "command": replay_command(provenance, path, replay_path(path), bundle=bundle),
+        "warnings": list(replay_warnings(provenance, bundle=bundle)),
     }
     click.echo(printable_json(data, indent=2))
 
 
 def _print_provenance(provenance: Provenance, path: Path, bundle: str | None) -> None:
     used = provenance.bundle
-    command = replay_command(provenance, path, bundle=bundle)
+    command = replay_command(provenance, path, replay_path(path), bundle=bundle)
     rows: list[tuple[str, str]] = [
         ("file", str(path)),
         ("software", f"{provenance.software}, onnxruntime {used.onnxruntime}"),
@@ -140,42 +139,42 @@ def _print_provenance(provenance: Provenance, path: Path, bundle: str | None) ->
         ("text", _shorten(provenance.text)),
         ("voice", _show_voice(provenance.voice)),
         *(
-            ("speakers", f"{name}: {_show_voice(voice)}")
+            ("speaker", f"{name}: {_show_voice(voice)}")
             for name, voice in provenance.speakers.items()
         ),
         ("seed", str(provenance.seed)),
         *(("generation", f"{name} {value}") for name, value in provenance.generation.items()),
-        *(("reading", f"{name} {value}") for name, value in provenance.stream.items()),
+        *(("stream", f"{name} {value}") for name, value in provenance.stream.items()),
         *(
             [("converted", f"to {provenance.sample_rate_hz} Hz")]
             if provenance.sample_rate_hz
             else []
         ),
-        *(("remark", remark) for remark in replay_warnings(provenance, bundle=bundle)),
+        *(("warning", warning) for warning in replay_warnings(provenance, bundle=bundle)),
     ]
     for name, value in rows:
         click.echo(f"{name:12}{value}")
-    click.echo(f"\nTo make it again:\n{command}")
+    click.echo(f"\nTo generate it again:\n{command}")
 
 
 def _shorten(text: str | None) -> str:
     if text is None:
         return "not in the file"
     line = one_line(text)
-    if len(line) <= _SHOWN_CHARACTERS:
+    if len(line) <= _MAX_CHARACTERS:
         return line
-    return f"{excerpt(line, _SHOWN_CHARACTERS)} ({len(text)} characters)"
+    return f"{excerpt(line, _MAX_CHARACTERS)} ({len(text)} characters)"
 
 
 def _show_voice(voice: VoiceRef | None) -> str:
     if voice is None:
         return "none"
-    digest = f"sha256 {voice.sha256[:_SHOWN_DIGITS]}…" if voice.sha256 else "given as arrays"
+    digest = f"sha256 {voice.sha256[:_DIGEST_DIGITS]}…" if voice.sha256 else "given as arrays"
     return f"{voice.name or 'unnamed'} ({digest})"
 
 
 def print_bundle(opened: Bundle) -> None:
-    """Print what a bundle is, and what its graphs take and give."""
+    """Print the manifest of a bundle, and the inputs and outputs of its graphs."""
     manifest = opened.manifest
     size = sum(record.size for record in manifest.files.values())
     rows: list[tuple[str, Any]] = [

@@ -1,4 +1,4 @@
-"""bark-onnx: the command."""
+"""The command bark-onnx."""
 
 import warnings
 
@@ -32,7 +32,7 @@ command.add_command(serve)
 
 
 def main() -> None:
-    """Run the command; errors are one line on stderr and exit status 1."""
+    """Run the command; an error is one line on stderr and exit status 1."""
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
         click.echo(f"bark-onnx: warning: {message}", err=True)

@@ -1,4 +1,4 @@
-"""bark-onnx serve: the command. Imports the server's packages only when it runs."""
+"""bark-onnx serve. Imports the packages of the extra [serve] only when it runs."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,114 +9,149 @@ import click
 
 from bark_onnx.graphs.errors import ServerError
 from bark_onnx.runtime.bark import Bark
+from bark_onnx.runtime.cli.options.groups import (
+    Command,
+    GroupedCommand,
+    add_options,
+    grouped_option,
+)
 from bark_onnx.runtime.inference.sessions import PROVIDERS
 from bark_onnx.runtime.server.settings import ServerSettings
 
 _DEFAULTS = ServerSettings(model_id="")
-Command = Callable[..., None]
-
 _LOG_LEVELS = ("debug", "info", "warning", "error")
+_COUNT = click.IntRange(1)
+_DURATION = click.FloatRange(0, min_open=True)
+_MODEL, _NETWORK, _VOICES = "Model and hardware", "Network", "Voices"
+_TEXT, _LIMITS, _LOGS = "Long text", "Limits", "Logging"
+
+Decorator = Callable[[Command], Command]
 
 
-def _option(flag: str, *names: str, **attributes: Any) -> Callable[[Command], Command]:
-    """An option that an environment variable of the same name sets, too."""
+def _option(group: str, flag: str, *names: str, **attributes: Any) -> Decorator:
+    """Create an option that can also be set by an environment variable of the same name."""
     variable = flag.split("/")[0].strip("-").upper().replace("-", "_")
-    return click.option(
-        flag, *names, envvar=f"BARK_ONNX_SERVE_{variable}", show_envvar=True, **attributes
-    )
+    attributes = {"envvar": f"BARK_ONNX_SERVE_{variable}", "show_envvar": True, **attributes}
+    return grouped_option(group)(flag, *names, **attributes)
 
 
-@click.command(context_settings={"show_default": True, "max_content_width": 100})
-@click.option(
-    "-m",
-    "--model",
-    "bundle",
-    required=True,
-    envvar="BARK_ONNX_MODEL",
-    show_envvar=True,
-    metavar="BUNDLE",
-    help="A bundle's folder or hub id.",
+def _setting(group: str, name: str, **attributes: Any) -> Decorator:
+    """Create the option of a numeric field of `ServerSettings`."""
+    flag = f"--{name.replace('_', '-')}"
+    return _option(group, flag, default=getattr(_DEFAULTS, name), **attributes)
+
+
+_OPTIONS = add_options(
+    _option(
+        _MODEL,
+        "--model",
+        "-m",
+        "bundle",
+        help="Folder or hub id of a bundle.",
+        required=True,
+        envvar="BARK_ONNX_MODEL",
+        metavar="BUNDLE",
+    ),
+    _option(_MODEL, "--model-id", help="Name in /v1/models; default: the bundle's."),
+    _option(
+        _MODEL,
+        "--provider",
+        help="Where the graphs run.",
+        type=click.Choice(PROVIDERS),
+        default="auto",
+    ),
+    _option(_MODEL, "--precision", help="Precision of the graphs; default: the fastest."),
+    _option(_MODEL, "--threads", help="CPU threads; default: one per core.", type=_COUNT),
+    _option(_MODEL, "--low-memory", help="Load only the stage that runs.", is_flag=True),
+    _option(_MODEL, "--max-batch-size", help="Sequences decoded together.", type=_COUNT, default=8),
+    _option(
+        _MODEL,
+        "--warm-up/--no-warm-up",
+        "warms_up",
+        help="Run one warm-up request before /ready returns 200.",
+        default=True,
+    ),
+    _option(_NETWORK, "--host", help="Address to listen on; 0.0.0.0: all.", default="127.0.0.1"),
+    _option(
+        _NETWORK,
+        "--port",
+        help="TCP port; 0: a free one.",
+        type=click.IntRange(0, 65535),
+        default=8000,
+    ),
+    _option(_NETWORK, "--api-key", help="Bearer token required from clients; prefer the variable."),
+    _option(
+        _NETWORK,
+        "--cors-origin",
+        "cors_origins",
+        help="Allowed CORS origin; repeatable.",
+        multiple=True,
+    ),
+    _option(
+        _VOICES,
+        "--voices",
+        "aliases",
+        help='JSON file of other names for voices: {"alloy": "v2/en_speaker_6", "any": null}; '
+        "null: the model chooses. Default: OpenAI's names.",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    ),
+    _option(
+        _VOICES,
+        "--uploads",
+        help="Folder for uploaded voices; default: uploads are off.",
+        type=click.Path(path_type=Path, file_okay=False),
+    ),
+    _setting(_TEXT, "concurrency", type=_COUNT, help="Segments of one text generated in parallel."),
+    _setting(
+        _TEXT, "silence_seconds", type=click.FloatRange(0, 10), help="Silence between segments."
+    ),
+    _option(
+        _LIMITS,
+        "--max-queue",
+        help="Waiting segments; beyond, requests get a 429.",
+        type=_COUNT,
+        default=64,
+    ),
+    _setting(_LIMITS, "max_text_characters", type=_COUNT, help="Length of a request's text."),
+    _setting(
+        _LIMITS, "max_body_bytes", type=_COUNT, help="Size of a request's body, uploads included."
+    ),
+    _setting(
+        _LIMITS,
+        "max_connections",
+        type=_COUNT,
+        help="Connections; beyond, idle ones are dropped and requests get a 429.",
+    ),
+    _setting(
+        _LIMITS, "request_seconds", type=_DURATION, help="Time from a request's arrival to its end."
+    ),
+    _setting(
+        _LIMITS,
+        "client_seconds",
+        type=_DURATION,
+        help="Time for a client to send a request, or to continue reading a response.",
+    ),
+    _setting(
+        _LIMITS,
+        "shutdown_seconds",
+        type=_DURATION,
+        help="Time for running requests to end after a signal.",
+    ),
+    _option(_LOGS, "--log-texts", "logs_texts", help="Log the texts of requests.", is_flag=True),
+    _option(
+        _LOGS,
+        "--log-level",
+        help="Lowest level that is logged.",
+        type=click.Choice(_LOG_LEVELS),
+        default="info",
+    ),
 )
-@_option("--host", default="127.0.0.1", help="Address to listen at; 0.0.0.0 is all.")
-@_option("--port", type=click.IntRange(0, 65535), default=8000, help="0: a free one.")
-@_option("--model-id", help="Name of the model in /v1/models; default: the bundle's.")
-@_option("--api-key", help="What clients must send as bearer token; better set the variable.")
-@_option("--cors-origin", "cors_origins", multiple=True, help="A site whose pages may call.")
-@_option(
-    "--voices",
-    "aliases",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help='JSON file of names for voices: {"alloy": "v2/en_speaker_6", "any": null}; '
-    "null lets the model choose. Default: OpenAI's names.",
+
+
+@click.command(
+    cls=GroupedCommand, context_settings={"show_default": True, "max_content_width": 100}
 )
-@_option(
-    "--uploads",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for voices that clients upload; without it they cannot.",
-)
-@_option("--max-batch-size", type=click.IntRange(1), default=8, help="Sequences in a decode step.")
-@_option(
-    "--max-queue", type=click.IntRange(1), default=64, help="Pieces that wait; more get a 429."
-)
-@_option(
-    "--pieces-at-once",
-    type=click.IntRange(1),
-    default=_DEFAULTS.pieces_at_once,
-    help="Pieces of one text in the engine.",
-)
-@_option(
-    "--max-text-characters",
-    type=click.IntRange(1),
-    default=_DEFAULTS.max_text_characters,
-    help="Longest text of a request.",
-)
-@_option(
-    "--max-body-bytes",
-    type=click.IntRange(1),
-    default=_DEFAULTS.max_body_bytes,
-    help="Largest body of a request, uploads included.",
-)
-@_option(
-    "--request-seconds",
-    type=click.FloatRange(0, min_open=True),
-    default=_DEFAULTS.request_seconds,
-    help="Longest time for a request.",
-)
-@_option(
-    "--client-seconds",
-    type=click.FloatRange(0, min_open=True),
-    default=_DEFAULTS.client_seconds,
-    help="Longest wait for a client to send a request, or to go on reading an answer.",
-)
-@_option(
-    "--max-connections",
-    type=click.IntRange(1),
-    default=_DEFAULTS.max_connections,
-    help="Connections at once; beyond, idle ones are dropped and requests get a 429.",
-)
-@_option(
-    "--shutdown-seconds",
-    type=click.FloatRange(0, min_open=True),
-    default=_DEFAULTS.shutdown_seconds,
-    help="After a signal, what runs may take this long.",
-)
-@_option(
-    "--silence-seconds",
-    type=click.FloatRange(0, 10),
-    default=_DEFAULTS.silence_seconds,
-    help="Between the pieces of a long text.",
-)
-@_option("--provider", type=click.Choice(PROVIDERS), default="auto", help="Where it runs.")
-@_option("--precision", help="A precision of the bundle; default: the fastest.")
-@_option("--threads", type=click.IntRange(1), help="CPU threads; default: one per core.")
-@_option("--low-memory", is_flag=True, help="Keep one stage loaded at a time.")
-@_option(
-    "--warm-up/--no-warm-up", "warms_up", default=True, help="Say something before being ready."
-)
-@_option("--log-texts", "logs_texts", is_flag=True, help="Log the texts of requests.")
-@_option(
-    "--log-level", type=click.Choice(_LOG_LEVELS), default="info", help="The least that is logged."
-)
+@_OPTIONS
 def serve(
     bundle: str,
     host: str,
@@ -133,7 +168,7 @@ def serve(
     cors_origins: tuple[str, ...],
     **settings: Any,
 ) -> None:
-    """Serve a bundle by OpenAI's speech API, with a page to try it at /.
+    """Serve a bundle behind OpenAI's speech API, with a web page at /.
 
     \b
     Example:
@@ -142,7 +177,7 @@ def serve(
         -d '{"input": "Hello!", "voice": "alloy"}' -o hello.mp3
     """
     run = _import_server()
-    from bark_onnx.runtime.server.voices import read_aliases
+    from bark_onnx.runtime.server.aliases import read_aliases
 
     load = partial(
         Bark.load,

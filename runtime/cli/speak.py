@@ -1,8 +1,8 @@
-"""bark-onnx speak: a text of any length to a sound file."""
+"""bark-onnx speak: generates speech for a text of any length and writes it to a sound file."""
 
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,80 +11,89 @@ from typing import Any
 import click
 
 from bark_onnx.graphs.errors import OptionsError
-from bark_onnx.runtime.audio.speech import Speech
 from bark_onnx.runtime.bark import Bark
-from bark_onnx.runtime.cli.options.common import bundle_option, generation_options
+from bark_onnx.runtime.cli.options.common import bundle_option, values_of
 from bark_onnx.runtime.cli.options.completion import complete_voice
-from bark_onnx.runtime.cli.options.output import OUTPUT, STANDARD_OUTPUT, Output, output_options
-from bark_onnx.runtime.cli.options.stream import READING, reading_options, settle_reading
+from bark_onnx.runtime.cli.options.generation import build_generation_options, generation_options
+from bark_onnx.runtime.cli.options.groups import add_options, grouped_option
+from bark_onnx.runtime.cli.options.output import OutputOptions, output_options
+from bark_onnx.runtime.cli.options.stream import (
+    build_stream_options,
+    line_concurrency,
+    stream_options,
+)
 from bark_onnx.runtime.cli.options.suno_compat import SunoCompatCommand, suno_options
-from bark_onnx.runtime.cli.speech.input_text import parse_cast, read_text
+from bark_onnx.runtime.cli.speech.input_text import parse_speakers, read_text, split_lines
 from bark_onnx.runtime.cli.speech.line_outputs import LineOutput, plan_line_outputs
-from bark_onnx.runtime.cli.speech.lines import LineBatchOptions, speak_lines, split_lines
-from bark_onnx.runtime.cli.speech.output import name_of, say
+from bark_onnx.runtime.cli.speech.lines import LineBatchOptions, speak_lines
+from bark_onnx.runtime.cli.speech.output import write_stream
 from bark_onnx.runtime.cli.speech.progress import progress_bars
 from bark_onnx.runtime.cli.speech.summary import SpeechSummary
 from bark_onnx.runtime.cli.speech.voice_saver import VoiceSaver
 from bark_onnx.runtime.inference.sessions import PROVIDERS
-from bark_onnx.runtime.options.generation import SAMPLING_PRESETS
+from bark_onnx.runtime.longform.plan import StreamPlan
 from bark_onnx.runtime.seeds import resolve_seed
+
+_voice_option = grouped_option("Voice")
+_model_option = grouped_option("Model and hardware")
+
+Plan = Callable[..., StreamPlan]  # takes a text and a seed
 
 
 @click.command(cls=SunoCompatCommand)
 @click.argument("text", required=False)
 @bundle_option
-@click.option("-i", "--input", "file", help='Read the text here; "-": standard input.')
+@grouped_option("Input")(
+    "-i", "--input", "file", metavar="FILE", help='Read the text from FILE; "-": standard input.'
+)
 @output_options
-@click.option(
-    "-v",
-    "--voice",
-    shell_complete=complete_voice,
-    help="A voice of the bundle, a language (german, de-3), or an .npz file.",
+@add_options(
+    _voice_option(
+        "-v",
+        "--voice",
+        shell_complete=complete_voice,
+        help="Name, language (german, de-3) or .npz file.",
+    ),
+    _voice_option(
+        "--speaker",
+        "speakers",
+        multiple=True,
+        metavar="NAME=VOICE",
+        help='Voice of lines that begin with "NAME:"; repeatable.',
+    ),
+    _voice_option(
+        "--save-voice",
+        type=click.Path(path_type=Path),
+        help="Save the generated voice as .npz for --voice.",
+    ),
+    _voice_option("-s", "--seed", type=int, help="The same seed generates the same speech."),
 )
-@click.option(
-    "--save-voice",
-    type=click.Path(path_type=Path),
-    help="Keep what is said as a voice in this .npz file, for --voice.",
-)
-@click.option(
-    "--cast",
-    multiple=True,
-    metavar="NAME=VOICE",
-    help='Who says the lines that begin with "NAME:"; give it once per speaker.',
-)
-@click.option("-s", "--seed", type=int, help="The same seed gives the same speech.")
-@click.option(
-    "--sampling",
-    type=click.Choice(list(SAMPLING_PRESETS)),
-    default="transformers",
-    show_default=True,
-    help="Settings to start from: the checkpoint's as transformers reads them, those of Suno's own "
-    "code, or the most probable token everywhere.",
-)
-@click.option("--greedy", "sampling", flag_value="greedy", help="As --sampling greedy.")
-@click.option("--provider", type=click.Choice(PROVIDERS), default="auto", show_default=True)
-@click.option("--precision", help="A precision of the bundle; default: the fastest.")
-@click.option("--threads", type=int, help="CPU threads; default: one per core.")
-@click.option("--low-memory", is_flag=True, help="Keep one stage loaded at a time.")
-@reading_options
+@stream_options
 @generation_options
+@add_options(
+    _model_option(
+        "--provider",
+        type=click.Choice(PROVIDERS),
+        default="auto",
+        show_default=True,
+        help="Where the graphs run.",
+    ),
+    _model_option("--precision", help="Precision of the graphs. Default: the fastest."),
+    _model_option("--threads", type=int, help="CPU threads. Default: one per core."),
+    _model_option("--low-memory", is_flag=True, help="Load only the stage that runs."),
+)
 @suno_options
 def speak(
     text: str | None,
     bundle: str,
     file: str | None,
     voice: str | None,
+    speakers: tuple[str, ...],
     save_voice: Path | None,
-    cast: tuple[str, ...],
     seed: int | None,
-    sampling: str,
-    provider: str,
-    precision: str | None,
-    threads: int | None,
-    low_memory: bool,
-    **settings: Any,
+    **values: Any,
 ) -> None:
-    """Say TEXT ("-" reads standard input), of any length, and write it to a sound file.
+    """Generate speech for TEXT ("-": standard input) of any length, to a sound file.
 
     \b
     Examples:
@@ -94,87 +103,86 @@ def speak(
       bark-onnx speak -i article.txt -m bark-small-onnx -o - --format mp3 | ssh desk mpv -
       bark-onnx speak -i lines.txt -m bark-small-onnx --lines -o prompts/
     """
-    output = Output(**_take(settings, OUTPUT))
-    words = read_text(text, file)
-    voices = parse_cast(cast)
+    # 1. Everything that can be wrong is checked before the model loads.
+    output = OutputOptions(**values_of(OutputOptions, values))
+    content = read_text(text, file)
+    voices = parse_speakers(speakers)
     if output.lines and voices:
-        raise OptionsError("--lines and --cast exclude each other; expected one of them")
-    keeper = VoiceSaver(save_voice, has_cast=bool(voices), has_lines=output.lines)
-    lines = split_lines(words) if output.lines else {}
-    files = plan_line_outputs(output, list(lines)) if lines else []
-    reading = settle_reading(_take(settings, READING), is_lines=output.lines)
-    given = {name: value for name, value in settings.items() if value is not None}
-    options = SAMPLING_PRESETS[sampling]().replace(**given)
+        raise OptionsError("--lines and --speaker exclude each other; expected one of them")
+    saver = VoiceSaver(save_voice, has_speakers=bool(voices), has_lines=output.lines)
+    lines = split_lines(content) if output.lines else {}
+    outputs = plan_line_outputs(output, list(lines)) if lines else []
+    stream = build_stream_options(values, has_lines=output.lines)
+    concurrency = line_concurrency(values)
+    options = build_generation_options(values)
     seed = resolve_seed(seed)
+    # 2. The model loads while its first stages run.
     started = time.perf_counter()
-    bark = Bark.load(
-        bundle,
-        provider=provider,
-        precision=precision,
-        threads=threads,
-        low_memory=low_memory,
-        wait=False,
-    )
-    described = bark.describe()
-    report = SpeechSummary(
+    bark = _load(bundle, values)
+    info = bark.describe()
+    summary = SpeechSummary(
         output=output.output,
         sample_rate_hz=output.sample_rate_hz or bark.sample_rate_hz,
         seed=seed,
         voice=voice,
         loading_seconds=time.perf_counter() - started,
-        precision=described.precision,
-        provider=described.provider,
+        precision=info.precision,
+        provider=info.provider,
     )
-    stream = partial(bark.stream, voice=voice, speakers=voices, options=options, **reading.keywords)
+    # 3. Speech is written as it is generated.
+    plan = partial(bark.plan, voice=voice, speakers=voices, options=options, stream=stream)
     if output.lines:
-        _speak_lines(bark, lines, files, output, report, stream, reading.lines_together)
+        _speak_lines(bark, plan, lines, outputs, concurrency, output, summary)
     else:
-        _speak_whole(words, output, report, stream, keeper)
+        _speak_text(bark, plan, content, output, summary, saver)
 
 
-def _speak_whole(
-    words: str,
-    output: Output,
-    report: SpeechSummary,
-    stream: Callable[..., Generator[Speech]],
-    keeper: VoiceSaver,
+def _load(bundle: str, values: dict[str, Any]) -> Bark:
+    names = ("provider", "precision", "threads", "low_memory")
+    return Bark.load(bundle, wait=False, **{name: values[name] for name in names})
+
+
+def _speak_text(
+    bark: Bark,
+    plan: Plan,
+    content: str,
+    output: OutputOptions,
+    summary: SpeechSummary,
+    saver: VoiceSaver,
 ) -> None:
-    with keeper, progress_bars(len(words)) as bars:
-        speeches = stream(words, seed=report.seed, on_progress=bars.update)
-        spoken = say(keeper.listen(speeches), output, report.sample_rate_hz, bars)
-    report = replace(
-        report,
-        output=STANDARD_OUTPUT if output.to_stdout else name_of(output),
-        seconds=spoken.seconds,
-        pieces=tuple(spoken.pieces),
-        speaking_seconds=spoken.ended - spoken.started,
+    with saver, progress_bars(len(content)) as bars:
+        speeches = bark.stream(plan(content, seed=summary.seed), on_progress=bars.update)
+        result = write_stream(saver.tee(speeches), output, summary.sample_rate_hz, bars)
+    summary = replace(
+        summary,
+        output=output.output if output.to_stdout else output.display_name,
+        seconds=result.seconds,
+        segments=tuple(result.segments),
+        speaking_seconds=result.ended - result.started,
     )
-    report.show(as_json=output.as_json, to_stderr=output.to_stdout)
-    if spoken.failure is not None:
-        raise spoken.failure
+    summary.show(as_json=output.as_json, to_stderr=output.to_stdout)
+    if result.player_error is not None:
+        raise result.player_error
 
 
 def _speak_lines(
     bark: Bark,
+    plan: Plan,
     lines: dict[int, str],
-    files: list[LineOutput],
-    output: Output,
-    report: SpeechSummary,
-    stream: Callable[..., Generator[Speech]],
-    together: int,
+    outputs: list[LineOutput],
+    concurrency: int,
+    output: OutputOptions,
+    summary: SpeechSummary,
 ) -> None:
-    settings = LineBatchOptions(
-        stream=lambda text, seed: stream(text, seed=seed),
-        seed=report.seed,
-        together=together,
+    options = LineBatchOptions(
+        concurrency=concurrency,
         audio_format=output.audio_format,
         metadata=not output.no_metadata,
-        template=report,
+        summary=summary,
+        report=partial(SpeechSummary.show, as_json=output.as_json, to_stderr=False),
     )
-    show = partial(SpeechSummary.show, as_json=output.as_json, to_stderr=False)
-    if speak_lines(bark, lines, files, settings, show):
+    num_failed = speak_lines(
+        lines, outputs, lambda text, seed: plan(text, seed=seed), bark.submit_segment, options
+    )
+    if num_failed:
         sys.exit(1)
-
-
-def _take(settings: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: settings.pop(name) for name in names}

@@ -1,4 +1,4 @@
-"""bark-onnx voices: which there are, whether a file is one, and new ones for a bundle."""
+"""bark-onnx voices: list, import and check voices."""
 
 import sys
 from pathlib import Path
@@ -23,8 +23,8 @@ _GAP = "  "  # between columns
 @click.option(
     "--search",
     default="",
-    metavar="WORDS",
-    help="Only voices that all words fit: of a name, a language, a speaker's number.",
+    metavar="TEXT",
+    help="List only voices of a language (german, de-3), or whose names contain TEXT.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 @click.pass_context
@@ -55,20 +55,20 @@ def voices(context: click.Context, bundle: str | None, search: str, as_json: boo
 @bundle_option
 @click.option("--force", is_flag=True, help="Replace voices of the same name.")
 def import_(sources: tuple[Path, ...], bundle: str, force: bool) -> None:
-    """Add voices to a bundle: all of them, or none where something is wrong with one.
+    """Add voices to a bundle: all of them or none.
 
-    A SOURCE is an .npz file, named by its stem; a folder of such files, as bark/assets/prompts of
-    Suno's repository, where one folder more is part of the name (v2/en_speaker_6); or a checkpoint
-    in the Hugging Face layout, or its speaker_embeddings.
+    SOURCE is an .npz file, named by its stem; a folder of such files, as bark/assets/prompts in
+    Suno's repository, whose subfolders become part of the name (v2/en_speaker_6); or a checkpoint
+    in the Hugging Face layout, or its speaker_embeddings folder.
 
     \b
     Example:
       bark-onnx voices import bark/assets/prompts -m bark-small-onnx
     """
     done = import_voices(bundle, sources, force=force)
-    for what, names in (("added", done.added), ("replaced", done.replaced)):
+    for action, names in (("added", done.added), ("replaced", done.replaced)):
         for name in names:
-            click.echo(f"{what} {name}")
+            click.echo(f"{action} {name}")
 
 
 @voices.command()
@@ -77,17 +77,18 @@ def import_(sources: tuple[Path, ...], bundle: str, force: bool) -> None:
 )
 @optional_bundle_option
 def check(files: tuple[Path, ...], bundle: str | None) -> None:
-    """Say what is in .npz files, and what is odd; exit status 1 where one is no voice.
+    """Describe .npz files and their anomalies.
 
-    With a bundle, whether its checkpoint knows every token, too.
+    Exits with status 1 if a file is not a voice. With a bundle, also checks that its checkpoint
+    has every token.
 
     \b
     Example:
       bark-onnx voices check me.npz -m bark-small-onnx
     """
     settings = Bundle(bundle).manifest.generation if bundle is not None else None
-    hearing = HistoryLimits() if settings is None else HistoryLimits.of(settings)
-    bad = 0
+    limits = HistoryLimits() if settings is None else HistoryLimits.of(settings)
+    failures = 0
     for file in files:
         try:
             voice = Voice.load(file)
@@ -95,28 +96,28 @@ def check(files: tuple[Path, ...], bundle: str | None) -> None:
                 voice.check(settings)
         except BarkError as error:
             click.echo(f"bark-onnx: {error}", err=True)
-            bad += 1
+            failures += 1
         else:
-            for line in describe_voice(voice, hearing):
+            for line in describe_voice(voice, limits):
                 click.echo(line)
-    if bad:
+    if failures:
         sys.exit(1)
 
 
 def _refuse_misplaced(context: click.Context, subcommand: str) -> None:
-    """Options before a subcommand belong to the list, and would do nothing."""
+    """Raise an error for options of the list that would have no effect on a subcommand."""
     for option in context.command.params:
         assert option.name is not None
         if context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
             raise click.UsageError(
-                f"{option.opts[-1]} stands before {subcommand}, where it lists voices; "
-                f"give what belongs to {subcommand} after it",
+                f"{option.opts[-1]} before {subcommand} applies to the list of voices; give the "
+                f"options of {subcommand} after {subcommand}",
                 ctx=context,
             )
 
 
 def _table(entries: list[VoiceInfo]) -> list[str]:
-    """One voice a line, the name first."""
+    """One line per voice."""
     rows = [
         (
             entry.name,

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from bark_onnx.graphs.contract import STAGES, Stage
-from bark_onnx.graphs.error_text import first_line
-from bark_onnx.graphs.errors import BarkError, EngineError
+from bark_onnx.graphs.errors import BarkError, EngineError, first_line
 from bark_onnx.runtime.audio.speech import Speech
 from bark_onnx.runtime.engine.future import SpeechFuture
 from bark_onnx.runtime.engine.policy import (

@@ -10,8 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from bark_onnx.graphs.contract import METADATA_KEY, GraphContract, TensorContract
-from bark_onnx.graphs.error_text import first_line
-from bark_onnx.graphs.errors import BundleError, ContractError, ProviderError
+from bark_onnx.graphs.errors import BundleError, ContractError, ProviderError, first_line
 from bark_onnx.graphs.onnxruntime import import_onnxruntime
 from bark_onnx.runtime.inference.thread_pool import ensure_global_thread_pool, use_shared_arena
 from bark_onnx.runtime.options.generation import is_positive_int
@@ -90,7 +89,7 @@ def start_cuda() -> None:
 def open_session(
     path: Path, contract: GraphContract, target: ExecutionTarget, *, enable_cuda_graph: bool = False
 ) -> Any:
-    """Open a graph that fulfils `contract` as an `onnxruntime.InferenceSession`.
+    """Open a graph that fulfills `contract` as an `onnxruntime.InferenceSession`.
 
     Args:
         path: Path of the graph file.

@@ -1,1 +1,1 @@
-"""How a sound was made: the record, the file tags that carry it, and its replay."""
+"""How a sound was generated: the record, the tags that store it, and its replay."""

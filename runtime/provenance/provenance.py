@@ -1,92 +1,83 @@
-"""Provenance: how a sound was made, as JSON that fits into its file.
+"""Provenance: how a sound was generated, as JSON that fits into its file.
 
-The JSON is {"bark-onnx": {…}} with the fields of `Provenance` and its dataclasses by name. It holds
+The JSON is {"bark-onnx": {…}} with the fields of `Provenance` and its dataclasses by name. It has
 no date, and no path but those of the request: the same request gives the same bytes.
 """
 
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from bark_onnx.graphs.bundle.dataclass_json import SchemaError, from_json_dict
-from bark_onnx.runtime.provenance.tags import MOST_BYTES, MOST_BYTES_ELSEWHERE, Tags
-from bark_onnx.runtime.text.terminal import excerpt
+from bark_onnx.runtime.options.stream import Setting
 
-FORMAT = 1
+FORMAT = 2
 
 _KEY = "bark-onnx"
-_TITLE_CHARACTERS = 80
-
-Setting = bool | int | float | str
+# Names of format 1 that changed.
+_FORMAT_1_KEYS = {"cast": "speakers", "piece": "segment", "reading": "stream"}
+_FORMAT_1_STREAM = {
+    "continuity": "history",
+    "takes": "attempts",
+    "stop_babble": "limit_duration",
+    "peak": "normalize_peak",
+}
 
 
 @dataclass(frozen=True)
 class BundleRef:
-    """What spoke."""
+    """The bundle that generated a sound, and what it ran on."""
 
     path: str  # folder or hub id, as it was given
-    source: str  # the checkpoint, as the manifest names it
+    source: str  # checkpoint named in the manifest
     precision: str
     fingerprint: str  # of the weights, the tokenizer and the checkpoint's generation settings
-    sample_rate_hz: int  # of what it says
-    provider: str  # what it ran on: "cpu" or "cuda"
+    sample_rate_hz: int  # of the codec
+    provider: str  # "cpu" or "cuda"
     onnxruntime: str  # version
 
 
 @dataclass(frozen=True)
 class VoiceRef:
-    """Whose voice it was."""
+    """The voice of a sound."""
 
     name: str  # in the bundle, or the path of an .npz file as it was given; may be empty
-    sha256: str  # of the file, hexadecimal; empty for a voice that was given as arrays
+    sha256: str  # of the file, hexadecimal; empty for a voice given as arrays
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """How a sound was made."""
+    """How a sound was generated."""
 
     software: str  # name and version
-    text: str | None  # all of it; None where it was too long for the file
-    seed: int  # of the whole
+    text: str | None  # the whole text; None if it was too long for the file
+    seed: int  # of the whole text
     bundle: BundleRef
-    voice: VoiceRef | None = None  # None: the model chose
+    voice: VoiceRef | None = None  # None: chosen by the model
     speakers: dict[str, VoiceRef | None] = field(default_factory=dict)  # voices by speaker
     generation: dict[str, Setting] = field(default_factory=dict)  # `GenerationOptions` that are set
-    # Keywords of `Bark.stream` that are not at their defaults.
-    stream: dict[str, Setting] = field(default_factory=dict)
-    sample_rate_hz: int | None = None  # of the file, where it was converted
-    segment: int | None = None  # of the whole, from 1, where the sound is only that
-    text_sha256: str | None = None  # of the text in UTF-8, hexadecimal, where that is left out
+    stream: dict[str, Setting] = field(default_factory=dict)  # `StreamOptions` that are not default
+    sample_rate_hz: int | None = None  # of the file, if it was converted
+    segment: int | None = None  # from 1, if the sound is only one segment of the text
+    text_sha256: str | None = None  # of the text in UTF-8, hexadecimal, where `text` is None
     format: int = FORMAT
 
     def without_text(self) -> "Provenance":
-        """A copy that tells the text only by its checksum."""
+        """A copy with the checksum of the text instead of the text."""
         digest = hashlib.sha256((self.text or "").encode()).hexdigest()
         return replace(self, text=None, text_sha256=digest)
 
-    def to_tags(self, audio_format: str, sample_rate_hz: int) -> Tags:
-        """What a file says of itself; a text that is too long for its format is left out."""
-        is_converted = sample_rate_hz != self.bundle.sample_rate_hz
-        told = replace(self, sample_rate_hz=sample_rate_hz if is_converted else None)
-        comment = told.to_json()
-        if len(comment.encode()) > MOST_BYTES.get(audio_format, MOST_BYTES_ELSEWHERE):
-            comment = told.without_text().to_json()
-        voices = dict.fromkeys(
-            voice.name for voice in (self.voice, *self.speakers.values()) if voice and voice.name
-        )
-        title = excerpt(self.text or "", _TITLE_CHARACTERS)
-        return Tags(title, ", ".join(voices), self.software, comment)
-
     def to_json(self) -> str:
-        """As one line."""
+        """JSON on one line."""
         return json.dumps({_KEY: asdict(self)}, ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> "Provenance | None":
-        """Read what `to_json` wrote; None for a text that is something else.
+        """Read the result of `to_json`, of this or an older version; None for other text.
 
         Raises:
-            RecordError: it is damaged, or of another version.
+            SchemaError: The JSON is damaged, or from a newer version.
         """
         try:
             data = json.loads(text)
@@ -96,29 +87,34 @@ class Provenance:
             return None
         if not isinstance(data, dict) or _KEY not in data:
             return None
-        fields = data[_KEY]
-        if isinstance(fields, dict) and fields.get("format") != FORMAT:
-            raise SchemaError(f"format is {fields.get('format')!r}, expected {FORMAT}")
-        provenance = from_json_dict(cls, fields, _KEY)
-        _check_names(provenance)
+        provenance = from_json_dict(cls, _upgrade(data[_KEY]), _KEY)
+        _check_printable(provenance)
         return provenance
 
 
-def _check_names(provenance: Provenance) -> None:
-    """Refuse names that would do something to a terminal they are printed on."""
+def _upgrade(data: Any) -> Any:
+    """Parsed JSON in the current format."""
+    if not isinstance(data, dict) or data.get("format") == FORMAT:
+        return data
+    if data.get("format") != 1:
+        raise SchemaError(f"format is {data.get('format')!r}, expected 1 or {FORMAT}")
+    data = {_FORMAT_1_KEYS.get(key, key): value for key, value in data.items()}
+    stream = data.get("stream")
+    if isinstance(stream, dict):
+        data["stream"] = {_FORMAT_1_STREAM.get(key, key): value for key, value in stream.items()}
+    return data | {"format": FORMAT}
+
+
+def _check_printable(provenance: Provenance) -> None:
+    """Refuse names that would control the terminal they are printed on."""
     voices = [provenance.voice, *provenance.speakers.values()]
-    values = [*provenance.generation.values(), *provenance.stream.values()]
+    settings = provenance.generation | provenance.stream
     names = [
         *(provenance.software, *map(str, asdict(provenance.bundle).values())),
         *(name for voice in voices if voice for name in (voice.name, voice.sha256)),
-        *(
-            *provenance.speakers,
-            *provenance.generation,
-            *provenance.stream,
-            provenance.text_sha256 or "",
-        ),
-        *(value for value in values if isinstance(value, str)),
+        *(*provenance.speakers, *settings, provenance.text_sha256 or ""),
+        *(value for value in settings.values() if isinstance(value, str)),
     ]
     for name in names:
         if not name.isprintable():
-            raise SchemaError(f"{name!r} is no name")
+            raise SchemaError(f"{name!r} is not printable; expected a name")

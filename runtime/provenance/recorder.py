@@ -1,4 +1,4 @@
-"""Writes down how each sound is made, from what was asked for and the bundle that says it."""
+"""Records the provenance of requests to one bundle."""
 
 import dataclasses
 import math
@@ -14,12 +14,12 @@ from bark_onnx.runtime.text.segments import MAX_SECONDS, TOKENS_PER_SECOND
 
 
 class ProvenanceRecorder:
-    """Writes recipes for one loaded bundle.
+    """Records the provenance of requests to one loaded bundle.
 
     Args:
-        bundle: that speaks.
-        precision: that was picked.
-        provider: that it runs on.
+        bundle: Loaded bundle.
+        precision: Precision of the graphs.
+        provider: Provider that runs the graphs, "cpu" or "cuda".
         onnxruntime_version: Version of ONNX Runtime.
     """
 
@@ -28,7 +28,7 @@ class ProvenanceRecorder:
     ) -> None:
         self._bundle = bundle
         self._software = software_version()
-        self._used = BundleRef(
+        self._ref = BundleRef(
             path=bundle.source,
             source=_without_folders(bundle.manifest.source),
             precision=precision,
@@ -48,25 +48,25 @@ class ProvenanceRecorder:
         speakers: Mapping[str, VoiceRef | None] | None = None,
         stream: StreamOptions | None = None,
     ) -> Provenance:
-        """A recipe.
+        """The provenance of speech for a text.
 
         Args:
-            text: the whole.
-            seed: of the whole.
-            voice: as `Bundle.load_voice` describes it.
-            options: as they were asked for.
+            text: The whole text.
+            seed: Seed of the whole text.
+            voice: Voice, from `VoiceLibrary.load`.
+            options: Generation options of the request.
             speakers: Voices by speaker.
-            stream: Options of long text.
+            stream: Options of a long text.
         """
-        chosen = dataclasses.asdict(options)
+        generation = dataclasses.asdict(options)
         return Provenance(
             software=self._software,
             text=text,
             seed=seed,
-            bundle=self._used,
+            bundle=self._ref,
             voice=voice,
             speakers=dict(speakers or {}),
-            generation={name: value for name, value in chosen.items() if value is not None},
+            generation={name: value for name, value in generation.items() if value is not None},
             stream={} if stream is None else stream.non_default(),
         )
 
@@ -78,19 +78,19 @@ class ProvenanceRecorder:
         voice: VoiceRef | None,
         options: GenerationOptions,
     ) -> Provenance:
-        """A recipe for a text that is said in one go, though a long text is split otherwise.
+        """The provenance of speech for a text that is not split, whatever its length.
 
         Args:
-            text: the whole.
-            tokens: of the text, as far as Bark reads it.
-            seed: of the speech.
-            voice: as `Bundle.load_voice` describes it.
-            options: as they were asked for.
+            text: The whole text.
+            tokens: Number of its tokens that Bark reads.
+            seed: Seed of the speech.
+            voice: Voice, from `VoiceLibrary.load`.
+            options: Generation options of the request.
         """
-        stream = StreamOptions()
-        if tokens > int(MAX_SECONDS * TOKENS_PER_SECOND):
-            most = self._bundle.manifest.generation.semantic.max_input_semantic_length
-            stream = StreamOptions(max_seconds=float(math.ceil(most / TOKENS_PER_SECOND)))
+        stream = None
+        if tokens > int(MAX_SECONDS * TOKENS_PER_SECOND):  # `Bark.stream` would split it
+            limit = self._bundle.manifest.generation.semantic.max_input_semantic_length
+            stream = StreamOptions(max_seconds=float(math.ceil(limit / TOKENS_PER_SECOND)))
         return self.record(text, seed, voice, options, stream=stream)
 
 

@@ -1,34 +1,37 @@
-"""What a sound file says of itself: title, artist, software and a comment, in every format alike.
+"""Tags of sound files: title, artist, software and a comment, the same in every format.
 
-libsndfile writes and reads them in flac, ogg and opus. It loses long ones in wav, and takes UTF-8
-for Latin-1 when it writes mp3, so those two are written here, after the samples.
+libsndfile writes and reads them in flac, ogg and opus. It truncates long ones in wav, and writes
+UTF-8 as Latin-1 in mp3, so those two are written here, after the samples.
 """
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from bark_onnx.graphs.errors import AudioError
+from bark_onnx.runtime.provenance.provenance import Provenance
+from bark_onnx.runtime.text.terminal import excerpt
 
-# What a file can hold of a comment. libsndfile puts all of an opus file's strings on one page.
-MOST_BYTES = {"opus": 60_000}
-MOST_BYTES_ELSEWHERE = 8_000_000
+# Of a comment. libsndfile puts all tags of an opus file on one page.
+_MAX_BYTES_BY_FORMAT = {"opus": 60_000}
+_MAX_BYTES = 8_000_000
+_MAX_TITLE_CHARACTERS = 80
 
 _CHUNK = struct.Struct("<4sI")
-_LONGEST_RIFF = 0xFFFFFFFF
-_RIFF_BYTES = _CHUNK.size + 4  # RIFF, length, WAVE
+_MAX_RIFF_BYTES = 0xFFFFFFFF
+_RIFF_HEADER_BYTES = _CHUNK.size + 4  # RIFF, length, WAVE
 _INFO_NAMES = {"title": b"INAM", "artist": b"IART", "software": b"ISFT", "comment": b"ICMT"}
 _ID3_NAMES = {"title": b"TIT2", "artist": b"TPE1", "software": b"TSSE", "comment": b"COMM"}
-_UTF_8 = b"\3"  # as ID3 says it
+_UTF_8 = b"\3"  # ID3's code of the encoding
 _LANGUAGE = b"und"
 _NOT_BY_LIBSNDFILE = {"wav", "mp3", "raw"}
 
 
 @dataclass(frozen=True)
 class Tags:
-    """What a file says of itself; an empty one is left out."""
+    """Tags of a file; empty ones are not written."""
 
     title: str
     artist: str
@@ -36,20 +39,39 @@ class Tags:
     comment: str
 
 
-def set_tags(sound: Any, audio_format: str, tags: Tags | None) -> None:
-    """Set the tags of an open `soundfile.SoundFile`, if any, before its first sample."""
-    if tags and audio_format not in _NOT_BY_LIBSNDFILE:
+def to_tags(provenance: Provenance, audio_format: str, sample_rate_hz: int) -> Tags:
+    """Tags that store provenance; a text that is too long for the format is replaced.
+
+    Args:
+        provenance: Provenance of the sound.
+        audio_format: Name of the file's format.
+        sample_rate_hz: Sample rate of the file.
+    """
+    is_converted = sample_rate_hz != provenance.bundle.sample_rate_hz
+    stored = replace(provenance, sample_rate_hz=sample_rate_hz if is_converted else None)
+    comment = stored.to_json()
+    if len(comment.encode()) > _MAX_BYTES_BY_FORMAT.get(audio_format, _MAX_BYTES):
+        comment = stored.without_text().to_json()
+    voices = (provenance.voice, *provenance.speakers.values())
+    artists = dict.fromkeys(voice.name for voice in voices if voice and voice.name)
+    title = excerpt(provenance.text or "", _MAX_TITLE_CHARACTERS)
+    return Tags(title, ", ".join(artists), provenance.software, comment)
+
+
+def set_tags(sound: Any, audio_format: str, tags: Tags) -> None:
+    """Set the tags of an open `soundfile.SoundFile` before its first sample."""
+    if audio_format not in _NOT_BY_LIBSNDFILE:
         for name, value in _items(tags):
             setattr(sound, name, value)
 
 
 def add_tags(path: Path, audio_format: str, tags: Tags | None) -> None:
-    """Add the tags that `set_tags` could not set, if any, to a file that is otherwise done.
+    """Add the tags that `set_tags` cannot set to a file that is otherwise complete.
 
-    Samples without a header (raw) have no place for any.
+    Samples without a header (raw) cannot have tags.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: The file cannot be written.
     """
     if tags and audio_format == "wav":
         _add_info(path, tags)
@@ -58,10 +80,10 @@ def add_tags(path: Path, audio_format: str, tags: Tags | None) -> None:
 
 
 def read_tags(path: Path) -> Tags:
-    """What a sound file says of itself.
+    """The tags of a sound file.
 
     Raises:
-        AudioError: it is missing, damaged, or no sound.
+        AudioError: The file is missing, damaged, or of another kind.
     """
     import soundfile
 
@@ -86,8 +108,8 @@ def _items(tags: Tags) -> Iterator[tuple[str, str]]:
             yield field.name, value
 
 
-# wav: a LIST chunk of type INFO, in UTF-8 as most programs have it, each string with a zero at its
-# end. It stands behind the samples, where it is no matter how many of them there are.
+# wav: a LIST chunk of type INFO, in UTF-8 as in most programs, with zero-terminated strings. It
+# follows the samples, so that it needs no room reserved.
 
 
 def _add_info(path: Path, tags: Tags) -> None:
@@ -99,8 +121,8 @@ def _add_info(path: Path, tags: Tags) -> None:
     with path.open("r+b") as file:
         size = file.seek(0, 2)
         riff_bytes = size + (size & 1) + len(added) - _CHUNK.size
-        if riff_bytes > _LONGEST_RIFF:
-            return  # a day of sound, whose header cannot say how long it is
+        if riff_bytes > _MAX_RIFF_BYTES:
+            return  # a day of sound, whose length the header cannot hold
         file.write(b"\0" * (size & 1) + added)
         file.seek(4)
         file.write(struct.pack("<I", riff_bytes))
@@ -111,17 +133,17 @@ def _chunk(name: bytes, body: bytes) -> bytes:
 
 
 def _read_info(file: BinaryIO) -> Iterator[tuple[str, str]]:
-    """Tags of a wav file; nothing of another."""
-    header = file.read(_RIFF_BYTES)
+    """Tags of a wav file; none of other files."""
+    header = file.read(_RIFF_HEADER_BYTES)
     if header[:4] != b"RIFF" or header[8:] != b"WAVE":
         return
     for name, size in _walk(file):
-        if name == b"LIST" and size < 2 * MOST_BYTES_ELSEWHERE:
+        if name == b"LIST" and size < 2 * _MAX_BYTES:
             yield from _read_list(file.read(size))
 
 
 def _walk(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Names and sizes of the chunks that follow; the file stands at the body of each."""
+    """Names and sizes of the following chunks, each with the file positioned at its body."""
     while len(header := file.read(_CHUNK.size)) == _CHUNK.size:
         name, size = _CHUNK.unpack(header)
         start = file.tell()
@@ -140,7 +162,7 @@ def _read_list(body: bytes) -> Iterator[tuple[str, str]]:
         at += _CHUNK.size + size + (size & 1)
 
 
-# mp3: an ID3 tag of version 2.4, the first that knows UTF-8, before the samples.
+# mp3: an ID3 tag of version 2.4, the first with UTF-8, before the samples.
 
 
 def _add_id3(path: Path, tags: Tags) -> None:
@@ -150,11 +172,11 @@ def _add_id3(path: Path, tags: Tags) -> None:
 
 
 def _id3_frame(name: str, value: str) -> bytes:
-    description = _LANGUAGE + b"\0" if name == "comment" else b""  # an empty one
+    description = _LANGUAGE + b"\0" if name == "comment" else b""  # empty, zero-terminated
     body = _UTF_8 + description + value.encode()
     return _ID3_NAMES[name] + _seven_bits(len(body)) + b"\0\0" + body
 
 
 def _seven_bits(number: int) -> bytes:
-    """As ID3 writes sizes: seven bits of each byte, so that none looks like sound."""
+    """A size in ID3: seven bits of each byte, so that none looks like a frame of sound."""
     return bytes(number >> shift & 0x7F for shift in (21, 14, 7, 0))

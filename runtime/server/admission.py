@@ -1,4 +1,4 @@
-"""Who is being served, and how serving ends: what runs may finish, what is new is refused."""
+"""Admission control: requests are admitted up to a limit, and until the server drains."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -9,57 +9,61 @@ from bark_onnx.runtime.server.errors import shutting_down
 
 
 class AdmissionController:
-    """Lets requests in until the server is to stop.
+    """Counts running requests, refuses new ones while draining, and aborts the last ones.
 
     Args:
-        shutdown_seconds: what those inside may take to leave after that.
-        most: that may be inside at once.
+        limit: Maximum number of requests running at once.
+        shutdown_seconds: Time that running requests have to finish after `drain`.
+
+    Attributes:
+        is_draining: Whether `drain` was called.
+        drain_deadline_passed_at: Time of the event loop when that time was over; None before.
     """
 
-    def __init__(self, shutdown_seconds: float, most: int) -> None:
-        self.draining = False
-        self.over_since: float | None = None  # seconds of the loop's clock
-        self._most = most
+    def __init__(self, *, limit: int, shutdown_seconds: float) -> None:
+        self.is_draining = False
+        self.drain_deadline_passed_at: float | None = None
+        self._limit = limit
         self._shutdown_seconds = shutdown_seconds
-        self._inside: set[Callable[[], object]] = set()
+        self._running: set[Callable[[], object]] = set()
 
     @property
-    def count(self) -> int:
-        """How many are inside."""
-        return len(self._inside)
+    def running(self) -> int:
+        """Number of requests that are running."""
+        return len(self._running)
 
     @contextmanager
-    def enter(self, give_up: Callable[[], object]) -> Iterator[None]:
-        """Be inside for as long as the context lasts.
+    def admit(self, abort: Callable[[], object]) -> Iterator[None]:
+        """Count a request as running for the duration of the context.
 
         Args:
-            give_up: called when the time to leave is over; must make the context end soon.
+            abort: Called when the time to drain is over; must end the context soon.
 
         Raises:
-            ApiError: the server is stopping.
-            QueueFullError: too many are inside.
+            ApiError: The server is draining.
+            QueueFullError: Too many requests are running.
         """
-        if self.draining:
+        if self.is_draining:
             raise shutting_down()
-        if len(self._inside) >= self._most:
+        if len(self._running) >= self._limit:
             raise QueueFullError(
-                f"{self._most} requests are being answered; expected fewer (--max-connections); "
+                f"{self._limit} requests are running; expected fewer (--max-connections); "
                 "try again later"
             )
-        self._inside.add(give_up)
+        self._running.add(abort)
         try:
             yield
         finally:
-            self._inside.discard(give_up)
+            self._running.discard(abort)
 
     def drain(self) -> None:
-        """Let nobody in any more, and make those inside leave when their time is over."""
-        if not self.draining:
-            self.draining = True
-            asyncio.get_running_loop().call_later(self._shutdown_seconds, self.give_up)
+        """Admit no further request, and abort those that do not finish in time."""
+        if not self.is_draining:
+            self.is_draining = True
+            asyncio.get_running_loop().call_later(self._shutdown_seconds, self.abort_all)
 
-    def give_up(self) -> None:
-        """Make everybody leave now."""
-        self.over_since = asyncio.get_running_loop().time()
-        for give_up in [*self._inside]:
-            give_up()
+    def abort_all(self) -> None:
+        """Abort every running request."""
+        self.drain_deadline_passed_at = asyncio.get_running_loop().time()
+        for abort in [*self._running]:
+            abort()

@@ -1,4 +1,4 @@
-"""The application: routes, errors, middleware, and a complete OpenAPI document."""
+"""FastAPI application: routes, error handlers, middleware, OpenAPI document."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,21 +16,20 @@ from bark_onnx.runtime.server.middleware import GUARDED, RequestMiddleware
 from bark_onnx.runtime.server.routes import PAGE, router
 from bark_onnx.runtime.server.service import SpeechService
 
-# That load the bundle and encode. Each keeps memory for itself, 15 MB for flac.
-_THREADS = 2
+_THREADS = 2  # that load the bundle and encode; each keeps memory, 15 MB for flac
 
 
 class _Application(FastAPI):
-    """FastAPI, whose document says what this server really answers."""
+    """FastAPI with an OpenAPI document of the responses that this server really sends."""
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
-            self.openapi_schema = _completed(super().openapi(), self.state.service)
+            self.openapi_schema = _completed_document(super().openapi(), self.state.service)
         return self.openapi_schema
 
 
 def create_app(service: SpeechService) -> FastAPI:
-    """The application around a service, which it starts and stops."""
+    """Create the application of a service, which it starts and stops."""
     settings = service.settings
 
     @asynccontextmanager
@@ -46,7 +45,7 @@ def create_app(service: SpeechService) -> FastAPI:
         title="bark-onnx",
         summary="Bark text-to-speech behind OpenAI's speech API",
         version=version("bark-onnx"),
-        docs_url=None,  # FastAPI's pages load scripts from elsewhere
+        docs_url=None,  # FastAPI's pages load scripts from other sites
         redoc_url=None,
         lifespan=lifespan,
     )
@@ -67,8 +66,8 @@ def create_app(service: SpeechService) -> FastAPI:
     return app
 
 
-def _completed(document: dict[str, Any], service: SpeechService) -> dict[str, Any]:
-    """FastAPI's document without the 422 that this server never answers, with limits and key."""
+def _completed_document(document: dict[str, Any], service: SpeechService) -> dict[str, Any]:
+    """Remove the status 422, which this server never sends; add limits and the API key."""
     for operations in document["paths"].values():
         for operation in operations.values():
             operation["responses"].pop("422", None)

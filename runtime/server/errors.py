@@ -1,4 +1,4 @@
-"""What goes wrong as OpenAI says it: {"error": {"message", "type", "param", "code"}}."""
+"""Error responses in OpenAI's form: {"error": {"message", "type", "param", "code"}}."""
 
 import json
 from collections.abc import Mapping
@@ -21,20 +21,20 @@ from bark_onnx.graphs.errors import (
 )
 from bark_onnx.runtime.server.logs import log
 
-_RETRY_SECONDS = 5  # until another server has taken the place of one that stops
-_PARAMS = ((TextError, "input"), (VoiceError, "voice"))  # the field that an error is about
+_SHUTDOWN_RETRY_SECONDS = 5  # until a restarted server accepts requests
+_PARAMS = ((TextError, "input"), (VoiceError, "voice"))
 
 
 class ApiError(ServerError):
-    """A request that is answered with an error.
+    """An error response.
 
     Args:
-        status: of HTTP.
-        message: one line.
-        param: the field of the request that it is about.
-        code: for programs.
-        retry_seconds: when to ask again.
-        headers: of the answer.
+        status: HTTP status.
+        message: One line.
+        param: Field of the request that is at fault.
+        code: Machine-readable reason.
+        retry_seconds: Value of the header Retry-After.
+        headers: Further headers.
     """
 
     def __init__(
@@ -57,27 +57,27 @@ class ApiError(ServerError):
 
     @property
     def outcome(self) -> str:
-        """How the request ended, in a word."""
+        """Outcome of the request, as counted by /metrics."""
         return outcome_of(self.status)
 
     def body(self) -> dict[str, Any]:
-        """The answer's JSON."""
+        """JSON of the response."""
         return {
             "error": {
                 "message": str(self),
-                "type": _kind(self.status),
+                "type": _error_type(self.status),
                 "param": self.param,
                 "code": self.code,
             }
         }
 
     def response(self) -> Response:
-        """The answer."""
+        """HTTP response."""
         return json_response(self.body(), self.status, self.headers)
 
 
 def outcome_of(status: int) -> str:
-    """How a request with this status ended; 0 is one that was not answered."""
+    """Outcome of a request with this status; 0 is a request without a response."""
     if status == 0:
         return "cancelled"
     if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
@@ -92,12 +92,12 @@ def outcome_of(status: int) -> str:
 def json_response(
     content: Any, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """JSON in ASCII: what a client sent may come back in a message, and may not be UTF-8."""
+    """JSON response in ASCII: a message may quote text of the client that UTF-8 cannot encode."""
     return Response(json.dumps(content), status, headers, media_type="application/json")
 
 
 def as_api_error(error: BarkError, retry_seconds: int) -> ApiError:
-    """The answer to an error of the library: the client's fault has its words, ours has none."""
+    """Response to an error of the library; the message of a server error is only logged."""
     message = " ".join(str(error).split())
     if isinstance(error, ApiError):
         return error
@@ -111,25 +111,28 @@ def as_api_error(error: BarkError, retry_seconds: int) -> ApiError:
         if isinstance(error, kind):
             return ApiError(400, message, param=param)
     log.error("failed", extra={"fields": {"error": f"{type(error).__name__}: {message}"}})
-    return ApiError(500, "The speech could not be made; the server's log says why")
+    return ApiError(500, "The speech could not be generated; see the server's log")
 
 
 def shutting_down() -> ApiError:
-    """The answer of a server that stops."""
+    """Response of a server that is stopping."""
     return ApiError(
-        503, "The server is shutting down", code="shutting_down", retry_seconds=_RETRY_SECONDS
+        503,
+        "The server is shutting down",
+        code="shutting_down",
+        retry_seconds=_SHUTDOWN_RETRY_SECONDS,
     )
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Answer every error in OpenAI's form."""
-    app.add_exception_handler(BarkError, _answer_bark_error)
-    app.add_exception_handler(RequestValidationError, _answer_invalid)
-    app.add_exception_handler(HTTPException, _answer_http)
-    app.add_exception_handler(Exception, _answer_unexpected)
+    """Register handlers that respond to every error in OpenAI's form."""
+    app.add_exception_handler(BarkError, _handle_bark_error)
+    app.add_exception_handler(RequestValidationError, _handle_validation_error)
+    app.add_exception_handler(HTTPException, _handle_http_error)
+    app.add_exception_handler(Exception, _handle_unexpected_error)
 
 
-def _kind(status: int) -> str:
+def _error_type(status: int) -> str:
     if status == HTTPStatus.UNAUTHORIZED:
         return "authentication_error"
     if status == HTTPStatus.TOO_MANY_REQUESTS:
@@ -137,50 +140,50 @@ def _kind(status: int) -> str:
     return "invalid_request_error" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
 
 
-async def _answer_bark_error(request: Request, error: Exception) -> Response:
+async def _handle_bark_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, BarkError)
     return as_api_error(error, request.app.state.service.retry_seconds).response()
 
 
-async def _answer_invalid(request: Request, error: Exception) -> Response:
+async def _handle_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    place = [str(part) for part in first["loc"][1:]]
+    location = [str(part) for part in first["loc"][1:]]
     if first["type"] == "json_invalid":
-        return ApiError(400, f"The body is no JSON: {first['ctx']['error']}").response()
+        return ApiError(400, f"The body is not JSON: {first['ctx']['error']}").response()
     message = " ".join(first["msg"].split())
-    if not place:
-        message = "expected a JSON object with content-type: application/json"
-        return ApiError(400, f"The body is something else; {message}").response()
-    return ApiError(400, f"{place[0]}: {message}", param=place[0]).response()
+    if not location:
+        expected = "expected a JSON object with content-type: application/json"
+        return ApiError(400, f"The body has another type; {expected}").response()
+    return ApiError(400, f"{location[0]}: {message}", param=location[0]).response()
 
 
-async def _answer_http(request: Request, error: Exception) -> Response:
+async def _handle_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers["Allow"] = ", ".join(sorted(_methods(request)))
-    sentence = _sentence(request, error, headers)
-    return ApiError(error.status_code, sentence, headers=headers).response()
+        headers["Allow"] = ", ".join(sorted(_allowed_methods(request)))
+    message = _http_message(request, error, headers)
+    return ApiError(error.status_code, message, headers=headers).response()
 
 
-def _methods(request: Request) -> set[str]:
-    """What an address takes; Starlette knows only that of the first route which has it."""
-    found: set[str] = set()
+def _allowed_methods(request: Request) -> set[str]:
+    """Methods of all routes of a path; Starlette only reports those of the first route."""
+    methods: set[str] = set()
     for route in request.app.state.routes:
         if route.matches(request.scope)[0] != Match.NONE:
-            found |= route.methods
-    return found
+            methods |= route.methods
+    return methods
 
 
-def _sentence(request: Request, error: HTTPException, headers: Mapping[str, str]) -> str:
+def _http_message(request: Request, error: HTTPException, headers: Mapping[str, str]) -> str:
     where = f"{request.method} {request.url.path}"
     if error.status_code == HTTPStatus.NOT_FOUND:
-        return f"{where}: no such thing; /openapi.json lists what there is"
+        return f"{where}: not found; see /openapi.json for all paths"
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        return f"{where}: the method is not allowed; expected {headers['Allow']}"
+        return f"{where}: method not allowed; expected {headers['Allow']}"
     return error.detail
 
 
-async def _answer_unexpected(request: Request, error: Exception) -> Response:
-    return ApiError(500, "The server failed; its log says why").response()
+async def _handle_unexpected_error(request: Request, error: Exception) -> Response:
+    return ApiError(500, "Internal server error; see the server's log").response()

@@ -1,4 +1,4 @@
-"""Logs as JSON lines on stderr, one object an event."""
+"""Logs as JSON lines on stderr, one object per event."""
 
 import json
 import logging
@@ -6,14 +6,14 @@ import time
 import warnings
 from typing import Any
 
-log = logging.getLogger("bark_onnx.serve")
+log = logging.getLogger("bark_onnx.server")
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, event, and the event's own fields."""
+    """One JSON object per line: time, level, event, and the event's own fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line of a record; ASCII, so that no text can break it."""
+        """Return the line of a record, in ASCII so that line breaks in a text are escaped."""
         line: dict[str, Any] = {
             "time": self.formatTime(record),
             "level": record.levelname.lower(),
@@ -25,16 +25,16 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, default=str)
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 (the name is logging's)
-        """UTC with milliseconds, as ISO 8601 writes it."""
+        """Return UTC with milliseconds in ISO 8601."""
         seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         return f"{seconds}.{record.msecs:03.0f}Z"
 
 
 def log_config(level: str) -> dict[str, Any]:
-    """For `logging.config.dictConfig`: this server's and uvicorn's events as JSON lines.
+    """Configuration for `logging.config.dictConfig`: events of this server and of uvicorn.
 
     Args:
-        level: the least that is logged: debug, info, warning or error.
+        level: Lowest level that is logged: debug, info, warning or error.
     """
     logger = {"handlers": ["stderr"], "level": level.upper(), "propagate": False}
     return {
@@ -58,7 +58,7 @@ def log_config(level: str) -> dict[str, Any]:
 
 
 def log_warnings() -> None:
-    """Log warnings without their words, which may quote the text of a request."""
+    """Log warnings without their message, which may quote the text of a request."""
 
     def show(message: Warning | str, category: type[Warning], filename: str, *_: object) -> None:
         fields = {"category": category.__name__, "file": filename}

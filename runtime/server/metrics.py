@@ -1,6 +1,7 @@
-"""What Prometheus reads from /metrics."""
+"""Prometheus metrics of /metrics."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -10,79 +11,63 @@ from bark_onnx.runtime.engine.status import EngineStatus
 
 _SECONDS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 600)
 _FACTORS = (0.05, 0.1, 0.2, 0.5, 1, 2, 4, 8, 16, 32)
-_ROWS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
-_NEWEST = 0.2  # share of the newest request in the mean
+_BATCH_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+_NEWEST_SHARE = 0.2  # of the newest request in the moving average
+_STAGE = ["stage"]
 
 
 class Metrics:
-    """Everything that is counted; one per server."""
+    """All metrics of one server. Observes the engine's steps."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._mean_request_seconds = 0.0
-        self._requests = Counter(
+        counter = partial(Counter, registry=self._registry)
+        histogram = partial(Histogram, registry=self._registry)
+        self._requests = counter(
             "bark_requests",
-            "Requests to speak by outcome: ok, invalid, refused, cancelled, timeout, failed.",
+            "Speech requests by outcome: ok, invalid, refused, cancelled, timeout, failed.",
             ["outcome"],
-            registry=self._registry,
         )
-        self._first_audio = Histogram(
+        self._first_audio = histogram(
             "bark_time_to_first_audio_seconds",
-            "From a request's arrival to its first audio.",
+            "Time from arrival to first audio.",
             buckets=_SECONDS,
-            registry=self._registry,
         )
-        self._request_seconds = Histogram(
+        self._request_seconds = histogram(
             "bark_request_seconds",
-            "From a request's arrival to its last byte, of those that ended well.",
+            "Time from arrival to last byte of requests that ended ok.",
             buckets=_SECONDS,
-            registry=self._registry,
         )
-        self._audio = Counter(
-            "bark_audio_seconds", "Seconds of audio that were sent.", registry=self._registry
+        self._audio = counter("bark_audio_seconds", "Seconds of audio sent.")
+        self._factor = histogram(
+            "bark_real_time_factor", "Request time over audio duration.", buckets=_FACTORS
         )
-        self._factor = Histogram(
-            "bark_real_time_factor",
-            "Seconds that a request took over seconds of its audio; below 1 is faster than sound.",
-            buckets=_FACTORS,
-            registry=self._registry,
-        )
-        self._tokens = Counter(
-            "bark_tokens", "PerTokenInt8 of all steps by stage.", ["stage"], registry=self._registry
-        )
-        self._step_seconds = Counter(
-            "bark_step_seconds",
-            "Seconds in steps by stage; rate(bark_tokens_total) over it is the speed while busy.",
-            ["stage"],
-            registry=self._registry,
-        )
+        self._tokens = counter("bark_tokens", "Sequences summed over all steps.", _STAGE)
+        self._step_seconds = counter("bark_step_seconds", "Seconds spent in steps.", _STAGE)
         self._speed = Gauge(
             "bark_tokens_per_second",
-            "PerTokenInt8 over seconds of the newest step by stage.",
-            ["stage"],
+            "Sequences over seconds of the newest step.",
+            _STAGE,
             registry=self._registry,
         )
-        self._batch = Histogram(
-            "bark_batch_rows",
-            "PerTokenInt8 that share a step by stage.",
-            ["stage"],
-            buckets=_ROWS,
-            registry=self._registry,
+        self._batch_size = histogram(
+            "bark_batch_size", "Sequences per step.", _STAGE, buckets=_BATCH_SIZES
         )
 
     def watch(self, status: Callable[[], EngineStatus]) -> None:
-        """Report how busy an engine is, asked at every scrape."""
+        """Report an engine's load, read at every scrape."""
         self._registry.register(_LoadCollector(status))
 
-    def on_step(self, stage: str, rows: int, seconds: float) -> None:
-        """Count a step of the engine, in whose thread this is called."""
-        self._tokens.labels(stage).inc(rows)
+    def on_step(self, stage: str, batch_size: int, seconds: float) -> None:
+        """Count a step of the engine; called in the engine's thread."""
+        self._tokens.labels(stage).inc(batch_size)
         self._step_seconds.labels(stage).inc(seconds)
-        self._speed.labels(stage).set(rows / seconds if seconds else 0)
-        self._batch.labels(stage).observe(rows)
+        self._speed.labels(stage).set(batch_size / seconds if seconds else 0)
+        self._batch_size.labels(stage).observe(batch_size)
 
     def on_first_audio(self, seconds: float) -> None:
-        """Count the wait of one request for its first audio."""
+        """Count the time that one request waited for its first audio."""
         self._first_audio.observe(seconds)
 
     def on_end(self, outcome: str, *, seconds: float, audio_seconds: float) -> None:
@@ -92,33 +77,37 @@ class Metrics:
         if outcome == "ok":
             self._request_seconds.observe(seconds)
             mean = self._mean_request_seconds or seconds
-            self._mean_request_seconds = mean + _NEWEST * (seconds - mean)
+            self._mean_request_seconds = mean + _NEWEST_SHARE * (seconds - mean)
             if audio_seconds:
                 self._factor.observe(seconds / audio_seconds)
 
     @property
     def mean_request_seconds(self) -> float:
-        """How long recent requests took; 0 before the first."""
+        """Moving average of the time of requests that ended ok; 0 before the first."""
         return self._mean_request_seconds
 
     def text(self) -> bytes:
-        """All of it in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
 
 class _LoadCollector(Collector):
-    """Asks the engine when it is asked itself."""
+    """Reads the engine's status at every scrape."""
 
     def __init__(self, status: Callable[[], EngineStatus]) -> None:
         self._status = status
 
     def collect(self) -> Iterable[Metric]:
         status = self._status()
-        yield GaugeMetricFamily("bark_queue_length", "Jobs that hold no slot.", status.waiting)
-        yield GaugeMetricFamily("bark_jobs_running", "Jobs that hold a slot.", status.running)
-        used = GaugeMetricFamily("bark_slots_in_use", "Slots in use by stage.", labels=["stage"])
-        there = GaugeMetricFamily("bark_slots", "Slots by stage.", labels=["stage"])
+        yield GaugeMetricFamily(
+            "bark_requests_waiting", "Engine requests without a slot.", status.waiting
+        )
+        yield GaugeMetricFamily(
+            "bark_requests_running", "Engine requests that hold a slot.", status.running
+        )
+        used = GaugeMetricFamily("bark_slots_in_use", "Slots in use by stage.", labels=_STAGE)
+        slots = GaugeMetricFamily("bark_slots", "Slots by stage.", labels=_STAGE)
         for name, stage in status.stages.items():
             used.add_metric([name], stage.slots_in_use)
-            there.add_metric([name], stage.slots)
-        yield from (used, there)
+            slots.add_metric([name], stage.slots)
+        yield from (used, slots)

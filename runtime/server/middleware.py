@@ -1,4 +1,4 @@
-"""Around every request: its id, who may ask, what is logged and counted."""
+"""Middleware of all requests: id, API key, origin, body limits, request log and counters."""
 
 import asyncio
 import hmac
@@ -16,7 +16,7 @@ from bark_onnx.runtime.server.logs import log
 from bark_onnx.runtime.server.metrics import Metrics
 from bark_onnx.runtime.server.settings import ServerSettings
 
-REQUEST_LOG = "bark_onnx.record"  # where a request's scope keeps its record
+REQUEST_LOG = "bark_onnx.request_log"  # key of the `RequestLog` in a request's scope
 SPEECH_PATH = "/v1/audio/speech"
 
 GUARDED = ("/v1/", "/metrics")  # paths that need the API key
@@ -29,23 +29,23 @@ _HEADERS = {
 
 @dataclass
 class RequestLog:
-    """What is known of a request."""
+    """What is logged and counted of one request."""
 
     started: float  # time.monotonic()
-    status: int = 0  # 0: nothing was answered
-    outcome: str = ""  # of a request to speak, where its status does not say it
+    status: int = 0  # 0: without a response
+    outcome: str = ""  # of a speech request, where it differs from that of its status
     audio_seconds: float = 0.0
     first_audio_seconds: float | None = None
-    fields: dict[str, Any] = field(default_factory=dict)  # for the log
+    fields: dict[str, Any] = field(default_factory=dict)  # further fields of the line
 
 
 class RequestMiddleware:
-    """Middleware around everything.
+    """ASGI middleware around the whole application.
 
     Args:
-        app: what answers.
-        settings: of the server.
-        metrics: where requests to speak are counted.
+        app: Wrapped application.
+        settings: Key, origins and limits.
+        metrics: Counters of speech requests.
     """
 
     def __init__(self, app: ASGIApp, *, settings: ServerSettings, metrics: Metrics) -> None:
@@ -54,16 +54,16 @@ class RequestMiddleware:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer over ASGI."""
+        """Respond over ASGI."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        record = scope[REQUEST_LOG] = RequestLog(time.monotonic())
+        request_log = scope[REQUEST_LOG] = RequestLog(time.monotonic())
         request_id = uuid.uuid4().hex
 
-        async def send_noted(message: Message) -> None:
+        async def send_logged(message: Message) -> None:
             if message["type"] == "http.response.start":
-                record.status = message["status"]
+                request_log.status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = request_id
                 for name, value in _HEADERS.items():
@@ -71,27 +71,27 @@ class RequestMiddleware:
             await send(message)
 
         try:
-            self._check(scope)
-            body = _Body(receive, self._settings)
+            self._check_access(scope)
+            body = _LimitedBody(receive, self._settings)
             body.check_length(Headers(scope=scope).get("content-length", ""))
-            await self._app(scope, body, send_noted)
+            await self._app(scope, body, send_logged)
         except ApiError as error:
-            await error.response()(scope, receive, send_noted)
+            await error.response()(scope, receive, send_logged)
         finally:
-            self._note(scope, record, request_id)
+            self._log_request(scope, request_log, request_id)
 
-    def _check(self, scope: Scope) -> None:
+    def _check_access(self, scope: Scope) -> None:
         headers, path = Headers(scope=scope), scope["path"]
         if not path.startswith(GUARDED) or scope["method"] == "OPTIONS":
             return
-        # Browsers send forms to any site without asking it; clients that are no browsers do not
-        # send this header.
+        # Browsers send forms across sites without a preflight request; other clients do not send
+        # this header.
         origin = headers.get("origin")
         is_allowed = origin in self._settings.cors_origins or "*" in self._settings.cors_origins
         if headers.get("sec-fetch-site") == "cross-site" and not is_allowed:
-            raise ApiError(403, "Pages of other sites may not call this server; see --cors-origin")
+            raise ApiError(403, "Cross-site requests are not allowed; see --cors-origin")
         key = self._settings.api_key
-        if key is not None and not _carries(headers.get("authorization", ""), key):
+        if key is not None and not _has_bearer_token(headers.get("authorization", ""), key):
             raise ApiError(
                 401,
                 "The API key is missing or wrong; expected the header Authorization: Bearer KEY",
@@ -99,67 +99,67 @@ class RequestMiddleware:
                 headers={"www-authenticate": "Bearer"},
             )
 
-    def _note(self, scope: Scope, record: RequestLog, request_id: str) -> None:
-        seconds = time.monotonic() - record.started
+    def _log_request(self, scope: Scope, request_log: RequestLog, request_id: str) -> None:
+        seconds = time.monotonic() - request_log.started
         fields = {
             "method": scope["method"],
             "path": scope["path"],
-            "status": record.status,
+            "status": request_log.status,
             "seconds": round(seconds, 4),
             "request_id": request_id,
         }
         if scope["path"] == SPEECH_PATH and scope["method"] == "POST":
-            fields["outcome"] = record.outcome or outcome_of(record.status)
-            if record.first_audio_seconds is not None:
-                fields["first_audio_seconds"] = round(record.first_audio_seconds, 4)
-                self._metrics.on_first_audio(record.first_audio_seconds)
+            fields["outcome"] = request_log.outcome or outcome_of(request_log.status)
+            if request_log.first_audio_seconds is not None:
+                fields["first_audio_seconds"] = round(request_log.first_audio_seconds, 4)
+                self._metrics.on_first_audio(request_log.first_audio_seconds)
             self._metrics.on_end(
-                fields["outcome"], seconds=seconds, audio_seconds=record.audio_seconds
+                fields["outcome"], seconds=seconds, audio_seconds=request_log.audio_seconds
             )
-        log.info("request", extra={"fields": fields | record.fields})
+        log.info("request", extra={"fields": fields | request_log.fields})
 
 
-class _Body:
-    """A request's body, which must not be too long, nor take too long to come.
+class _LimitedBody:
+    """Receives a request's body within limits of size and time.
 
-    What is wrong is an `HTTPException`, which FastAPI lets pass while it reads.
+    Raises `HTTPException`, the only exception that FastAPI passes on while it reads a body.
     """
 
     def __init__(self, receive: Receive, settings: ServerSettings) -> None:
         self._receive = receive
-        self._most_bytes = settings.max_body_bytes
+        self._max_bytes = settings.max_body_bytes
         self._seconds = settings.client_seconds
-        self._until = asyncio.get_running_loop().time() + self._seconds
+        self._deadline = asyncio.get_running_loop().time() + self._seconds
         self._bytes = 0
         self._is_complete = False
 
-    def check_length(self, stated: str) -> None:
-        """Refuse a body that says itself that it is too long."""
-        if stated.isdecimal() and int(stated) > self._most_bytes:
+    def check_length(self, content_length: str) -> None:
+        """Refuse a body whose stated length exceeds the limit."""
+        if content_length.isdecimal() and int(content_length) > self._max_bytes:
             raise ApiError(413, self._too_long())
 
     async def __call__(self) -> Message:
         if self._is_complete:
             return await self._receive()
         try:
-            async with asyncio.timeout_at(self._until):
+            async with asyncio.timeout_at(self._deadline):
                 message = await self._receive()
         except TimeoutError:
             raise HTTPException(
-                408, f"The body did not come; expected all of it within {self._seconds:g} s"
+                408, f"The body is incomplete; expected all of it within {self._seconds:g} s"
             ) from None
         self._bytes += len(message.get("body", b""))
-        if self._bytes > self._most_bytes:
+        if self._bytes > self._max_bytes:
             raise HTTPException(413, self._too_long())
         self._is_complete = not message.get("more_body", False)
         return message
 
     def _too_long(self) -> str:
-        return f"The body is too long; expected at most {self._most_bytes} bytes"
+        return f"The body is too long; expected at most {self._max_bytes} bytes"
 
 
-def _carries(authorization: str, key: str) -> bool:
-    """Whether a header has the key; takes as long for a wrong key as for the right one."""
-    scheme, _, given = authorization.partition(" ")
-    is_same = hmac.compare_digest(given.strip().encode(), key.encode())
+def _has_bearer_token(authorization: str, key: str) -> bool:
+    """Whether a header carries the key; compared in constant time."""
+    scheme, _, token = authorization.partition(" ")
+    is_same = hmac.compare_digest(token.strip().encode(), key.encode())
     return is_same and scheme.lower() == "bearer"

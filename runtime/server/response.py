@@ -1,4 +1,4 @@
-"""Sends one answer and ends it well, whatever happens: errors, timeouts, clients that go away."""
+"""Sends one speech response; handles errors, timeouts, and clients that disconnect."""
 
 import asyncio
 import time
@@ -16,97 +16,99 @@ from bark_onnx.runtime.server.speech_task import SpeechTask
 
 
 class SpeechResponse(Response):
-    """The answer to a request to speak.
+    """Response of a speech request.
 
-    Nothing is sent before the first audio, so that until then an error has its own status. After
-    that it is an event, or, in a sound, a connection that is cut off.
+    Nothing is sent before the first audio, so that an error up to then has its own status. A later
+    error is an event, or, in a plain audio stream, a connection that is cut off.
 
     Args:
-        delivery: what to send.
-        service: whose gate, limits and counters hold.
+        speech_task: Source of the body.
+        service: Admission control, limits and counters.
     """
 
-    def __init__(self, delivery: SpeechTask, service: SpeechService) -> None:
-        super().__init__(media_type=delivery.media_type)
+    def __init__(self, speech_task: SpeechTask, service: SpeechService) -> None:
+        super().__init__(media_type=speech_task.media_type)
         del self.headers["content-length"]
-        self.headers["x-bark-seed"] = str(delivery.seed)
+        self.headers["x-bark-seed"] = str(speech_task.seed)
         self.headers["cache-control"] = "no-store"
-        self._delivery = delivery
+        self._speech_task = speech_task
         self._service = service
-        self._has_begun = False
-        self._time_is_over = False
+        self._has_started = False
+        self._is_aborted = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer over ASGI."""
-        record: RequestLog = scope[REQUEST_LOG]
-        gone = asyncio.ensure_future(_gone(receive))
-        work = asyncio.ensure_future(self._answer(record, send, gone))
+        """Respond over ASGI."""
+        request_log: RequestLog = scope[REQUEST_LOG]
+        disconnect = asyncio.ensure_future(_wait_for_disconnect(receive))
+        task = asyncio.ensure_future(self._respond(request_log, send, disconnect))
 
-        def give_up() -> None:
-            self._time_is_over = True
-            work.cancel()
+        def abort() -> None:
+            self._is_aborted = True
+            task.cancel()
 
         try:
-            with self._service.gate.enter(give_up):
-                record.outcome = "cancelled"  # unless it ends otherwise
-                await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
-                if work.done() and not work.cancelled():
-                    work.result()
+            with self._service.admission.admit(abort):
+                request_log.outcome = "cancelled"  # unless it ends otherwise
+                await asyncio.wait((task, disconnect), return_when=asyncio.FIRST_COMPLETED)
+                if task.done() and not task.cancelled():
+                    task.result()
         finally:
-            work.cancel()
-            gone.cancel()
-            await asyncio.wait((work, gone))
-            record.fields |= self._delivery.fields()
-            record.audio_seconds = self._delivery.audio_seconds
+            task.cancel()
+            disconnect.cancel()
+            await asyncio.wait((task, disconnect))
+            request_log.fields |= self._speech_task.log_fields()
+            request_log.audio_seconds = self._speech_task.audio_seconds
 
-    async def _answer(self, record: RequestLog, send: Send, gone: asyncio.Future[None]) -> None:
-        problem = await self._deliver(record, send)
-        if problem is None:
+    async def _respond(
+        self, request_log: RequestLog, send: Send, disconnect: asyncio.Future[None]
+    ) -> None:
+        error = await self._send_audio(request_log, send)
+        if error is None:
             await _send_body(send, b"", more=False)
-            # It waits until most has been read, and returns as well when the client has gone.
-            record.outcome = "cancelled" if gone.done() else "ok"
+            # That waits until most of the body is read, and also returns after a disconnect.
+            request_log.outcome = "cancelled" if disconnect.done() else "ok"
             return
-        record.outcome = problem.outcome
-        if not self._has_begun:
-            response = problem.response()
+        request_log.outcome = error.outcome
+        if not self._has_started:
+            response = error.response()
             await _send_start(send, response)
             await _send_body(send, bytes(response.body), more=False)
-        elif (last := self._delivery.failure(problem)) is not None:
-            await _send_body(send, last, more=False)
+        elif (event := self._speech_task.error_event(error)) is not None:
+            await _send_body(send, event, more=False)
 
-    async def _deliver(self, record: RequestLog, send: Send) -> ApiError | None:
-        """Send all but the end; returns what went wrong."""
+    async def _send_audio(self, request_log: RequestLog, send: Send) -> ApiError | None:
+        """Send the body except its end; returns the error that ended it early."""
         seconds = self._service.settings.request_seconds
         try:
-            async with asyncio.timeout(seconds - (time.monotonic() - record.started)):
-                await self._send_chunks(record, send)
+            async with asyncio.timeout(seconds - (time.monotonic() - request_log.started)):
+                await self._send_chunks(request_log, send)
         except TimeoutError:
-            return ApiError(504, f"The speech was not done within {seconds:g} s", code="timeout")
+            return ApiError(504, f"The request took longer than {seconds:g} s", code="timeout")
         except asyncio.CancelledError:
-            if not self._time_is_over:
+            if not self._is_aborted:
                 raise
             return shutting_down()
         except BarkError as error:
             return as_api_error(error, self._service.retry_seconds)
         except Exception:
             log.exception("failed")
-            return ApiError(500, "The server failed; its log says why")
+            return ApiError(500, "Internal server error; see the server's log")
         return None
 
-    async def _send_chunks(self, record: RequestLog, send: Send) -> None:
-        async with aclosing(self._delivery.chunks()) as chunks:
+    async def _send_chunks(self, request_log: RequestLog, send: Send) -> None:
+        async with aclosing(self._speech_task.chunks()) as chunks:
             async for chunk in chunks:
-                if not self._has_begun:
-                    record.first_audio_seconds = time.monotonic() - record.started
-                    await self._begin(send, len(chunk))
+                if not self._has_started:
+                    request_log.first_audio_seconds = time.monotonic() - request_log.started
+                    await self._start_response(send, len(chunk))
                 await _send_body(send, chunk, more=True)
-        if not self._has_begun:
-            await self._begin(send, 0)
+        if not self._has_started:
+            await self._start_response(send, 0)
 
-    async def _begin(self, send: Send, first_bytes: int) -> None:
-        if self._delivery.is_whole:
+    async def _start_response(self, send: Send, first_bytes: int) -> None:
+        if self._speech_task.is_whole:
             self.headers["content-length"] = str(first_bytes)
-        self._has_begun = True
+        self._has_started = True
         await _send_start(send, self)
 
 
@@ -119,7 +121,6 @@ async def _send_body(send: Send, body: bytes, *, more: bool) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": more})
 
 
-async def _gone(receive: Receive) -> None:
-    """Wait until the client has gone away."""
+async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         continue

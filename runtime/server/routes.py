@@ -1,4 +1,4 @@
-"""The addresses of the server, each with everything that it may answer."""
+"""Routes of the server, each with all of its responses."""
 
 from http import HTTPStatus
 from importlib.resources import files
@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form, Request, Response, UploadFile
 from fastapi.responses import HTMLResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from bark_onnx.runtime.audio.encoders.ffmpeg import MEDIA_TYPES
+from bark_onnx.runtime.audio.files.formats import MEDIA_TYPES
 from bark_onnx.runtime.server.middleware import SPEECH_PATH
 from bark_onnx.runtime.server.response import SpeechResponse
 from bark_onnx.runtime.server.schema import (
@@ -16,12 +16,12 @@ from bark_onnx.runtime.server.schema import (
     ErrorBody,
     Model,
     ModelList,
-    SpeechRequest,
     Status,
     VoiceList,
     VoiceObject,
 )
 from bark_onnx.runtime.server.service import SpeechService
+from bark_onnx.runtime.server.speech_request import SpeechRequest
 from bark_onnx.runtime.server.speech_task import SpeechTask
 from bark_onnx.runtime.server.voices import UPLOAD_NAME
 
@@ -42,15 +42,15 @@ _EVENT = {
         "data": {
             "type": "string",
             "contentMediaType": "application/json",
-            "description": "delta: {type, audio}, audio in base64. done: {type, usage}. error, the "
-            "last one where it happens: {type, error}.",
+            "description": "delta: {type, audio}, audio in base64. done: {type, usage}. error, "
+            "instead of done: {type, error}.",
         },
     },
 }
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {
         status: {
             "model": ErrorBody,
@@ -68,48 +68,46 @@ def _service(request: Request) -> SpeechService:
 
 @router.post(
     SPEECH_PATH,
-    summary="Say a text",
+    summary="Create speech",
     tags=["speech"],
     response_class=Response,
     response_model=None,
     responses={
         200: {
-            "description": "The sound, or events with parts of it.",
+            "description": "The audio, or events with parts of it.",
             "content": {
                 **dict.fromkeys(MEDIA_TYPES.values(), _BINARY),
                 "text/event-stream": {"schema": _EVENT},
             },
             "headers": {
                 "X-Bark-Seed": {
-                    "description": "The seed that gives the same speech again.",
+                    "description": "Seed that generates the same speech again.",
                     "schema": {"type": "integer"},
                 }
             },
         },
-        **_problems(400, 401, 403, 404, 408, 413, 429, 500, 503, 504),
+        **_errors(400, 401, 403, 404, 408, 413, 429, 500, 503, 504),
     },
 )
 async def create_speech(body: SpeechRequest, request: Request) -> Response:
-    """Say a text. Long texts are said piece by piece, and sent so unless asked otherwise."""
+    """Generate speech for a text. Each segment of a long text is sent as soon as it is ready."""
     service = _service(request)
     service.check_ready()
     return SpeechResponse(SpeechTask(body, service), service)
 
 
-@router.get(
-    "/v1/models", summary="List the model's names", tags=["models"], responses=_problems(401, 403)
-)
+@router.get("/v1/models", summary="List models", tags=["models"], responses=_errors(401, 403))
 async def list_models(request: Request) -> ModelList:
-    """The bundle under its own name and those that OpenAI's clients use: one and the same."""
+    """The one model, under its own name and the names that OpenAI's clients use."""
     service = _service(request)
     return ModelList(data=[_model(service, name) for name in service.model_ids])
 
 
 @router.get(
     "/v1/models/{model_id:path}",
-    summary="Describe a model",
+    summary="Retrieve a model",
     tags=["models"],
-    responses=_problems(401, 403, 404),
+    responses=_errors(401, 403, 404),
 )
 async def retrieve_model(model_id: str, request: Request) -> Model:
     """One of the names of `/v1/models`."""
@@ -122,15 +120,15 @@ async def retrieve_model(model_id: str, request: Request) -> Model:
     "/v1/audio/voices",
     summary="List voices",
     tags=["voices"],
-    responses=_problems(401, 403, 503),
+    responses=_errors(401, 403, 503),
 )
 async def list_voices(request: Request) -> VoiceList:
-    """Other names for voices, uploaded voices, the bundle's voices."""
-    book = _service(request).voices
+    """Aliases, uploaded voices, and voices of the bundle."""
+    registry = _service(request).voices
     return VoiceList(
         voices=[
-            VoiceObject(id=name, name=shown, language=book.language(name))
-            for name, shown in book.names().items()
+            VoiceObject(id=name, name=label, language=registry.language(name))
+            for name, label in registry.labels().items()
         ]
     )
 
@@ -140,70 +138,70 @@ async def list_voices(request: Request) -> VoiceList:
     status_code=201,
     summary="Upload a voice",
     tags=["voices"],
-    responses=_problems(400, 401, 403, 408, 409, 413, 503),
+    responses=_errors(400, 401, 403, 408, 409, 413, 503),
 )
 async def upload_voice(
     request: Request,
-    name: Annotated[str, Form(pattern=UPLOAD_NAME, description="What to call it.")],
-    file: Annotated[UploadFile, "The .npz file of a voice, as `to_voice().save()` writes it."],
+    name: Annotated[str, Form(pattern=UPLOAD_NAME, description="Name of the voice.")],
+    file: Annotated[UploadFile, "File written by `Voice.save`, .npz."],
 ) -> VoiceObject:
-    """Keep a voice for later requests. Off unless the server was started with --uploads."""
-    book = _service(request).voices
-    book.add(name, await file.read())
-    return VoiceObject(id=name, name=name, language=book.language(name))
+    """Store a voice for later requests. Needs a server that was started with --uploads."""
+    registry = _service(request).voices
+    registry.add(name, await file.read())
+    return VoiceObject(id=name, name=name, language=registry.language(name))
 
 
 @router.delete(
     "/v1/audio/voices/{voice_id:path}",
     summary="Delete an uploaded voice",
     tags=["voices"],
-    responses=_problems(401, 403, 404, 503),
+    responses=_errors(401, 403, 404, 503),
 )
 async def delete_voice(voice_id: str, request: Request) -> Deleted:
-    """Only voices that were uploaded can go."""
+    """Delete an uploaded voice; other voices cannot be deleted."""
     _service(request).voices.remove(voice_id)
     return Deleted(id=voice_id)
 
 
-@router.get("/health", summary="Is the process alive?", tags=["operations"])
+@router.get("/health", summary="Check liveness", tags=["operations"])
 async def health() -> Status:
-    """Always ok where there is an answer."""
+    """Always ok: a response shows that the process is alive."""
     return Status(status="ok")
 
 
 @router.get(
     "/ready",
-    summary="Can it speak?",
+    summary="Check readiness",
     tags=["operations"],
-    responses=_problems(503),
+    responses=_errors(503),
 )
 async def ready(request: Request) -> Status:
-    """Ready once the bundle is loaded and has said something; not while shutting down."""
+    """Ready once the bundle is loaded and warmed up, until the server shuts down."""
     _service(request).check_ready()
     return Status(status="ready")
 
 
 @router.get(
     "/metrics",
-    summary="Counters for Prometheus",
+    summary="Metrics",
     tags=["operations"],
     response_class=Response,
     responses={
         200: {
-            "description": "Prometheus' text format.",
+            "description": "Metrics in Prometheus' text format.",
             "content": {"text/plain": {"schema": {"type": "string"}}},
         },
-        **_problems(401, 403),
+        **_errors(401, 403),
     },
 )
 async def metrics(request: Request) -> Response:
-    """Requests by outcome, queue, slots, times, batch sizes."""
+    """Requests by outcome, queue, slots, durations and batch sizes for Prometheus."""
     return Response(_service(request).metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
-@router.get("/", summary="A page to try it", tags=["operations"], response_class=HTMLResponse)
+@router.get("/", summary="Web page", tags=["operations"], response_class=HTMLResponse)
 async def page() -> Response:
-    """Type a text, choose a voice, hear it."""
+    """Page with a form for a text and a voice, and a player."""
     return HTMLResponse((PAGE / "index.html").read_bytes(), headers=_PAGE_HEADERS)
 
 

@@ -1,4 +1,4 @@
-"""Runs the application until a signal comes and what was accepted is answered."""
+"""Runs the application until a signal, and then until running requests have finished."""
 
 import asyncio
 import logging.config
@@ -17,45 +17,46 @@ from bark_onnx.runtime.server.service import SpeechService
 from bark_onnx.runtime.server.settings import ServerSettings
 
 _BACKLOG = 2048
-_LAST_SECONDS = 5  # for answers on their way when the time of those inside is over
+_FLUSH_SECONDS = 5  # for responses that are being sent when the time to drain is over
 
 
 class DrainingServer(uvicorn.Server):
-    """Uvicorn, which at a signal goes on listening, so that what is new gets an answer, too."""
+    """Uvicorn server that listens while it drains, so that new requests get a 503."""
 
     def __init__(self, config: uvicorn.Config, service: SpeechService) -> None:
         super().__init__(config)
         self._service = service
         settings = service.settings
-        self._watch = IdleConnectionReaper(
+        self._reaper = IdleConnectionReaper(
             client_seconds=settings.client_seconds,
             request_seconds=settings.request_seconds,
-            most=settings.max_connections,
+            limit=settings.max_connections,
         )
 
     def stop(self) -> None:
-        """Begin to end, as a signal does."""
+        """Start to drain, like a signal."""
         self.should_exit = True
 
     async def on_tick(self, counter: int) -> bool:
-        """Whether to stop now: called ten times a second."""
-        is_asked_to_stop = await super().on_tick(counter)
-        self._watch.look(self._connections(), asyncio.get_running_loop().time())
-        if not is_asked_to_stop:
+        """Return whether to stop; called ten times a second."""
+        should_stop = await super().on_tick(counter)
+        self._reaper.sweep(self._connections(), asyncio.get_running_loop().time())
+        if not should_stop:
             return False
-        gate = self._service.gate
-        if not gate.draining:
-            log.info("shutting down", extra={"fields": {"active": gate.count}})
-            gate.drain()
-        if gate.over_since is not None and _since(gate.over_since) > _LAST_SECONDS:
-            self._watch.drop_all(self._connections())
-        return gate.count == 0 or self.force_exit or self._service.failure is not None
+        admission = self._service.admission
+        if not admission.is_draining:
+            log.info("shutting down", extra={"fields": {"running": admission.running}})
+            admission.drain()
+        passed_at = admission.drain_deadline_passed_at
+        if passed_at is not None and _seconds_since(passed_at) > _FLUSH_SECONDS:
+            self._reaper.drop_all(self._connections())
+        return admission.running == 0 or self.force_exit or self._service.startup_error is not None
 
     def _connections(self) -> list[H11Protocol]:
         return [each for each in self.server_state.connections if isinstance(each, H11Protocol)]
 
 
-def _since(moment: float) -> float:
+def _seconds_since(moment: float) -> float:
     return asyncio.get_running_loop().time() - moment
 
 
@@ -67,18 +68,18 @@ def serve(
     port: int,
     log_level: str = "info",
 ) -> None:
-    """Listen until SIGTERM or SIGINT.
+    """Serve until SIGTERM or SIGINT.
 
     Args:
-        settings: of the server.
-        load: gives the bundle.
-        host: address or name to listen at.
-        port: 0 takes a free one.
-        log_level: debug, info, warning or error.
+        settings: Settings of the server.
+        load: Function that returns the bundle; called in a worker thread.
+        host: Address or name to listen on.
+        port: TCP port; 0 selects a free one.
+        log_level: Lowest level that is logged: debug, info, warning or error.
 
     Raises:
-        ServerError: the address cannot be had.
-        BarkError: the bundle cannot be loaded.
+        ServerError: The address is not available.
+        BarkError: The bundle cannot be loaded.
     """
     logging.config.dictConfig(log_config(log_level))
     log_warnings()
@@ -86,36 +87,36 @@ def serve(
     service = SpeechService(settings, load)
     server = make_server(service)
     with open_socket(host, port) as listener:
-        address, found = listener.getsockname()[:2]
-        shown = f"[{address}]" if ":" in address else address
-        log.info("listening", extra={"fields": {"url": f"http://{shown}:{found}"}})
+        address, port = listener.getsockname()[:2]
+        netloc = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        log.info("listening", extra={"fields": {"url": f"http://{netloc}"}})
         server.run(sockets=[listener])
-    if service.failure is not None:
-        raise service.failure
+    if service.startup_error is not None:
+        raise service.startup_error
 
 
 def make_server(service: SpeechService) -> DrainingServer:
-    """A server for a service, which stops when the bundle cannot be loaded."""
+    """Create a server that stops if the bundle cannot be loaded."""
     config = uvicorn.Config(
         create_app(service),
         log_config=None,
         access_log=False,
         server_header=False,
         lifespan="on",
-        http="h11",  # what the watch of connections knows
+        http="h11",  # whose connections the reaper inspects
         ws="none",
-        timeout_graceful_shutdown=_LAST_SECONDS,
+        timeout_graceful_shutdown=_FLUSH_SECONDS,
     )
     server = DrainingServer(config, service)
-    service.on_failure = server.stop
+    service.on_startup_error = server.stop
     return server
 
 
 def open_socket(host: str, port: int) -> socket.socket:
-    """A socket that listens.
+    """Open a listening socket.
 
     Raises:
-        ServerError: the address cannot be had.
+        ServerError: The address is not available.
     """
     try:
         family, *_, address = socket.getaddrinfo(
@@ -124,6 +125,6 @@ def open_socket(host: str, port: int) -> socket.socket:
         return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except OSError as error:
         raise ServerError(
-            f"{host}:{port}: cannot listen there ({error.strerror}); "
+            f"{host}:{port}: cannot listen on this address ({error.strerror}); "
             "choose another --host or --port"
         ) from error

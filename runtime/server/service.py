@@ -1,4 +1,4 @@
-"""What all requests share: the loaded bundle, its voices, the gate, the counters."""
+"""State that all requests share: the loaded bundle, its voices, admission control, metrics."""
 
 import asyncio
 import dataclasses
@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from bark_onnx.graphs.errors import BarkError
 from bark_onnx.runtime import Bark, GenerationOptions
-from bark_onnx.runtime.audio.encoders.ffmpeg import open_encoder
+from bark_onnx.runtime.audio.encoders.encoder import open_encoder
+from bark_onnx.runtime.audio.files.formats import FORMATS
 from bark_onnx.runtime.server.admission import AdmissionController
 from bark_onnx.runtime.server.errors import ApiError, shutting_down
 from bark_onnx.runtime.server.logs import log
@@ -20,73 +21,73 @@ from bark_onnx.runtime.text.segments import split_text
 _WARM_UP = GenerationOptions.greedy().replace(semantic_max_new_tokens=60)
 _WARM_UP_TEXT = "One sentence is followed by another one, and that one by the next. " * 6
 _OPENAI_MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
-_LOADING_SECONDS = 5  # when to ask a server again that is not ready
-_LONGEST_RETRY_SECONDS = 60
+_LOADING_RETRY_SECONDS = 5
+_MAX_RETRY_SECONDS = 60
 
 
 class SpeechService:
-    """One bundle that is served.
+    """One served bundle.
 
     Args:
-        settings: of the server.
-        load: gives the bundle, as long as that may take.
+        settings: Settings of the server.
+        load: Function that returns the bundle; called in a worker thread.
 
     Attributes:
-        failure: why the bundle could not be loaded.
-        on_failure: called when that is so.
+        admission: Admission control of speech requests.
+        metrics: Counters of /metrics.
+        created: Unix time of the start.
+        startup_error: Error that prevented loading the bundle.
+        on_startup_error: Called after `startup_error` is set.
     """
 
     def __init__(self, settings: ServerSettings, load: Callable[[], Bark]) -> None:
         self.settings = settings
-        self.gate = AdmissionController(settings.shutdown_seconds, settings.max_connections)
+        self.admission = AdmissionController(
+            limit=settings.max_connections, shutdown_seconds=settings.shutdown_seconds
+        )
         self.metrics = Metrics()
         self.created = int(time.time())
-        self.failure: BarkError | None = None
+        self.startup_error: BarkError | None = None
+        self.on_startup_error: Callable[[], object] | None = None
         self._load = load
-        self.on_failure: Callable[[], object] | None = None
         self._bark: Bark | None = None
         self._voices: VoiceRegistry | None = None
 
     @property
-    def is_ready(self) -> bool:
-        """Whether requests to speak are taken."""
-        return self._bark is not None and not self.gate.draining
-
-    @property
     def bark(self) -> Bark:
-        """Who speaks.
+        """The loaded bundle.
 
         Raises:
-            ApiError: the bundle is still being loaded.
+            ApiError: The bundle is still loading.
         """
         if self._bark is None:
-            raise self._not_ready()
+            raise _not_ready()
         return self._bark
 
     @property
     def voices(self) -> VoiceRegistry:
-        """The voices there are.
+        """The available voices.
 
         Raises:
-            ApiError: the bundle is still being loaded.
+            ApiError: The bundle is still loading.
         """
         if self._voices is None:
-            raise self._not_ready()
+            raise _not_ready()
         return self._voices
 
     @property
     def retry_seconds(self) -> int:
-        """When a request that found the queue full may come again."""
-        return min(max(math.ceil(self.metrics.mean_request_seconds), 1), _LONGEST_RETRY_SECONDS)
+        """Suggested wait after a full queue, from the duration of recent requests."""
+        return min(max(math.ceil(self.metrics.mean_request_seconds), 1), _MAX_RETRY_SECONDS)
 
     async def start(self) -> None:
-        """Load the bundle and say something, in another thread; `failure` is what went wrong."""
+        """Load and warm up the bundle in a worker thread; an error is kept as `startup_error`."""
         try:
             bark, self._voices = await asyncio.to_thread(self._open)
         except BarkError as error:
-            self.failure = error
-            if self.on_failure is not None:
-                self.on_failure()
+            self.startup_error = error
+            if self.on_startup_error is not None:
+                self.on_startup_error()
             return
         bark.add_observer(self.metrics)
         self.metrics.watch(bark.engine_status)
@@ -94,15 +95,15 @@ class SpeechService:
         log.info("ready", extra={"fields": dataclasses.asdict(bark.describe())})
 
     async def stop(self) -> None:
-        """End the engine; what it has not done fails."""
+        """Close the bundle; requests that are still running fail."""
         if self._bark is not None:
             await asyncio.to_thread(self._bark.close)
 
     def check_model(self, model: str | None) -> None:
-        """Raise unless a model has one of the names of this one.
+        """Check the model's name in a request.
 
         Raises:
-            ApiError: it is another one.
+            ApiError: The name is not one of `model_ids`.
         """
         if model is not None and model not in self.model_ids:
             known = ", ".join(self.model_ids)
@@ -115,19 +116,19 @@ class SpeechService:
 
     @property
     def model_ids(self) -> tuple[str, ...]:
-        """Names of the one model, those that OpenAI's clients send included."""
+        """Names of the model: its own and OpenAI's."""
         return tuple(dict.fromkeys((self.settings.model_id, *_OPENAI_MODELS)))
 
     def check_ready(self) -> None:
-        """Raise unless requests to speak are taken.
+        """Check that speech requests are accepted.
 
         Raises:
-            ApiError: the bundle is still being loaded, or the server is stopping.
+            ApiError: The bundle is still loading, or the server is stopping.
         """
-        if self.gate.draining:
+        if self.admission.is_draining:
             raise shutting_down()
         if self._bark is None:
-            raise self._not_ready()
+            raise _not_ready()
 
     def _open(self) -> tuple[Bark, VoiceRegistry]:
         bark = self._load()
@@ -145,16 +146,17 @@ class SpeechService:
             raise
         return bark, voices
 
-    def _not_ready(self) -> ApiError:
-        return ApiError(
-            503, "The bundle is being loaded", code="not_ready", retry_seconds=_LOADING_SECONDS
-        )
+
+def _not_ready() -> ApiError:
+    return ApiError(
+        503, "The bundle is loading", code="not_ready", retry_seconds=_LOADING_RETRY_SECONDS
+    )
 
 
 def _warm_up(bark: Bark) -> None:
-    """Load what the first request would wait for, and everybody else with it."""
-    split_text(_WARM_UP_TEXT, count_tokens=bark.count_tokens)  # the data of languages: 0.6 s
+    """Load lazily loaded data and libraries, which would delay the first request."""
+    split_text(_WARM_UP_TEXT, count_tokens=bark.count_tokens)  # language data: 0.6 s
     speech = bark.speak("Hello", options=_WARM_UP)
-    encoder = open_encoder("mp3", speech.sample_rate_hz, streams=True)
+    encoder = open_encoder(FORMATS["mp3"], speech.sample_rate_hz, streamed=True)
     encoder.add(speech.samples)
     encoder.finish()

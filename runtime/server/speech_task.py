@@ -1,4 +1,4 @@
-"""The body of one answer: a text as the bytes of a sound or as server-sent events."""
+"""Body of one speech response: encoded audio, or server-sent events with parts of it."""
 
 import base64
 import json
@@ -6,107 +6,111 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
-import numpy as np
-
-from bark_onnx.runtime.audio.encoders.ffmpeg import MEDIA_TYPES, SIZED_FORMATS
-from bark_onnx.runtime.seeds import resolve_seed
+from bark_onnx.runtime import StreamPlan
+from bark_onnx.runtime.audio.files.formats import MEDIA_TYPES, SIZED_FORMATS
+from bark_onnx.runtime.audio.timeline import SpeechTimeline
+from bark_onnx.runtime.server.audio_encoder import AsyncEncoder
 from bark_onnx.runtime.server.errors import ApiError
-from bark_onnx.runtime.server.schema import SpeechRequest
 from bark_onnx.runtime.server.service import SpeechService
-from bark_onnx.runtime.server.sound import Sound
-from bark_onnx.runtime.server.speaking import Order, say
-from bark_onnx.runtime.text.segments import split_text
+from bark_onnx.runtime.server.speech_request import SpeechRequest
 
 
 class SpeechTask:
-    """A request to speak, checked, and what becomes of it.
+    """A validated speech request.
 
     Args:
-        request: what is asked for.
-        service: who answers.
+        request: Fields of the request.
+        service: Bundle, voices and settings.
+
+    Attributes:
+        audio_seconds: Duration of the encoded audio so far.
+        is_whole: Whether the body is a single chunk, whose length is known before it is sent.
 
     Raises:
-        BarkError: it asks for something that there is not.
+        BarkError: The request cannot be fulfilled.
     """
 
     def __init__(self, request: SpeechRequest, service: SpeechService) -> None:
         self._request = request
         self._service = service
-        self._order = _order(request, service)
+        self._plan = _plan(request, service)
         self._sends_events = request.stream_format == "sse"
         self._output_tokens = 0
-        self.audio_seconds = 0.0  # so far
+        self.audio_seconds = 0.0
         self.is_whole = request.stream_format is None and request.response_format in SIZED_FORMATS
 
     @property
     def media_type(self) -> str:
-        """Of the body."""
+        """Media type of the body."""
         if self._sends_events:
             return "text/event-stream"
         return MEDIA_TYPES[self._request.response_format]
 
     @property
     def seed(self) -> int:
-        """What gives the same speech again."""
-        return self._order.seed
+        """Seed that generates the same speech again."""
+        return self._plan.seed
 
-    def fields(self) -> dict[str, Any]:
-        """What the log says about the request."""
-        request, order = self._request, self._order
+    def log_fields(self) -> dict[str, Any]:
+        """Fields of the request's log line."""
+        request, plan = self._request, self._plan
         fields = {
             "characters": len(request.input),
-            "pieces": len(order.pieces),
+            "segments": len(plan.segments),
             "voice": request.voice_name,
             "format": request.response_format,
-            "seed": order.seed,
+            "seed": plan.seed,
             "audio_seconds": round(self.audio_seconds, 3),
         }
         return fields | ({"text": request.input} if self._service.settings.logs_texts else {})
 
     async def chunks(self) -> AsyncGenerator[bytes]:
-        """The body, each chunk as soon as it is known; none is empty.
+        """Generate the body in chunks, none of which is empty.
 
         Raises:
-            BarkError: a piece cannot be said.
+            BarkError: A segment cannot be generated.
         """
-        async with aclosing(self._sound()) as sound:
-            async for chunk in sound:
+        async with aclosing(self._encoded()) as encoded:
+            async for chunk in encoded:
                 if chunk:
                     yield _delta(chunk) if self._sends_events else chunk
         if self._sends_events:
             yield _event("speech.audio.done", usage=self._usage())
 
-    def failure(self, problem: ApiError) -> bytes | None:
-        """What the body says of a problem after it has begun; None where it cannot."""
-        return _event("error", **problem.body()) if self._sends_events else None
+    def error_event(self, error: ApiError) -> bytes | None:
+        """Last event after an error; None for a body that is not a stream of events."""
+        return _event("error", **error.body()) if self._sends_events else None
 
-    async def _sound(self) -> AsyncGenerator[bytes]:
-        service, rate_hz, request = self._service, self._service.bark.sample_rate_hz, self._request
-        sound = Sound(
-            request.response_format, rate_hz, speed=request.speed, streams=not self.is_whole
+    async def _encoded(self) -> AsyncGenerator[bytes]:
+        bark, request = self._service.bark, self._request
+        encoder = AsyncEncoder(
+            request.response_format,
+            bark.sample_rate_hz,
+            speed=request.speed,
+            streamed=not self.is_whole,
         )
-        silence = np.zeros(round(service.settings.silence_seconds * rate_hz), np.float32)
-        pause = silence[:0]
-        async with aclosing(sound):
-            speech = say(service.bark, self._order, at_once=service.settings.pieces_at_once)
-            async with aclosing(speech):
-                async for piece in speech:
-                    self._output_tokens += len(piece.semantic_tokens)
-                    chunk = await sound.add(np.concatenate([pause, piece.samples]))
-                    self.audio_seconds = sound.seconds
-                    yield chunk
-                    pause = silence
-            chunk = await sound.finish()
-            self.audio_seconds = sound.seconds
+        timeline = SpeechTimeline(bark.sample_rate_hz)
+        async with aclosing(encoder), aclosing(bark.astream(self._plan)) as speeches:
+            async for speech in speeches:
+                self._output_tokens += len(speech.semantic_tokens)
+                chunk = await encoder.add(timeline.add(speech))
+                self.audio_seconds = encoder.seconds
+                yield chunk
+            chunk = await encoder.finish()
+            self.audio_seconds = encoder.seconds
             yield chunk
 
     def _usage(self) -> dict[str, int]:
-        read = sum(piece.tokens for piece in self._order.pieces)
-        drawn = self._output_tokens
-        return {"input_tokens": read, "output_tokens": drawn, "total_tokens": read + drawn}
+        input_tokens = sum(segment.tokens for segment in self._plan.segments)
+        output_tokens = self._output_tokens
+        return {
+            "input_tokens": input_tokens,
+            "output_tokens": output_tokens,
+            "total_tokens": input_tokens + output_tokens,
+        }
 
 
-def _order(request: SpeechRequest, service: SpeechService) -> Order:
+def _plan(request: SpeechRequest, service: SpeechService) -> StreamPlan:
     limit = service.settings.max_text_characters
     if len(request.input) > limit:
         raise ApiError(
@@ -115,17 +119,24 @@ def _order(request: SpeechRequest, service: SpeechService) -> Order:
             param="input",
             code="text_too_long",
         )
-    split = split_text(request.input, count_tokens=service.bark.count_tokens)
-    pieces = tuple(piece for piece in split if piece.tokens)
-    if not pieces:
-        raise ApiError(400, "input is blank; expected something to say", param="input")
     service.check_model(request.model)
-    return Order(
-        pieces=pieces,
+    plan = service.bark.plan(
+        request.input,
         voice=service.voices.resolve(request.voice_name),
-        seed=resolve_seed(request.seed),
+        speakers={
+            speaker: service.voices.resolve(voice, param="speakers")
+            for speaker, voice in request.speaker_voices.items()
+        },
+        seed=request.seed,
         options=request.generation_options(),
+        stream=request.stream_options(
+            silence_seconds=service.settings.silence_seconds,
+            concurrency=service.settings.concurrency,
+        ),
     )
+    if not plan.segments or not all(segment.tokens for segment in plan.segments):
+        raise ApiError(400, "input, or a speaker's line, is blank; expected a text", param="input")
+    return plan
 
 
 def _delta(chunk: bytes) -> bytes:

@@ -1,10 +1,6 @@
-"""Which voices there are: the bundle's, those that were uploaded, and other names for them.
-
-A voice is asked for by name, never by path, and uploads lie in one folder.
-"""
+"""Voices that requests can name: the bundle's, uploaded ones, and aliases of both. Never paths."""
 
 import io
-import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,43 +8,31 @@ from pathlib import Path
 from bark_onnx.graphs.bundle.atomic_write import wrap_os_errors
 from bark_onnx.graphs.errors import OptionsError, VoiceError
 from bark_onnx.graphs.voices.voice import Voice
+from bark_onnx.runtime.server.aliases import openai_aliases
 from bark_onnx.runtime.server.errors import ApiError
 from bark_onnx.runtime.server.settings import MAX_UPLOADS
 from bark_onnx.runtime.voices.aliases import parse_alias, parse_preset_name, resolve_alias
 from bark_onnx.runtime.voices.library import VoiceLike
 
-# OpenAI's voices, and Suno's that take their place.
-OPENAI_VOICES = {
-    "alloy": "v2/en_speaker_6",
-    "ash": "v2/en_speaker_3",
-    "ballad": "v2/en_speaker_2",
-    "coral": "v2/en_speaker_9",
-    "echo": "v2/en_speaker_0",
-    "fable": "v2/en_speaker_1",
-    "nova": "v2/en_speaker_9",
-    "onyx": "v2/en_speaker_8",
-    "sage": "v2/en_speaker_4",
-    "shimmer": "v2/en_speaker_5",
-    "verse": "v2/en_speaker_7",
-}
 UPLOAD_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 
-_SHOWN = 60  # characters of a name in a message
+_MAX_SHOWN_CHARACTERS = 60  # of a name in a message
+_NOT_FOUND = "voice_not_found"
 
 
 class VoiceRegistry:
-    """The voices of a server.
+    """Voices of a server.
 
     Args:
-        bundle_names: of the bundle's voices; none of them is taken for a path.
-        check: raises VoiceError for a voice of another checkpoint.
-        aliases: other names and the voices they stand for; None stands for no voice, so that the
-            model chooses. None instead of the whole takes OpenAI's names.
-        uploads: folder of uploaded voices, made if missing; None: there are none.
+        bundle_names: Names of the bundle's voices.
+        check: Function that raises VoiceError for a voice of another checkpoint.
+        aliases: Other names and the voices they stand for; the voice None lets the model choose.
+            None instead of a table selects OpenAI's names.
+        uploads: Folder of uploaded voices, created if missing; None: uploads are off.
 
     Raises:
-        OptionsError: an alias stands for a voice that does not exist, or hides one.
-        VoiceError: an alias stands for a language without a voice, or the folder cannot be made.
+        OptionsError: An alias stands for an unknown voice, or hides a voice of the bundle.
+        VoiceError: An alias stands for a language without a voice, or the folder cannot be created.
     """
 
     def __init__(
@@ -65,60 +49,62 @@ class VoiceRegistry:
         if uploads is not None:
             _make_folder(uploads)
         if aliases is None:
-            self._aliases = _openai_aliases(self._bundle_names)
+            self._aliases = openai_aliases(self._bundle_names)
         else:
             self._aliases = dict(aliases)
             self._check_aliases()
 
-    def names(self) -> dict[str, str]:
-        """What every voice is called, for requests and for people."""
-        shown = {
+    def labels(self) -> dict[str, str]:
+        """Label for display of every voice, by name."""
+        aliases = {
             alias: f"{alias} ({target or 'the model chooses'})"
             for alias, target in self._aliases.items()
         }
-        own = [*self._upload_names(), *self._bundle_names]
-        return shown | {name: name for name in own}
+        return aliases | {name: name for name in [*self._upload_names(), *self._bundle_names]}
 
     def language(self, name: str) -> str | None:
-        """Code of the language that a name of `names` tells, or the voice that it stands for."""
+        """Language code of a voice, from its name or that of the voice it stands for."""
         target = self._aliases.get(name)
-        speaker = parse_preset_name(target or name) or (parse_alias(target) if target else None)
-        return speaker.language.code if speaker else None
+        preset = parse_preset_name(target or name) or (parse_alias(target) if target else None)
+        return preset.language.code if preset else None
 
-    def resolve(self, name: str | None) -> VoiceLike:
-        """The voice that a request asks for, as the library takes it.
+    def resolve(self, name: str | None, *, param: str = "voice") -> VoiceLike:
+        """Look up the voice of a request: an alias, a voice, or a language ("german", "de-3").
 
-        Besides those of `names`, languages do: "german", "de-3".
+        Args:
+            name: Name in the request; None lets the model choose.
+            param: Field of the request that has the name.
 
         Raises:
-            ApiError: there is none of that name.
-            VoiceError: an uploaded file is damaged.
+            ApiError: The voice does not exist, or its uploaded file is damaged.
         """
         target = self._aliases.get(name, name) if name is not None else None
         if target is None or target in self._bundle_names:
             return target
         if target in self._upload_names():
-            with self._path(target).open("rb") as file:
-                return Voice.read(file, name=target)
-        return self._of_language(target)
-
-    def _of_language(self, name: str) -> str:
+            return self._read_upload(target, param)
         try:
-            known = resolve_alias(name, self._bundle_names)
+            found = resolve_alias(target, self._bundle_names)
         except VoiceError as error:
-            raise _not_found(str(error)) from error
-        if known is None:
-            raise _not_found(
-                f"Voice {_quoted(name)} not found; /v1/audio/voices lists those there are"
-            )
-        return known
+            raise ApiError(400, str(error), param=param, code=_NOT_FOUND) from error
+        if found is None:
+            message = f"Voice {_quoted(target)} not found; list them with /v1/audio/voices"
+            raise ApiError(400, message, param=param, code=_NOT_FOUND)
+        return found
+
+    def _read_upload(self, name: str, param: str) -> Voice:
+        try:
+            with self._path(name).open("rb") as file:
+                return Voice.read(file, name=name)
+        except VoiceError as error:
+            raise ApiError(400, str(error), param=param) from error
 
     def add(self, name: str, data: bytes) -> None:
-        """Keep an uploaded .npz file, rewritten, under a new name.
+        """Store the arrays of an uploaded .npz file under a new name.
 
         Raises:
-            ApiError: uploads are off, full, or the name is taken or none.
-            VoiceError: the data are no voice.
+            ApiError: Uploads are off, the folder is full, or the name is invalid or taken.
+            VoiceError: The data are malformed, or a voice of another checkpoint.
         """
         folder = self._folder()
         if re.fullmatch(UPLOAD_NAME, name) is None:
@@ -127,13 +113,13 @@ class VoiceRegistry:
                 f"name is {_quoted(name)}; expected letters, digits, _ and -, at most 64",
                 param="name",
             )
-        taken = {known.lower() for known in self.names()}
+        taken = {known.lower() for known in self.labels()}
         if name.lower() in taken:
             raise ApiError(
                 409, f"Voice {_quoted(name)} exists; delete it or choose another name", param="name"
             )
         if len(self._upload_names()) >= MAX_UPLOADS:
-            raise ApiError(409, f"There are {MAX_UPLOADS} uploaded voices; delete one first")
+            raise ApiError(409, f"Found {MAX_UPLOADS} uploaded voices, the limit; delete one first")
         voice = Voice.read(io.BytesIO(data), name=name)
         self._check(voice)
         voice.save(folder / f"{name}.npz")
@@ -142,17 +128,17 @@ class VoiceRegistry:
         """Delete an uploaded voice.
 
         Raises:
-            ApiError: uploads are off, or the voice is unknown or not an uploaded one.
+            ApiError: Uploads are off, or the voice is unknown or not an uploaded one.
         """
         self._folder()
         if name in self._upload_names():
             self._path(name).unlink(missing_ok=True)
-        elif name in self.names():
+        elif name in self.labels():
             raise ApiError(
-                403, f"Voice {_quoted(name)} belongs to the server; only uploaded ones can go"
+                403, f"Voice {_quoted(name)} is not an uploaded one, and cannot be deleted"
             )
         else:
-            raise ApiError(404, f"Voice {_quoted(name)} not found", code="voice_not_found")
+            raise ApiError(404, f"Voice {_quoted(name)} not found", code=_NOT_FOUND)
 
     def _folder(self) -> Path:
         if self._uploads is None:
@@ -187,42 +173,11 @@ class VoiceRegistry:
                 )
 
 
-def read_aliases(path: Path) -> dict[str, str | None]:
-    """An alias table from a JSON file: an object of names, each with a voice's name or null.
-
-    Raises:
-        OptionsError: the file cannot be read, or is something else.
-    """
-    try:
-        with wrap_os_errors(OptionsError, f"{path}: cannot be read"):
-            table = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise OptionsError(f"{path}: not JSON ({error})") from error
-    if not isinstance(table, dict):
-        raise OptionsError(f"{path}: found a {type(table).__name__}, expected an object")
-    for alias, target in table.items():
-        if target is not None and not isinstance(target, str):
-            raise OptionsError(f"{path}: {alias!r} is {target!r}, expected a voice's name or null")
-    return table
-
-
-def _openai_aliases(names: list[str]) -> dict[str, str | None]:
-    """OpenAI's names for a bundle that may lack Suno's voices: then its own, in turn."""
-    return {
-        alias: (target if target in names else names[index % len(names)]) if names else None
-        for index, (alias, target) in enumerate(OPENAI_VOICES.items())
-        if alias not in names
-    }
-
-
 def _make_folder(folder: Path) -> None:
-    with wrap_os_errors(VoiceError, f"{folder}: cannot be made"):
+    with wrap_os_errors(VoiceError, f"{folder}: cannot be created"):
         folder.mkdir(parents=True, exist_ok=True)
 
 
-def _not_found(message: str) -> ApiError:
-    return ApiError(400, message, param="voice", code="voice_not_found")
-
-
 def _quoted(name: str) -> str:
-    return repr(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…")
+    limit = _MAX_SHOWN_CHARACTERS
+    return repr(name if len(name) <= limit else f"{name[:limit]}…")

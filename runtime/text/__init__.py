@@ -1,1 +1,1 @@
-"""Text on its way in: tokens, sentences, pieces that Bark says well, and who speaks them."""
+"""Text processing: tokens, sentences, segments that Bark can generate in one go, speakers."""

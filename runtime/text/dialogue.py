@@ -1,4 +1,4 @@
-"""Text with speakers: who says what."""
+"""Splits a dialogue into turns by the names of its speakers."""
 
 import re
 from collections.abc import Collection
@@ -9,23 +9,23 @@ from bark_onnx.graphs.errors import TextError
 
 @dataclass(frozen=True)
 class Turn:
-    """What one speaker says before the next one does."""
+    """Consecutive text of one speaker."""
 
     speaker: str  # empty before the first name
     text: str
 
 
 def split_turns(text: str, names: Collection[str]) -> list[Turn]:
-    """Split a text at lines that begin with a name and a colon, which are left out.
+    """Split a text at lines that begin with a name and a colon; names and colons are omitted.
 
-    Other lines belong to the speaker before them. Without names the text is one turn, as it stands.
+    Other lines belong to the speaker before them. Without names the text is one turn, unchanged.
 
     Args:
-        text: such as "Anna: Hello!\\nBen: Good morning."
-        names: the speakers; lines that begin otherwise, as "Note:", are text.
+        text: Dialogue such as "Anna: Hello!\\nBen: Good morning."
+        names: Names of the speakers; lines with another prefix, as "Note:", are text.
 
     Raises:
-        TextError: one of the speakers says nothing, or the text is no text.
+        TextError: A speaker has no line, or the text is not a string.
     """
     if not isinstance(text, str):
         raise TextError(f"The text is a {type(text).__name__}; expected a string")
@@ -41,5 +41,5 @@ def split_turns(text: str, names: Collection[str]) -> list[Turn]:
     speaking = {turn.speaker for turn in turns}
     for name in names:
         if name not in speaking:
-            raise TextError(f'"{name}" says nothing; expected a line that begins with "{name}:"')
+            raise TextError(f'"{name}" has no line; expected a line that begins with "{name}:"')
     return turns

@@ -1,4 +1,4 @@
-"""Long text to pieces that Bark says well, about 13 seconds each. Knows no voices and no audio."""
+"""Splits a long text into segments that Bark generates well, about 13 seconds each."""
 
 import math
 from collections.abc import Iterator
@@ -9,15 +9,15 @@ from bark_onnx.graphs.errors import OptionsError
 from bark_onnx.runtime.text.sentences import check_language, detect_language
 from bark_onnx.runtime.text.text_units import BreakKind, CountTokens, TextUnit, split_units
 
-MAX_TOKENS = 256  # what a prompt of Suno's models holds
-MAX_SECONDS = 13.0  # Bark's own examples of longer pieces lose their end
+MAX_TOKENS = 256  # capacity of a prompt of Suno's models
+MAX_SECONDS = 13.0  # Bark's own examples of longer segments lose their end
 
 # The first article of the Universal Declaration of Human Rights, ten seconds of speech, has 36
-# tokens in English, 40 to 50 in most languages and 64 in Hindi: the least, so that no piece is too
-# long for Bark.
+# tokens in English, 40 to 50 in most languages and 64 in Hindi: the least, so that no segment is
+# too long for Bark.
 TOKENS_PER_SECOND = 3.6
 
-# What a piece costs when it ends there; one that is empty by a share x costs x² besides.
+# Cost of ending a segment there; one that is empty by a share x costs x² besides.
 _COST = {
     BreakKind.PARAGRAPH: 0.0,
     BreakKind.SENTENCE: 0.1,
@@ -29,15 +29,15 @@ _COST = {
 
 @dataclass(frozen=True)
 class Segment:
-    """A part of a text that is said in one go."""
+    """A part of a text that is generated in one request."""
 
     text: str
     tokens: int
-    speaker: str = ""  # of a dialogue; empty elsewhere
+    speaker: str = ""  # name in a dialogue
 
     @property
     def seconds(self) -> float:
-        """How long it takes to say, about; in most languages a little less."""
+        """Estimated length of its speech; in most languages the speech is a little shorter."""
         return self.tokens / TOKENS_PER_SECOND
 
 
@@ -49,20 +49,20 @@ def split_text(
     max_tokens: int = MAX_TOKENS,
     max_seconds: float = MAX_SECONDS,
 ) -> list[Segment]:
-    """Split a text of any length at the ends of sentences, into pieces of similar length.
+    """Split a text of any length at the ends of sentences, into segments of similar length.
 
-    The pieces' texts, joined, are the text up to whitespace. A text that fits is one piece, as it
-    stands. Every piece has at least one token, unless the whole text has none.
+    The joined texts of the segments equal the text up to whitespace. A text that fits is one
+    segment, unchanged. Every segment has at least one token, unless the whole text has none.
 
     Args:
-        text: in one of Bark's languages.
-        count_tokens: tokens of a text, as `Bark.count_tokens`.
-        language: its code, whose abbreviations to mind; None recognises it.
-        max_tokens: of a piece.
-        max_seconds: of a piece, estimated from its tokens.
+        text: Text in one of Bark's languages.
+        count_tokens: Function that counts the tokens of a text, as `Bark.count_tokens`.
+        language: Code of the language, for its abbreviations; None detects it.
+        max_tokens: Limit of tokens per segment.
+        max_seconds: Limit of seconds per segment, estimated from its tokens.
 
     Raises:
-        OptionsError: the language is none of Bark's, or no piece can be as short as asked.
+        OptionsError: The language is unknown, or `max_seconds` is below 1.
     """
     limit = _limit(max_tokens, max_seconds)
     if language is not None:
@@ -70,15 +70,15 @@ def split_text(
     tokens = count_tokens(text)
     if tokens <= limit:
         return [Segment(text, tokens)]
-    atoms = split_units(text, count_tokens, limit, language or detect_language(text))
-    pieces = []
+    units = split_units(text, count_tokens, limit, language or detect_language(text))
+    segments = []
     start = 0
-    for packed in _pack(atoms, limit):
-        for end in _fit(text, start, packed, count_tokens, limit):
+    for packed in _pack_segments(units, limit):
+        for end in _split_oversized(text, start, packed, count_tokens, limit):
             part = text[start:end].strip()
-            pieces.append(Segment(part, count_tokens(part)))
+            segments.append(Segment(part, count_tokens(part)))
             start = end
-    return pieces
+    return segments
 
 
 def _limit(max_tokens: int, max_seconds: float) -> int:
@@ -88,43 +88,43 @@ def _limit(max_tokens: int, max_seconds: float) -> int:
     return min(max_tokens, int(max_seconds * TOKENS_PER_SECOND))
 
 
-def _pack(atoms: list[TextUnit], limit: int) -> Iterator[list[TextUnit]]:
-    """Join atoms to pieces, with the least cost over the whole text, as a typesetter breaks lines.
+def _pack_segments(units: list[TextUnit], limit: int) -> Iterator[list[TextUnit]]:
+    """Join units to segments with the least total cost, as a typesetter breaks lines.
 
-    Filling each piece as far as it goes would leave short ones over, in which Bark babbles.
+    Filling each segment up to the limit would leave short ones, in which Bark babbles.
     """
-    costs = [0.0]  # of the first so many atoms
-    firsts = [0]  # where the last piece of those begins
-    for last in range(1, len(atoms) + 1):
+    costs = [0.0]  # of the first n units
+    firsts = [0]  # where the last segment of those begins
+    for last in range(1, len(units) + 1):
         tokens, cost, first = 0, math.inf, last - 1
         for candidate in range(last - 1, -1, -1):
-            tokens += atoms[candidate].tokens
+            tokens += units[candidate].tokens
             if tokens > limit and candidate < last - 1:
                 break
-            # What has no tokens cannot be said alone.
+            # Units without tokens cannot be generated alone.
             slack = (1 - tokens / limit) ** 2 if tokens else math.inf
             if costs[candidate] + slack < cost:
                 cost, first = costs[candidate] + slack, candidate
-        costs.append(cost + _COST[atoms[last - 1].after])
+        costs.append(cost + _COST[units[last - 1].break_after])
         firsts.append(first)
     ranges = []
-    last = len(atoms)
+    last = len(units)
     while last:
         ranges.append(slice(firsts[last], last))
         last = firsts[last]
-    return (atoms[part] for part in reversed(ranges))
+    return (units[part] for part in reversed(ranges))
 
 
-def _fit(
-    text: str, start: int, atoms: list[TextUnit], count_tokens: CountTokens, limit: int
+def _split_oversized(
+    text: str, start: int, units: list[TextUnit], count_tokens: CountTokens, limit: int
 ) -> Iterator[int]:
-    """Ends of the pieces that a packed one comes to.
+    """Ends of the segments that packed units become.
 
-    It is one piece, unless it was cut inside a word, which can have more tokens than its parts.
+    They become one, unless a word was split, which can have more tokens than its parts together.
     """
-    if count_tokens(text[start : atoms[-1].end]) > limit:
-        for atom, following in pairwise(atoms):
+    if count_tokens(text[start : units[-1].end]) > limit:
+        for unit, following in pairwise(units):
             if count_tokens(text[start : following.end]) > limit:
-                yield atom.end
-                start = atom.end
-    yield atoms[-1].end
+                yield unit.end
+                start = unit.end
+    yield units[-1].end

@@ -1,29 +1,29 @@
-"""Texts of anybody as they can be shown to people: harmless to a terminal."""
+"""Untrusted text in a form that is safe to print on a terminal."""
 
 import json
 from typing import Any
 
 
 def one_line(text: str) -> str:
-    """A text with single spaces for line breaks, control characters and the like."""
+    """Text with line breaks, control characters and the like replaced by single spaces."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def excerpt(text: str, most_characters: int) -> str:
-    """The beginning of a text on one line; where there is more, an ellipsis is its last character.
+def excerpt(text: str, max_characters: int) -> str:
+    """The beginning of a text on one line; an ellipsis is its last character where text is cut.
 
     Args:
-        text: may come from anybody and hold anything.
-        most_characters: of what is returned, ellipsis included; at least 1.
+        text: Any text, trusted or not.
+        max_characters: Length of the result, ellipsis included; at least 1.
     """
     line = one_line(text)
-    if len(line) <= most_characters:
+    if len(line) <= max_characters:
         return line
-    return line[: most_characters - 1].rstrip() + "…"
+    return line[: max_characters - 1].rstrip() + "…"
 
 
 def printable_json(data: Any, *, indent: int | None = None) -> str:
-    """JSON that people can read in any script; what a terminal would obey is escaped."""
+    """JSON that is readable in any script; characters that steer a terminal are escaped."""
     text = json.dumps(data, ensure_ascii=False, indent=indent)
-    # Outside strings there is nothing that is not printable but the line breaks of the indent.
+    # Outside strings, only the line breaks of the indent are not printable.
     return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)

@@ -1,7 +1,7 @@
-"""Text to atoms: the largest parts that may not be cut further, and how well a cut suits there.
+"""Splits text into units: the largest parts that fit a segment, with the kind of break after each.
 
-Sentences are atoms; one that is too long for a piece is cut into clauses, a clause into words, a
-word into characters as they are seen. Tags such as [laughs] and spans between ♪ stay whole.
+A unit is a sentence; one that is too long becomes clauses, a clause words, a word grapheme
+clusters. Tags such as [laughs] and spans between ♪ stay whole.
 """
 
 import re
@@ -24,7 +24,7 @@ _GAP = re.compile(r"\s*")
 
 
 class BreakKind(IntEnum):
-    """What ends at a place, from the best place to cut to the worst."""
+    """Kinds of breaks in a text, from the best place to split to the worst."""
 
     PARAGRAPH = 0
     SENTENCE = 1
@@ -37,77 +37,77 @@ class BreakKind(IntEnum):
 class TextUnit:
     """A part of a text, with the whitespace before it."""
 
-    end: int  # its last character is the one before
+    end: int  # position after its last character
     tokens: int
-    after: BreakKind
+    break_after: BreakKind
 
 
 def split_units(text: str, count_tokens: CountTokens, limit: int, language: str) -> list[TextUnit]:
-    """Cut a text into atoms of at most `limit` tokens; they follow each other without a gap."""
-    cutter = _Cutter(text, count_tokens, limit)
-    atoms: list[TextUnit] = []
+    """Split a text into units of at most `limit` tokens, one after the other without a gap."""
+    splitter = _Splitter(text, count_tokens, limit)
+    units: list[TextUnit] = []
     start = 0
-    for end in cutter.allowed(sentence_ends(text, language)):
+    for end in splitter.outside_spans(sentence_ends(text, language)):
         gap = _GAP.match(text, end)
         assert gap is not None
         is_paragraph = gap.group().count("\n") > 1
-        after = BreakKind.PARAGRAPH if is_paragraph else BreakKind.SENTENCE
-        atoms.extend(cutter.cut(start, end, after))
+        kind = BreakKind.PARAGRAPH if is_paragraph else BreakKind.SENTENCE
+        units.extend(splitter.split(start, end, kind))
         start = end
     if start < len(text):
-        atoms.extend(cutter.cut(start, len(text), BreakKind.PARAGRAPH))
-    return atoms
+        units.extend(splitter.split(start, len(text), BreakKind.PARAGRAPH))
+    return units
 
 
-class _Cutter:
-    """A text, and the spans in it that no cut may enter."""
+class _Splitter:
+    """A text and its protected spans, inside which it is not split."""
 
     def __init__(self, text: str, count_tokens: CountTokens, limit: int) -> None:
         self._text = text
         self._count_tokens = count_tokens
         self._limit = limit
-        spans = [*self._kept_whole()]
+        spans = [*self._protected_spans()]
         self._span_starts = [start for start, _ in spans]
         self._span_ends = [end for _, end in spans]
 
-    def _kept_whole(self) -> Iterator[tuple[int, int]]:
-        """Tags and songs that are not too long; of a song that is, the tags in it."""
+    def _protected_spans(self) -> Iterator[tuple[int, int]]:
+        """Tags and songs that fit; of a song that does not, the tags in it."""
         for match in _TAG_OR_SONG.finditer(self._text):
             if self._count_tokens(match.group()) <= self._limit:
                 yield match.span()
             elif match.group().startswith("♪"):
                 yield from (tag.span() for tag in _TAG.finditer(self._text, *match.span()))
 
-    def allowed(self, places: Iterable[int]) -> Iterator[int]:
-        """Those places that lie in no span that stays whole."""
+    def outside_spans(self, places: Iterable[int]) -> Iterator[int]:
+        """The places that are outside of protected spans."""
         for place in places:
             before = bisect_left(self._span_starts, place) - 1
             if before < 0 or self._span_ends[before] <= place:
                 yield place
 
-    def cut(
-        self, start: int, end: int, after: BreakKind, level: BreakKind = BreakKind.SENTENCE
+    def split(
+        self, start: int, end: int, kind: BreakKind, level: BreakKind = BreakKind.SENTENCE
     ) -> Iterator[TextUnit]:
-        """Cut a part at places of the next level, and of the one below it where that is not enough.
+        """Split a part at breaks of the next level; parts still too long, at the one below it.
 
         Args:
-            start: where it begins.
-            end: where it ends.
-            after: what ends there.
-            level: the level at which it was found.
+            start: Position of its first character.
+            end: Position after its last character.
+            kind: Kind of the break at `end`.
+            level: Kind of breaks at which the part was found.
         """
         tokens = self._count_tokens(self._text[start:end])
         if tokens <= self._limit or level == BreakKind.CHARACTER:
-            yield TextUnit(end, tokens, after)
+            yield TextUnit(end, tokens, kind)
             return
         below = BreakKind(level + 1)
-        places = [place for place in self.allowed(self._places(start, end, below)) if place < end]
-        for place in places:
-            yield from self.cut(start, place, below, below)
+        breaks = self.outside_spans(self._breaks(start, end, below))
+        for place in [place for place in breaks if place < end]:
+            yield from self.split(start, place, below, below)
             start = place
-        yield from self.cut(start, end, after, below)
+        yield from self.split(start, end, kind, below)
 
-    def _places(self, start: int, end: int, level: BreakKind) -> Iterator[int]:
+    def _breaks(self, start: int, end: int, level: BreakKind) -> Iterator[int]:
         if level == BreakKind.CHARACTER:
             return (match.end() for match in _CLUSTER.finditer(self._text, start, end))
         is_end = _ends_clause if level == BreakKind.CLAUSE else _ends_word
@@ -120,9 +120,9 @@ def _ends_word(last: str, following: str) -> bool:
 
 
 def _ends_clause(last: str, following: str) -> bool:
-    """Whether a mark ends here that does not open something: commas, dashes, closing brackets.
+    """Whether a mark that does not open something ends here: comma, dash, closing bracket.
 
-    A full stop that ends no sentence belongs to an abbreviation or a number.
+    A full stop inside a sentence belongs to an abbreviation or a number.
     """
     category = unicodedata.category(last)
     is_mark = category.startswith("P") and category not in ("Ps", "Pi") and last != "."
@@ -130,5 +130,5 @@ def _ends_clause(last: str, following: str) -> bool:
 
 
 def _is_wide(character: str) -> bool:
-    """Whether it belongs to a script that puts no spaces between words, as Chinese."""
+    """Whether it belongs to a script without spaces between words, as Chinese."""
     return unicodedata.east_asian_width(character) in ("W", "F")

@@ -1,4 +1,4 @@
-"""Text to the ids that Bark's semantic transformer was trained on."""
+"""Encodes text to the token ids of Bark's semantic stage."""
 
 import warnings
 from pathlib import Path
@@ -18,11 +18,11 @@ class TextTokenizer:
     """A bundle's tokenizer.
 
     Args:
-        path: a tokenizer.json.
-        max_tokens: what a prompt holds.
+        path: Path of a tokenizer.json.
+        max_tokens: Capacity of a prompt.
 
     Raises:
-        BundleError: the file is no tokenizer.
+        BundleError: The file is not a tokenizer.
     """
 
     def __init__(self, path: Path, max_tokens: int) -> None:
@@ -45,28 +45,27 @@ class TextTokenizer:
     def encode(self, text: str) -> Tokens:
         """Token ids of a text, int64 (n,), without special tokens.
 
-        Bark reads a limited number; what goes beyond is left out with a warning, as transformers
-        leaves it out without one.
+        Ids beyond `max_tokens` are dropped with a warning; transformers drops them silently.
 
         Raises:
-            TextError: there is nothing to say.
+            TextError: The text has no tokens, or is not valid Unicode.
         """
         ids = self._ids(text)
         if not ids:
-            raise TextError("The text is empty; expected something to say")
+            raise TextError("The text is empty; expected at least one word")
         if len(ids) > self.max_tokens:
             warnings.warn(
                 f'"{excerpt(text, _SHOWN_CHARACTERS)}" has {len(ids)} tokens; Bark reads the '
-                f"first {self.max_tokens}, the rest is not spoken",
+                f"first {self.max_tokens}, the rest is not generated",
                 stacklevel=2,
             )
         return np.array(ids[: self.max_tokens], np.int64)
 
     def count(self, text: str) -> int:
-        """How many token ids a text of any length has.
+        """Number of token ids of a text of any length.
 
         Raises:
-            TextError: the text is not valid Unicode.
+            TextError: The text is not valid Unicode.
         """
         return len(self._ids(text))
 

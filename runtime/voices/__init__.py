@@ -1,1 +1,1 @@
-"""Voices by name: their languages, aliases, lists, checks, and how they come into a bundle."""
+"""Voices by name: aliases, the library of a bundle, inspection, import."""

@@ -8,18 +8,18 @@ from typing import NamedTuple
 from bark_onnx.graphs.errors import VoiceError
 from bark_onnx.runtime.text.languages import LANGUAGES, Language
 
-DEFAULT_SPEAKER = 6  # of a language: the one of Suno's own examples
+DEFAULT_SPEAKER = 6  # number of a language's preset in Suno's own examples
 
 
 class PresetId(NamedTuple):
-    """One of Suno's presets."""
+    """Language and number of one of Suno's presets."""
 
     language: Language
     number: int
 
 
 class VoiceQuery(NamedTuple):
-    """Whom an alias means."""
+    """Presets that an alias stands for."""
 
     language: Language
     number: int | None  # None: any
@@ -35,7 +35,7 @@ class VoiceQuery(NamedTuple):
 
 
 def fold_accents(text: str) -> str:
-    """A text without case and accents, to compare what people type."""
+    """Text without case and accents, for comparison."""
     parts = unicodedata.normalize("NFKD", text.strip().casefold())
     return "".join(part for part in parts if not unicodedata.combining(part))
 
@@ -48,7 +48,7 @@ _SERIES = ("v2/", "")  # the better one first
 
 
 def parse_preset_name(name: str) -> PresetId | None:
-    """Language and number in the name of a preset, as in "v2/de_speaker_3"."""
+    """Language and number in the name of a preset such as "v2/de_speaker_3"; None: not a preset."""
     found = _PRESET.fullmatch(name)
     if found is None or found[1] not in _BY_CODE:
         return None
@@ -56,13 +56,13 @@ def parse_preset_name(name: str) -> PresetId | None:
 
 
 def language_of(name: str) -> Language | None:
-    """The language that the name of a voice tells."""
-    speaker = parse_preset_name(name)
-    return speaker.language if speaker else None
+    """Language in the name of a preset; None for other voices."""
+    preset = parse_preset_name(name)
+    return preset.language if preset else None
 
 
 def parse_alias(alias: str) -> VoiceQuery | None:
-    """Whom an alias means: a language's English or own name, or code; then perhaps a number."""
+    """Parse a language's name or code, optionally with a preset's number; None: not an alias."""
     found = _ALIAS.fullmatch(fold_accents(alias))
     if found is None or found[1] not in _BY_NAME:
         return None
@@ -72,55 +72,55 @@ def parse_alias(alias: str) -> VoiceQuery | None:
 def resolve_alias(alias: str, names: Collection[str]) -> str | None:
     """The voice that an alias stands for.
 
-    "german-3" is v2/de_speaker_3. "german" is v2/de_speaker_6; where that is missing, the lowest
-    number there is; where there is none in v2/, the same of those without a folder, and at last
-    the first by name of those in other folders.
+    "german-3" is v2/de_speaker_3. "german" is v2/de_speaker_6, or else the lowest number in v2/,
+    or else the same among voices without a folder, or else the first by name in other folders.
 
     Args:
-        alias: what a user wrote; the caller has seen that no voice is called so.
-        names: of the voices there are.
+        alias: Language with an optional number; not itself one of `names`.
+        names: Names of the available voices.
 
     Returns:
-        One of `names`; None where the alias names no language, or there are no voices at all.
+        One of `names`; None if the alias names no language, or if `names` is empty.
 
     Raises:
-        VoiceError: there is no such voice of that language.
+        VoiceError: The language has no such voice.
     """
-    wanted = parse_alias(alias)
-    if wanted is None or not names:
+    query = parse_alias(alias)
+    if query is None or not names:
         return None
-    language, shown = wanted.language, alias.strip()
-    there = sorted(name for name in names if language_of(name) is language)
-    if not there:
+    language, shown = query.language, alias.strip()
+    available = sorted(name for name in names if language_of(name) is language)
+    if not available:
         raise VoiceError(
-            f'Voice "{shown}": there is no {language.name} voice; {_languages_there(names)}. '
-            "List them with: bark-onnx voices"
+            f'Voice "{shown}": the bundle has no {language.name} voice, {_languages(names)}. '
+            "List its voices with: bark-onnx voices"
         )
-    if wanted.number is None:
-        return _default(language, there)
-    name = f"{_SERIES[0]}{language.code}_speaker_{wanted.number}"
-    if name not in there:
+    if query.number is None:
+        return _default(language, available)
+    name = f"{_SERIES[0]}{language.code}_speaker_{query.number}"
+    if name not in available:
         raise VoiceError(
-            f'Voice "{shown}": there is no {name}; {language.name} voices: {", ".join(there)}'
+            f'Voice "{shown}": the bundle has no {name}; its {language.name} voices: '
+            f"{', '.join(available)}"
         )
     return name
 
 
-def _default(language: Language, there: list[str]) -> str:
-    """Of the voices of a language, the one that speaks where no number is given."""
+def _default(language: Language, available: list[str]) -> str:
+    """The voice of a language for an alias without a number."""
     for series in _SERIES:
         names = {
-            speaker.number: name
-            for name in there
-            if name.startswith(f"{series}{language.code}_") and (speaker := parse_preset_name(name))
+            preset.number: name
+            for name in available
+            if name.startswith(f"{series}{language.code}_") and (preset := parse_preset_name(name))
         }
         if names:
             return names[DEFAULT_SPEAKER if DEFAULT_SPEAKER in names else min(names)]
-    return there[0]
+    return available[0]
 
 
-def _languages_there(names: Collection[str]) -> str:
-    there = {language.code: str(language) for name in names if (language := language_of(name))}
-    if not there:
-        return "the names of those that are there tell no language"
-    return f"those that are there are {', '.join(there[code] for code in sorted(there))}"
+def _languages(names: Collection[str]) -> str:
+    found = {language.code: str(language) for name in names if (language := language_of(name))}
+    if not found:
+        return "and the names of its voices contain no language"
+    return f"only {', '.join(found[code] for code in sorted(found))}"

@@ -1,4 +1,4 @@
-"""New voices for a bundle: all that were named, or none."""
+"""Imports voices into a bundle: all of them, or none if one cannot be imported."""
 
 import dataclasses
 import shutil
@@ -17,40 +17,40 @@ from bark_onnx.graphs.errors import BundleError, VoiceError
 from bark_onnx.graphs.voices.presets import Voices, find_presets
 from bark_onnx.graphs.voices.voice import Voice, is_voice_name
 
-_SHOWN = 3  # names in a message
+_MAX_NAMES = 3  # in a message
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What `import_voices` did, by name."""
+    """Names of the voices that `import_voices` added and replaced."""
 
     added: tuple[str, ...]
     replaced: tuple[str, ...]
 
 
 def import_voices(bundle: Path | str, sources: Iterable[Path], *, force: bool = False) -> Imported:
-    """Put voices into a bundle's folder. Everything is checked before anything is changed.
+    """Copy voices into a bundle's folder. Everything is checked before anything is changed.
 
-    A voice that the exporter wrote is a record in the manifest, which says what its file must be.
-    One that replaces it is the user's: the record goes, as voices that users add have none.
+    The manifest holds a checksum of each exported voice. A voice that replaces one has none, as
+    all imported voices.
 
     Args:
-        bundle: its folder.
-        sources: .npz files, named by their stem; or folders as `find_presets` takes them.
-        force: replace voices of the same name.
+        bundle: Folder of the bundle.
+        sources: .npz files, named by their stem, or folders for `find_presets`.
+        force: Whether voices of the same name are replaced.
 
     Raises:
-        BundleError: it is no bundle, lies in the hub's cache, or cannot be written.
-        VoiceError: a source is not there, is no voice or one of another checkpoint, has no name
-            that a voice can have, or one that is taken.
+        BundleError: The folder is not a bundle, is in the hub's cache, or cannot be written.
+        VoiceError: A source is missing, malformed or from another checkpoint, or its name is
+            invalid or taken.
     """
     opened = Bundle(bundle)
     if cached_repository(opened.folder) is not None:
         raise BundleError(
-            f"{bundle} lies in the hub's cache, which stays as it was downloaded; get a folder of "
-            f"your own with: hf download {bundle} --local-dir FOLDER"
+            f"{bundle} is in the hub's cache, which must not change; download a copy with: "
+            f"hf download {bundle} --local-dir FOLDER"
         )
-    found = _find(sources)
+    found = _find_voices(sources)
     folder = opened.folder / VOICES_FOLDER
     taken = _check_targets(folder, found, force=force)
     try:
@@ -66,7 +66,7 @@ def import_voices(bundle: Path | str, sources: Iterable[Path], *, force: bool = 
     return Imported(added, tuple(sorted(taken)))
 
 
-def _find(sources: Iterable[Path]) -> Voices:
+def _find_voices(sources: Iterable[Path]) -> Voices:
     found: Voices = {}
     for source in sources:
         if source.suffix == ".npz" and not source.is_dir():
@@ -80,16 +80,18 @@ def _find(sources: Iterable[Path]) -> Voices:
                     'and ".", with at most one folder before it'
                 )
             if name in found:
-                raise VoiceError(f'{source}: another source has a voice "{name}", too; give one')
+                raise VoiceError(
+                    f'{source}: another source also has a voice "{name}"; expected one'
+                )
             found[name] = read
     return found
 
 
 def _check_targets(folder: Path, names: Iterable[str], *, force: bool) -> set[str]:
-    """Those of the names that are taken.
+    """The names that are taken.
 
     Raises:
-        VoiceError: some are, without `force`, or a file would lie elsewhere.
+        VoiceError: Names are taken and `force` is not set, or a link leads out of `folder`.
     """
     paths = {name: folder / f"{name}.npz" for name in names}
     for name, path in paths.items():
@@ -97,16 +99,16 @@ def _check_targets(folder: Path, names: Iterable[str], *, force: bool) -> set[st
             raise VoiceError(f'Voice "{name}": {path.parent} is a link out of {folder}; remove it')
     taken = sorted(name for name, path in paths.items() if path.exists() or path.is_symlink())
     if taken and not force:
-        more = f" and {len(taken) - _SHOWN} more" if len(taken) > _SHOWN else ""
+        more = f" and {len(taken) - _MAX_NAMES} more" if len(taken) > _MAX_NAMES else ""
         raise VoiceError(
-            f"{folder} has {', '.join(taken[:_SHOWN])}{more} already; give --force to replace"
+            f"{folder} already has {', '.join(taken[:_MAX_NAMES])}{more}; replace with --force"
         )
     return set(taken)
 
 
 @contextmanager
 def _staging(folder: Path) -> Iterator[Path]:
-    """A folder inside the bundle, so that files can be moved from it in one step."""
+    """A temporary folder inside the bundle, from which files move atomically."""
     staging = Path(tempfile.mkdtemp(prefix=".voices.partial-", dir=folder))
     try:
         yield staging
@@ -122,19 +124,19 @@ def _stage(name: str, voice: Voice, manifest: Manifest, folder: Path) -> None:
 
 
 def _place(bundle: Bundle, names: list[str], taken: set[str], staging: Path) -> None:
-    """Move staged files to their places, and take all of it back where one cannot be moved.
+    """Move staged files to their places; if one cannot be moved, undo the others.
 
-    At every moment each file of the bundle is whole, and is what the manifest says of it.
+    At every moment each file of the bundle is complete and matches its checksum, if it has one.
     """
     folder, manifest = bundle.folder / VOICES_FOLDER, bundle.manifest
     with ExitStack() as undo:
-        # 1. The records first: a voice without one may have any contents.
-        gone = {voice_file(name) for name in taken}
-        files = {name: record for name, record in manifest.files.items() if name not in gone}
+        # 1. Checksums: a voice without one may have any contents.
+        replaced = {voice_file(name) for name in taken}
+        files = {name: record for name, record in manifest.files.items() if name not in replaced}
         if files != manifest.files:
             undo.callback(_write_manifest, bundle.folder, manifest)
             _write_manifest(bundle.folder, dataclasses.replace(manifest, files=files))
-        # 2. Then the voices.
+        # 2. Voices.
         for name in names:
             target = bundle.folder / voice_file(name)
             for parent in (folder, target.parent):

@@ -99,14 +99,14 @@ class VoiceLibrary:
         return Voice.from_file(file, name=name), VoiceRef(name, file.sha256)
 
     def _resolve_name(self, voice: str) -> str:
-        """The voice of exactly that name, or else the one that a language stands for."""
+        """The voice with that name, or else the one that the alias stands for."""
         is_name = is_voice_name(voice)
         if is_name and self._bundle.has_voice(voice):
             return voice
         names = self._bundle.voice_names()
-        known = resolve_alias(voice, names)
-        if known is not None:
-            return known
+        alias = resolve_alias(voice, names)
+        if alias is not None:
+            return alias
         if is_name:
             raise VoiceError(_unknown_voice(voice, names))
         raise VoiceError(
@@ -128,6 +128,6 @@ class VoiceLibrary:
 def _unknown_voice(voice: str, names: list[str]) -> str:
     nearest = get_close_matches(voice, names, n=_MAX_SUGGESTIONS, cutoff=0.5)
     if not names:
-        return f'Voice "{voice}" not found; the bundle has none, export with --voices all'
-    hint = f"nearest: {', '.join(nearest)}" if nearest else f"there are {len(names)}"
+        return f'Voice "{voice}" not found; the bundle has none, export it with --voices all'
+    hint = f"nearest: {', '.join(nearest)}" if nearest else f"the bundle has {len(names)} others"
     return f'Voice "{voice}" not found; {hint}. List them with: bark-onnx voices'

@@ -29,21 +29,21 @@ def result(script: str, *arguments: str) -> tuple[list[str], dict[str, Any]]:
     return table, found
 
 
-def test_decode_puts_steps_beside_the_memory_and_passes_beside_plain_products():
+def test_decode_relates_steps_to_memory_speed_and_passes_to_product_speed():
     table, found = result("decode.py")
     assert sum("of a plain read" in line for line in table) >= 4
     assert sum("of plain products" in line for line in table) >= 4
     assert found["peak_mb"] > 10
 
 
-def test_batch_counts_tokens_over_rows():
+def test_batch_reports_tokens_per_second_for_each_batch_size():
     table, found = result("batch.py", "--precision", "fp32", "--steps", "2")
     assert [point["batch_size"] for point in found["points"]] == [1, 2, 4, 8, 16, 32]
     assert all(point["tokens_per_second"] > 0 for point in found["points"])
     assert len(table) == 6
 
 
-def test_compare_says_the_same_utterance_with_every_engine(tmp_path: Path):
+def test_compare_runs_every_engine_on_the_same_utterance(tmp_path: Path):
     engines = ("transformers fp32", "fp32", "int8", "low-memory int8")
     named = [word for engine in engines for word in ("--engine", engine)]
     output = tmp_path / "result.json"
@@ -57,12 +57,12 @@ def test_compare_says_the_same_utterance_with_every_engine(tmp_path: Path):
         assert measured["device_mb"] is None
 
 
-def test_compare_refuses_an_engine_that_the_provider_does_not_run():
+def test_compare_refuses_an_engine_that_the_provider_lacks():
     _, errors = run("compare.py", "--provider", "cuda", "--engine", "int8")
     assert "int8 does not run on cuda; expected" in errors
 
 
-def test_precision_compares_random_weights_and_trained_ones():
+def test_precision_compares_random_and_trained_weights():
     table, found = result("precision.py", "--steps", "2")
     stages = ("semantic", "coarse", "fine")
     assert set(found["errors"]) == {
@@ -77,7 +77,7 @@ def test_precision_compares_random_weights_and_trained_ones():
     assert found["peak_mb"] > 100
 
 
-def test_serve_asks_a_server_with_and_without_rows_that_share_a_step():
+def test_serve_measures_a_server_with_and_without_batching():
     clients = ("--clients", "1", "--clients", "3")
     table, found = result("serve.py", *clients, "--requests", "2", "--seconds", "0.4")
     points = [
@@ -93,7 +93,7 @@ def test_serve_asks_a_server_with_and_without_rows_that_share_a_step():
 
 
 @pytest.mark.parametrize("path", sorted((BENCHMARKS / "results").iterdir()), ids=lambda it: it.name)
-def test_a_result_says_what_was_measured_and_where(path: Path):
+def test_committed_result_states_its_machine_and_date(path: Path):
     found = json.loads(path.read_text())
     assert found["machine"]["processor"]
     assert found["machine"]["date"] in path.name

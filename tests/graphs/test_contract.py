@@ -1,4 +1,4 @@
-"""What graphs take and give in both forms of attention, and sessions that must fulfil it."""
+"""Contracts of the graphs in both forms of attention, and sessions that must match them."""
 
 import dataclasses
 import json
@@ -26,7 +26,7 @@ def _listed(contract: GraphContract) -> tuple[list[str], list[str]]:
     return [str(tensor) for tensor in contract.inputs], [str(tensor) for tensor in contract.outputs]
 
 
-def test_the_fused_semantic_graph_reads_and_writes_one_cache_buffer():
+def test_fused_semantic_graph_reads_and_writes_one_cache_buffer():
     inputs, outputs = _listed(graph_contract("semantic", SHAPES, "fused"))
     assert inputs == [
         "input_ids: int64[batch, sequence]",
@@ -44,7 +44,7 @@ def test_the_fused_semantic_graph_reads_and_writes_one_cache_buffer():
     ]
 
 
-def test_the_standard_coarse_graph_appends_to_a_cache_that_grows():
+def test_standard_coarse_graph_appends_to_a_growing_cache():
     inputs, outputs = _listed(graph_contract("coarse", SHAPES, "standard"))
     assert inputs == [
         "input_ids: int64[batch, sequence]",
@@ -63,17 +63,17 @@ def test_the_standard_coarse_graph_appends_to_a_cache_that_grows():
     ]
 
 
-def test_only_the_semantic_graph_takes_history():
+def test_only_the_semantic_graph_has_history_ids():
     for attention in ATTENTIONS:
-        taken = {
+        names = {
             stage: {tensor.name for tensor in graph_contract(stage, SHAPES, attention).inputs}
             for stage in STAGES
         }
-        assert [stage for stage in STAGES if "history_ids" in taken[stage]] == ["semantic"]
+        assert [stage for stage in STAGES if "history_ids" in names[stage]] == ["semantic"]
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
-def test_fine_and_codec_are_the_same_in_both_forms(attention):
+def test_fine_and_codec_contracts_are_the_same_in_both_forms(attention):
     assert _listed(graph_contract("fine", SHAPES, attention)) == (
         [
             "codes: int64[batch, frames, 8]",
@@ -88,7 +88,7 @@ def test_fine_and_codec_are_the_same_in_both_forms(attention):
     )
 
 
-def test_only_the_cache_is_kept_in_another_precision():
+def test_only_the_cache_has_the_dtype_of_the_precision():
     contract = graph_contract("coarse", SHAPES, "fused", float_dtype="float16")
     halves = {t.name for t in (*contract.inputs, *contract.outputs) if t.dtype == "float16"}
     caches = {
@@ -100,12 +100,22 @@ def test_only_the_cache_is_kept_in_another_precision():
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_contract_comes_back_from_json(stage, attention):
+def test_contract_round_trips_through_json(stage, attention):
     contract = graph_contract(stage, SHAPES, attention)
-    assert GraphContract.from_json(contract.to_json(), "x.onnx") == contract
+    found = GraphContract.from_json(contract.to_json(), "x.onnx")
+    assert (found, found.to_json()) == (contract, contract.to_json())
 
 
-def test_a_contract_of_the_future_asks_to_update():
+def test_contracts_are_equal_when_only_meanings_differ():
+    contract = graph_contract("coarse", SHAPES, "fused")
+    first, *others = contract.inputs
+    other_meaning = dataclasses.replace(first, meaning="ids of tokens")
+    other_shape = dataclasses.replace(first, shape=("batch", 1))
+    assert dataclasses.replace(contract, inputs=(other_meaning, *others)) == contract
+    assert dataclasses.replace(contract, inputs=(other_shape, *others)) != contract
+
+
+def test_later_contract_is_refused_with_update_as_remedy():
     data = {"version": CONTRACT_VERSION + 1, "key_of_the_future": 1}
     with pytest.raises(
         ContractError, match=r"^x\.onnx: contract version 2, .* 1; update bark-onnx$"
@@ -114,13 +124,13 @@ def test_a_contract_of_the_future_asks_to_update():
 
 
 @pytest.mark.parametrize("text", ["", "no JSON", "[]", "{}", '{"version": 1}', '{"version": "1"}'])
-def test_a_malformed_contract_asks_to_export_again(text: str):
+def test_malformed_contract_is_refused_with_export_as_remedy(text: str):
     with pytest.raises(ContractError) as caught:
         GraphContract.from_json(text, "x.onnx")
     assert_one_line(caught.value, "x.onnx: not a contract: ", "export it again")
 
 
-# A codec of one sample per frame, small enough to write out.
+# A codec of one sample per frame, small enough to write by hand.
 CODEC = graph_contract(
     "codec",
     dataclasses.replace(
@@ -151,7 +161,7 @@ def _write(folder: Path, text: str, metadata: str | None) -> Path:
     return path
 
 
-def test_a_graph_that_fulfils_its_contract_is_opened(tmp_path: Path):
+def test_graph_opens_when_it_matches_its_contract(tmp_path: Path):
     path = _write(tmp_path, GRAPH, CODEC.to_json())
     session = open_session(path, CODEC, ExecutionTarget("cpu", 1))
     assert [value.name for value in session.get_inputs()] == ["codes"]
@@ -187,21 +197,21 @@ def _refused(path: Path, *words: str) -> None:
         ("length] audio)", "length] audio, int64[batch, n] summed)", ["found 2", "expected 1"]),
     ],
 )
-def test_a_graph_with_other_inputs_or_outputs_is_refused(tmp_path: Path, old, new, words):
+def test_graph_with_other_inputs_or_outputs_is_refused(tmp_path: Path, old, new, words):
     assert old in GRAPH
     _refused(_write(tmp_path, GRAPH.replace(old, new), CODEC.to_json()), *words)
 
 
-def test_a_graph_without_contract_is_refused(tmp_path: Path):
+def test_graph_without_contract_is_refused(tmp_path: Path):
     _refused(_write(tmp_path, GRAPH, None), "carries no contract")
 
 
-def test_a_graph_with_the_contract_of_another_is_refused(tmp_path: Path):
+def test_graph_with_the_contract_of_another_is_refused(tmp_path: Path):
     other = graph_contract("fine", SHAPES, "fused")
     _refused(_write(tmp_path, GRAPH, other.to_json()), "its contract is not the one", "bark.json")
 
 
-def test_a_graph_with_a_contract_of_the_future_is_refused(tmp_path: Path):
+def test_graph_with_a_later_contract_is_refused(tmp_path: Path):
     future = dataclasses.replace(CODEC, version=CONTRACT_VERSION + 1)
     path = _write(tmp_path, GRAPH, future.to_json())
     with pytest.raises(
@@ -211,7 +221,7 @@ def test_a_graph_with_a_contract_of_the_future_is_refused(tmp_path: Path):
 
 
 @pytest.mark.parametrize("content", [b"", b"no graph", b"\x08\x0a"])
-def test_a_file_that_is_no_graph_is_refused(tmp_path: Path, content: bytes):
+def test_file_is_refused_when_it_is_not_a_graph(tmp_path: Path, content: bytes):
     path = tmp_path / "codec.onnx"
     path.write_bytes(content)
     with pytest.raises(BundleError) as caught:

@@ -1,4 +1,4 @@
-"""Runs bark-onnx in this process or as the installed program."""
+"""Runs bark-onnx in a subprocess, and checks what a command printed."""
 
 import os
 import subprocess

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 import bark_onnx.runtime.cli.main as cli
-from bark_onnx.graphs.bundle.manifest import Manifest, hash_file
+from bark_onnx.graphs.bundle.integrity import hash_file
+from bark_onnx.graphs.bundle.manifest import Manifest
 from bark_onnx.graphs.command_line import run_command
 from bark_onnx.runtime import Bark, Voice
 from tests.conftest import SHARED, export

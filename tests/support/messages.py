@@ -1,8 +1,8 @@
-"""What every error of bark-onnx must be: one line that names the important things."""
+"""Checks of error messages: every message of bark-onnx is one line."""
 
 
 def assert_one_line(message: object, *words: str) -> None:
-    """Check that a message is a single line in which every one of `words` stands."""
+    """Check that a message is a single line that contains every one of `words`."""
     text = str(message)
     assert text, "the message is empty"
     assert "\n" not in text, f"more than one line: {text!r}"

@@ -1,23 +1,29 @@
-"""A Bark that says what a test lets it say: no models, no waiting."""
+"""A `Bark` without models whose segments finish as a test scripts them."""
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Mapping
+from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from bark_onnx.graphs.errors import BarkError, QueueFullError
-from bark_onnx.runtime import GenerationOptions, Speech, Voice
-from bark_onnx.runtime.engine.status import EngineStatus, StageStatus
+from bark_onnx.runtime import GenerationOptions, Speech, StreamOptions, StreamPlan, Voice
+from bark_onnx.runtime.engine.status import BarkInfo, EngineStatus, StageStatus
+from bark_onnx.runtime.longform.plan import DEFAULT_SPEAKER, plan_stream
+from bark_onnx.runtime.longform.streaming import astream
+from bark_onnx.runtime.longform.window import SegmentTask
 
 RATE_HZ = 24_000
-SECONDS = 0.2  # of every piece
+SECONDS = 0.2  # of every segment
 VOICES = ["v2/en_speaker_0", "v2/en_speaker_6"]
 
+_SEMANTIC = SimpleNamespace(max_input_semantic_length=256, semantic_rate_hz=50.0)
 
-def speech(text: str, seed: int, seconds: float = SECONDS) -> Speech:
-    """A tone whose height tells texts apart."""
+
+def tone(text: str, seed: int, seconds: float = SECONDS) -> Speech:
+    """A tone whose pitch depends on the text's length."""
     times = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
     samples = 0.5 * np.sin(2 * np.pi * (300 + 20 * (len(text) % 20)) * times)
     tokens = np.arange(round(seconds * 50))
@@ -25,120 +31,144 @@ def speech(text: str, seed: int, seconds: float = SECONDS) -> Speech:
     return Speech(samples.astype(np.float32), RATE_HZ, tokens, codes[:2], codes, text, "", seed)
 
 
-@dataclass(eq=False)
-class ScriptedJob:
-    """Ends when it is told to."""
+class ScriptedFuture(Future[Speech]):
+    """A submitted segment, which a test finishes."""
 
-    text: str
-    voice: Any
-    seed: int
-    options: GenerationOptions
-    outcome: Speech | BaseException | None = None
-    was_cancelled: bool = False
-    callbacks: list[Callable[[Any], None]] = field(default_factory=list)
-    ended: threading.Event = field(default_factory=threading.Event)
+    def __init__(self, task: SegmentTask) -> None:
+        super().__init__()
+        self.text = task.segment.text
+        self.voice = task.voice
+        self.seed = task.seed
+        self.options = task.options
 
-    def end(self, outcome: Speech | BaseException | None = None) -> None:
-        self.outcome = outcome or speech(self.text, self.seed)
-        self.ended.set()
-        for callback in self.callbacks:
-            callback(self)
-
-    def result(self, timeout: float | None = None) -> Speech:
-        assert self.ended.is_set()
-        if isinstance(self.outcome, Speech):
-            return self.outcome
-        assert self.outcome is not None
-        raise self.outcome
-
-    def cancel(self) -> None:
-        if not self.ended.is_set():
-            self.was_cancelled = True
-            self.ended.set()
-
-    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
-        self.callbacks.append(callback)
-        if self.ended.is_set():
-            callback(self)
+    def finish(self, outcome: Speech | BaseException | None = None) -> None:
+        """End with speech (None: a tone) or with an error."""
+        if isinstance(outcome, BaseException):
+            self.set_exception(outcome)
+        else:
+            self.set_result(outcome or tone(self.text, self.seed))
 
 
 class ScriptedBark:
-    """Stands for `Bark`.
+    """Replacement of `Bark`, with the library's own planning and streaming.
 
     Attributes:
-        answers: ends every job at once.
-        room: jobs that are not done at most.
-        seconds: of every piece that is answered at once.
-        failure: what a submit raises, or a job ends with where it is not of the library.
+        completes: Whether futures finish immediately.
+        max_queue: Maximum number of unfinished futures.
+        seconds: Duration of the tones of futures that finish immediately.
+        failure: Error of every segment: a BarkError is raised when it is submitted, others are
+            set on its future.
+        futures: All futures so far.
+        plans: All plans so far.
+        warm_up_texts: Texts given to `speak`.
     """
 
     sample_rate_hz = RATE_HZ
     voices = VOICES
 
     def __init__(self) -> None:
-        self.jobs: list[ScriptedJob] = []
-        self.spoken: list[str] = []
+        self.futures: list[ScriptedFuture] = []
+        self.plans: list[StreamPlan] = []
+        self.warm_up_texts: list[str] = []
         self.reset()
-        self.observers: list[Any] = []
-        self.came = threading.Condition()
+        self._observers: list[Any] = []
+        self._changed = threading.Condition()
 
     def reset(self) -> None:
-        self.answers = True
-        self.room = 100
+        self.completes = True
+        self.max_queue = 100
         self.seconds = SECONDS
         self.failure: BaseException | None = None
         self.is_closed = False
-        self.jobs.clear()
-        self.spoken.clear()
+        self.futures.clear()
+        self.plans.clear()
+        self.warm_up_texts.clear()
 
-    def submit(
-        self, text: str, *, voice: Any, seed: int, options: GenerationOptions
-    ) -> ScriptedJob:
+    def plan(
+        self,
+        text: str,
+        *,
+        voice: Any,
+        speakers: Mapping[str, Any],
+        seed: int | None,
+        options: GenerationOptions,
+        stream: StreamOptions,
+    ) -> StreamPlan:
+        builder: Any = SimpleNamespace(
+            tokenizer=SimpleNamespace(count=self.count_tokens),
+            voices=SimpleNamespace(
+                load=lambda voice: SimpleNamespace(voice=self.voice(voice), ref=None)
+            ),
+            resolve=lambda options: options,
+            recorder=SimpleNamespace(record=lambda *_, **__: None),
+            manifest=SimpleNamespace(generation=SimpleNamespace(semantic=_SEMANTIC)),
+        )
+        voices = {DEFAULT_SPEAKER: voice, **speakers}
+        plan = plan_stream(builder, text, voices, seed=seed, options=options, stream=stream)
+        self.plans.append(plan)
+        return plan
+
+    def astream(self, plan: StreamPlan) -> AsyncGenerator[Speech]:
+        return astream(plan, self._submit)  # type: ignore[arg-type]
+
+    def _submit(self, task: SegmentTask, _: object = None) -> ScriptedFuture:
         if isinstance(self.failure, BarkError):
             raise self.failure
-        if len(self.open_jobs) >= self.room:
-            raise QueueFullError("There are too many")
-        job = ScriptedJob(text, voice, seed, options)
-        with self.came:
-            self.jobs.append(job)
-            self.came.notify_all()
+        if self._unfinished() >= self.max_queue:
+            raise QueueFullError("The queue is full")
+        future = ScriptedFuture(task)
+        with self._changed:
+            self.futures.append(future)
+            self._changed.notify_all()
         if self.failure is not None:
-            job.end(self.failure)  # type: ignore[arg-type]
-        elif self.answers:
-            for observer in self.observers:
+            future.finish(self.failure)
+        elif self.completes:
+            for observer in self._observers:
                 observer.on_step("semantic", 2, 0.01)
-            job.end(speech(text, seed, self.seconds))
-        return job
+            future.finish(tone(future.text, future.seed, self.seconds))
+        return future
 
-    @property
-    def open_jobs(self) -> list[ScriptedJob]:
-        return [job for job in self.jobs if not job.ended.is_set()]
-
-    def wait_for_jobs(self, count: int) -> list[ScriptedJob]:
-        with self.came:
-            assert self.came.wait_for(lambda: len(self.jobs) >= count, 10)
-        return self.jobs
+    def wait_for_futures(self, count: int) -> list[ScriptedFuture]:
+        """Wait until so many segments were submitted."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.futures) >= count, 10)
+        return self.futures
 
     def speak(self, text: str, *, options: GenerationOptions) -> Speech:
-        self.spoken.append(text)
-        return speech(text, 0)
+        self.warm_up_texts.append(text)
+        return tone(text, 0)
 
     def voice(self, voice: Any) -> Voice | None:
         known = voice is None or isinstance(voice, Voice)
-        return voice if known else speech("", 0).to_voice(voice)
+        return voice if known else tone("", 0).to_voice(voice)
 
     def count_tokens(self, text: str) -> int:
         return len(text.split())
 
-    def describe(self) -> dict[str, Any]:
-        return {"source": "scripted"}
+    def describe(self) -> BarkInfo:
+        return BarkInfo(
+            bundle="scripted",
+            source="scripted",
+            provider="cpu",
+            precision="fp32",
+            precisions=("fp32",),
+            attention="fused",
+            threads=None,
+            low_memory=False,
+            max_batch_size=8,
+            sample_rate_hz=RATE_HZ,
+            voices=len(VOICES),
+        )
 
     def engine_status(self) -> EngineStatus:
-        stages = {"semantic": StageStatus(slots=8, slots_in_use=3, steps=5, rows=9)}
-        return EngineStatus(stages=stages, waiting=len(self.open_jobs), running=0)
+        stages = {"semantic": StageStatus(slots=8, slots_in_use=3, steps=5, sequences=9)}
+        return EngineStatus(stages=stages, waiting=self._unfinished(), running=0)
 
     def add_observer(self, observer: Any) -> None:
-        self.observers.append(observer)
+        self._observers.append(observer)
 
     def close(self) -> None:
         self.is_closed = True
+
+    def _unfinished(self) -> int:
+        return sum(not future.done() for future in self.futures)

@@ -99,10 +99,10 @@ SENTENCES = {
 
 
 def between(language: str) -> str:
-    """What stands between two sentences of a language."""
+    """The separator of two sentences."""
     return "" if language in ("ja", "zh") else " "
 
 
 def written(language: str) -> str:
-    """All sentences of a language, as one text."""
+    """All sentences of a language as one text."""
     return between(language).join(SENTENCES[language])

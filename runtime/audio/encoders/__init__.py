@@ -1,1 +1,1 @@
-"""Encoders of sound: samples to bytes, one protocol over libsndfile and FFmpeg."""
+"""Encoders: samples to bytes, one protocol over libsndfile and FFmpeg."""

@@ -1,52 +1,61 @@
-"""Samples to the bytes of a sound file or stream, as they come, at another speed if asked for.
+"""FFmpeg through PyAV: aac, and speech at another speed. Needs the extra [serve]."""
 
-Compressed formats are FFmpeg's work, through PyAV; pcm and wav are the samples themselves.
-"""
-
-import io
 from fractions import Fraction
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
-from bark_onnx.runtime.audio.encoders.pcm import Encoder, PcmEncoder
+from bark_onnx.runtime.audio.encoders.buffer import AppendOnlyBuffer
+from bark_onnx.runtime.audio.files.formats import EMPTY_SOUND_SECONDS, FileFormat
 from bark_onnx.runtime.audio.resampling import Samples
 
-ResponseFormat = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
-FORMATS: tuple[ResponseFormat, ...] = get_args(ResponseFormat)
-MEDIA_TYPES = {name: f"audio/{name}" for name in FORMATS} | {"mp3": "audio/mpeg"}
-SIZED_FORMATS = frozenset({"wav", "flac"})  # their header says how long the audio is
-
-_CONTAINERS = {
-    "mp3": ("mp3", "libmp3lame"),
-    "opus": ("ogg", "libopus"),
-    "aac": ("adts", "aac"),
-    "flac": ("flac", "flac"),
-}
-_NEVER_EMPTY_HZ = 10  # 1 over the seconds of silence that stand for nothing said
-_SLOWEST_TEMPO = 0.5  # of one filter; two of them in a row are slower still
+_MIN_TEMPO = 0.5  # of one filter; two in a row are slower
 
 
-def open_encoder(name: ResponseFormat, rate_hz: int, *, streams: bool) -> Encoder:
-    """An encoder of one utterance.
+class FfmpegEncoder:
+    """An encoder of a compressed format; see `Encoder`."""
 
-    Args:
-        name: of the format.
-        rate_hz: of the samples.
-        streams: give bytes as soon as they are known. Otherwise all come from `finish`, and a
-            header that states the length is right.
-    """
-    if name in _CONTAINERS:
-        return _ContainerEncoder(*_CONTAINERS[name], rate_hz, streams=streams)
-    return PcmEncoder(rate_hz, has_header=name == "wav", streams=streams)
+    def __init__(self, file_format: FileFormat, rate_hz: int, *, streamed: bool) -> None:
+        import av
+
+        self._streamed = streamed
+        self._buffer = AppendOnlyBuffer()
+        output: Any = av.open(self._buffer, "w", format=file_format.container)
+        self._output = output
+        self._stream = output.add_stream(file_format.encoding, rate=rate_hz)
+        self._stream.layout = "mono"
+        self._clock = _FrameClock(rate_hz)
+        self._rate_hz = rate_hz
+
+    def add(self, samples: Samples) -> bytes:
+        """Encode samples; returns the bytes that are ready."""
+        if len(samples):
+            self._encode(np.clip(samples, -1, 1))
+        return self._buffer.take() if self._streamed else b""
+
+    def finish(self) -> bytes:
+        """End the sound; returns the remaining bytes."""
+        if not self._clock.position:
+            self._encode(np.zeros(round(EMPTY_SOUND_SECONDS * self._rate_hz), np.float32))
+        self._output.mux(self._stream.encode(None))
+        self.close()
+        return self._buffer.take()
+
+    def close(self) -> None:
+        """Release all resources."""
+        # Otherwise file and stream keep each other and FFmpeg's threads until garbage collection.
+        self._output.close()
+
+    def _encode(self, samples: Samples) -> None:
+        self._output.mux(self._stream.encode(self._clock.frame(samples)))
 
 
 class TimeStretcher:
-    """Speaks faster or slower at the same pitch.
+    """Makes speech faster or slower at the same pitch.
 
     Args:
-        speed: 0.25 to 4; 1 changes nothing.
-        rate_hz: of the samples.
+        speed: Factor from 0.25 to 4; 1 changes nothing.
+        rate_hz: Sample rate.
     """
 
     def __init__(self, speed: float, rate_hz: int) -> None:
@@ -54,21 +63,21 @@ class TimeStretcher:
         self._graph = None if speed == 1 else _tempo_graph(speed, rate_hz)
 
     def add(self, samples: Samples) -> Samples:
-        """The samples that are ready after these."""
+        """Stretch samples, float32 (n,); returns those that are ready."""
         if self._graph is None or not len(samples):
             return samples
         self._graph.push(self._clock.frame(samples))
         return self._pull()
 
     def finish(self) -> Samples:
-        """The samples that are left."""
+        """End the sound; returns the remaining samples."""
         if self._graph is None or not self._clock.position:
             return np.zeros(0, np.float32)
         self._graph.push(None)
         return self._pull()
 
     def close(self) -> None:
-        """Free what it holds."""
+        """Release all resources."""
         self._graph = None
 
     def _pull(self) -> Samples:
@@ -82,59 +91,8 @@ class TimeStretcher:
                 return np.concatenate(frames)
 
 
-class _ContainerEncoder:
-    """A format of FFmpeg's."""
-
-    def __init__(self, container: str, codec: str, rate_hz: int, *, streams: bool) -> None:
-        import av
-
-        self._file: Any = _Pipe() if streams else io.BytesIO()
-        self._streams = streams
-        output: Any = av.open(self._file, "w", format=container)
-        self._output = output
-        self._track: Any = self._output.add_stream(codec, rate=rate_hz)
-        self._track.layout = "mono"
-        self._clock = _FrameClock(rate_hz)
-        self._rate_hz = rate_hz
-
-    def add(self, samples: Samples) -> bytes:
-        if len(samples):
-            self._encode(np.clip(samples, -1, 1))
-        return self._file.take() if self._streams else b""
-
-    def finish(self) -> bytes:
-        if not self._clock.position:  # a file without sound is one that no player opens
-            self._encode(np.zeros(self._rate_hz // _NEVER_EMPTY_HZ, np.float32))
-        self._output.mux(self._track.encode(None))
-        self.close()
-        return self._file.take() if self._streams else bytes(self._file.getvalue())
-
-    def close(self) -> None:
-        # Left alone, the two keep each other and FFmpeg's threads until garbage is collected.
-        self._output.close()
-
-    def _encode(self, samples: Samples) -> None:
-        self._output.mux(self._track.encode(self._clock.frame(samples)))
-
-
-class _Pipe:
-    """A file that can only be written to, so that no encoder goes back to change its header."""
-
-    def __init__(self) -> None:
-        self._held = bytearray()
-
-    def write(self, data: bytes) -> int:
-        self._held += data
-        return len(data)
-
-    def take(self) -> bytes:
-        taken = bytes(self._held)
-        self._held.clear()
-        return taken
-
-
 class _FrameClock:
-    """Frames that follow each other."""
+    """Makes frames that follow each other in time."""
 
     def __init__(self, rate_hz: int) -> None:
         self._rate_hz = rate_hz
@@ -156,8 +114,8 @@ def _tempo_graph(speed: float, rate_hz: int) -> Any:
     import av.filter
 
     graph = av.filter.Graph()
-    graph.threads = 1  # not one per core, for so little
-    speeds = [speed] if speed >= _SLOWEST_TEMPO else [_SLOWEST_TEMPO, speed / _SLOWEST_TEMPO]
+    graph.threads = 1  # by default one per core, for little work
+    speeds = [speed] if speed >= _MIN_TEMPO else [_MIN_TEMPO, speed / _MIN_TEMPO]
     source = graph.add_abuffer(
         sample_rate=rate_hz, format="flt", layout="mono", time_base=Fraction(1, rate_hz)
     )

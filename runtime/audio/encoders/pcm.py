@@ -1,60 +1,45 @@
-"""Samples as plain numbers, with or without the header of a wav file. Needs no library."""
+"""Samples as 16-bit integers, with or without the header of a wav file. Needs no library."""
 
 import struct
-from typing import Protocol
 
 import numpy as np
 
 from bark_onnx.runtime.audio.resampling import Samples
 
-_UNKNOWN_SIZE = 0xFFFFFFFF  # what players take for "until the stream ends"
+_UNKNOWN_SIZE = 0xFFFFFFFF  # players read until the stream ends
 _FULL_SCALE = 2**31
 
 
-class Encoder(Protocol):
-    """Takes samples, gives bytes."""
-
-    def add(self, samples: Samples) -> bytes:
-        """Bytes that are ready after these samples, float32 (n,) with full scale at 1."""
-
-    def finish(self) -> bytes:
-        """The bytes that are left when no more samples come."""
-
-    def close(self) -> None:
-        """Free what it holds; needed where `finish` was not called."""
-
-
 class PcmEncoder:
-    """Signed 16-bit little-endian samples, for wav behind a header.
+    """An encoder of signed 16-bit little-endian samples; see `Encoder`.
 
     Args:
-        rate_hz: of the samples.
-        has_header: whether it is wav.
-        streams: give bytes as soon as they are known. Otherwise all come from `finish`, and the
-            header states the right length.
+        rate_hz: Sample rate.
+        has_header: Whether a wav header comes first.
+        streamed: Whether bytes are returned at once, and the header leaves the length open.
     """
 
-    def __init__(self, rate_hz: int, *, has_header: bool, streams: bool) -> None:
+    def __init__(self, rate_hz: int, *, has_header: bool, streamed: bool) -> None:
         self._rate_hz = rate_hz
         self._has_header = has_header
-        self._streams = streams
+        self._streamed = streamed
         self._held: list[bytes] = []
-        if streams and has_header:
+        if streamed and has_header:
             self._held.append(_wav_header(_UNKNOWN_SIZE, rate_hz))
 
     def add(self, samples: Samples) -> bytes:
-        """Bytes that are ready after these samples."""
+        """Encode samples; returns the bytes that are ready."""
         self._held.append(pcm_bytes(samples))
-        return self._take() if self._streams else b""
+        return self._take() if self._streamed else b""
 
     def finish(self) -> bytes:
-        """The bytes that are left."""
-        if self._has_header and not self._streams:
+        """End the sound; returns the remaining bytes."""
+        if self._has_header and not self._streamed:
             self._held.insert(0, _wav_header(sum(map(len, self._held)), self._rate_hz))
         return self._take()
 
     def close(self) -> None:
-        """Free what it holds."""
+        """Release the bytes held."""
         self._held.clear()
 
     def _take(self) -> bytes:
@@ -64,7 +49,7 @@ class PcmEncoder:
 
 
 def pcm_bytes(samples: Samples) -> bytes:
-    """Samples as libsndfile puts them into a file: 32 bits, of which the upper 16 are kept."""
+    """Samples as libsndfile writes them: 32-bit integers, of which the upper 16 bits are kept."""
     wide = np.rint(samples.astype(np.float64) * _FULL_SCALE).clip(-_FULL_SCALE, _FULL_SCALE - 1)
     return (wide.astype(np.int64) >> 16).astype("<i2").tobytes()
 

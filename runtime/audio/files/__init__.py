@@ -1,1 +1,1 @@
-"""Sound files: formats, paths, atomic writing."""
+"""Sound files: table of formats, paths, atomic writing."""

@@ -1,4 +1,4 @@
-"""Where files can be made, checked before any work is done."""
+"""Paths of new files, checked before any work is done."""
 
 import os
 from collections.abc import Collection
@@ -9,10 +9,10 @@ from bark_onnx.graphs.errors import AudioError
 
 
 def check_file_path(path: Path) -> None:
-    """Check that a file can be made there.
+    """Check that a file can be created.
 
     Raises:
-        AudioError: the folder does not exist or takes no files, or the path is a folder.
+        AudioError: The folder is missing or write-protected, or the path is a folder.
     """
     with wrap_os_errors(AudioError, f"{path}: cannot be written"):
         is_folder = path.is_dir()
@@ -25,10 +25,10 @@ def check_file_path(path: Path) -> None:
 
 
 def check_suffix(path: Path, known: Collection[str]) -> None:
-    """Check that a suffix, in small or capital letters, names one of the known formats.
+    """Check that a suffix, in small or capital letters, is known.
 
     Raises:
-        AudioError: it does not.
+        AudioError: The suffix is unknown.
     """
     if path.suffix.lower() not in known:
         raise AudioError(

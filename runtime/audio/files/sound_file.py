@@ -1,4 +1,4 @@
-"""A sound file on its way to its name: format, tags, and no half of it where people look."""
+"""Sound files that appear under their name when they are complete, with their tags."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -7,31 +7,28 @@ from typing import Self
 
 from bark_onnx.graphs.bundle.atomic_write import partial_path, wrap_os_errors
 from bark_onnx.graphs.errors import AudioError
+from bark_onnx.runtime.audio.encoders.libsndfile import SampleWriter
 from bark_onnx.runtime.audio.encoders.ogg import fix_serial
-from bark_onnx.runtime.audio.files.formats import (
-    FileFormat,
-    check_format,
-    choose_format,
-    open_for_writing,
-)
+from bark_onnx.runtime.audio.files.formats import FORMATS, FileFormat, check_format, choose_format
 from bark_onnx.runtime.audio.files.paths import check_file_path
 from bark_onnx.runtime.audio.resampling import Samples
-from bark_onnx.runtime.provenance.tags import Tags, add_tags, set_tags
+from bark_onnx.runtime.provenance.provenance import Provenance
+from bark_onnx.runtime.provenance.tags import Tags, add_tags, set_tags, to_tags
 
 
 def check_audio_path(
     path: Path, audio_format: str | None = None, sample_rate_hz: int | None = None
 ) -> FileFormat:
-    """The format of a new sound file; checks, before any work is done, that it can be written.
+    """Check, before any work is done, that a sound file can be written; returns its format.
 
     Args:
-        path: of the sound file.
-        audio_format: its format; None takes the one that the suffix names.
-        sample_rate_hz: its rate; None leaves that unchecked.
+        path: Path of the sound file.
+        audio_format: Name of its format; None takes that of the suffix.
+        sample_rate_hz: Sample rate; None is not checked.
 
     Raises:
-        AudioError: the suffix is unknown or of another format, the folder does not exist or takes
-            no files, or the format does not know the rate.
+        AudioError: The suffix is unknown or of another format, the folder is missing or
+            write-protected, or the format does not support the rate.
     """
     chosen = choose_format(path, audio_format)
     check_file_path(path)
@@ -40,28 +37,29 @@ def check_audio_path(
 
 
 class AtomicSoundFile:
-    """A sound file that is open for writing under a hidden name, and gets its own from `commit`.
+    """A sound file that is written under a hidden name, and renamed by `commit`.
 
-    What was not kept when a `with` block ends is gone, and an old file stays as it was.
+    A `with` block that ends without `commit` removes it and keeps an old file.
 
     Args:
-        path: of the file, as `check_audio_path` allows it.
-        audio_format: what `check_audio_path` returned.
-        sample_rate_hz: of the samples.
+        path: Path of the file, accepted by `check_audio_path`.
+        file_format: Format returned by `check_audio_path`.
+        sample_rate_hz: Rate of the samples.
 
     Raises:
-        AudioError: the file cannot be written.
+        AudioError: The file cannot be written.
     """
 
-    def __init__(self, path: Path, audio_format: FileFormat, sample_rate_hz: int) -> None:
+    def __init__(self, path: Path, file_format: FileFormat, sample_rate_hz: int) -> None:
         self.written_samples = 0
         self._path = path
         self._partial = partial_path(path)
-        self._format = audio_format
+        self._format = file_format
+        self._sample_rate_hz = sample_rate_hz
         self._tags: Tags | None = None
-        with self._unwritable():
+        with self._os_errors():
             try:
-                self._file = open_for_writing(self._partial, audio_format, sample_rate_hz)
+                self._writer = SampleWriter(self._partial, file_format, sample_rate_hz)
             except BaseException:
                 self._partial.unlink(missing_ok=True)
                 raise
@@ -69,38 +67,42 @@ class AtomicSoundFile:
     def __enter__(self) -> Self:
         return self
 
-    def set_tags(self, tags: Tags) -> None:
-        """What the file will say of itself; before the first sample.
+    def set_provenance(self, provenance: Provenance | None) -> None:
+        """Set the tags, if any, before the first sample.
 
         Raises:
-            AudioError: the file cannot be written.
+            AudioError: The file cannot be written.
         """
-        self._tags = tags
-        with self._unwritable():
-            set_tags(self._file, self._format.name, tags)
+        if provenance is None:
+            return
+        self._tags = to_tags(provenance, self._format.name, self._sample_rate_hz)
+        with self._os_errors():
+            set_tags(self._writer.file, self._format.name, self._tags)
 
     def write(self, samples: Samples) -> None:
-        """Add samples, float32 (n,).
+        """Append samples, float32 (n,).
 
         Raises:
-            AudioError: the file cannot be written.
+            AudioError: The file cannot be written.
         """
-        with self._unwritable():
-            self._file.write(samples)
+        with self._os_errors():
+            self._writer.write(samples)
         self.written_samples += len(samples)
 
     def commit(self) -> None:
-        """Close the file and give it its name. Nothing can be added after this.
+        """Close the file and give it its name.
 
         Raises:
-            AudioError: the file cannot be written, or has no samples where its format needs some.
+            AudioError: The file cannot be written, or is empty in a format that cannot be.
         """
         if not self.written_samples and not self._format.can_be_empty:
+            *others, last = (each.name for each in FORMATS.values() if each.can_be_empty)
             raise AudioError(
-                f"{self._path}: nothing was said, which only wav, ogg and raw can hold"
+                f"{self._path}: no audio was generated; an empty file is only possible as "
+                f"{', '.join(others)} or {last}"
             )
-        with self._unwritable():
-            self._file.close()
+        with self._os_errors():
+            self._writer.finish()
             add_tags(self._partial, self._format.name, self._tags)
             if self._format.container == "OGG":
                 fix_serial(self._partial)
@@ -112,13 +114,13 @@ class AtomicSoundFile:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with self._unwritable():
+        with self._os_errors():
             try:
-                self._file.close()
+                self._writer.close()
             finally:
                 self._partial.unlink(missing_ok=True)
 
-    def _unwritable(self) -> AbstractContextManager[None]:
+    def _os_errors(self) -> AbstractContextManager[None]:
         import soundfile
 
         errors = (OSError, soundfile.SoundFileError)

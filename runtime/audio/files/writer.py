@@ -1,4 +1,4 @@
-"""A sound file that grows piece by piece."""
+"""Sound files to which speech is appended as it is generated."""
 
 import dataclasses
 from pathlib import Path
@@ -10,21 +10,21 @@ from bark_onnx.runtime.audio.timeline import SpeechTimeline
 
 
 class SpeechWriter:
-    """A sound file to which speeches are added, in a `with` block.
+    """A sound file to which speeches are appended, in a `with` block.
 
-    The file appears when the block ends, whole or not: what was added before an error or an
-    interrupt is kept and can be played. Where nothing was added, an old file stays as it was.
+    The file appears when the block ends, complete or not: speech appended before an error or an
+    interrupt is kept and can be played. If nothing was appended, an old file is kept.
 
     Args:
-        path: its suffix names the format: wav, flac, ogg, mp3 or opus.
-        sample_rate_hz: of the file; speeches of another rate are converted, without seams.
-        audio_format: "raw" for samples without a header (signed 16 bits, little-endian), or one of
-            those above for a file with another suffix; None goes by the suffix.
-        metadata: whether the file stores the `provenance` of the first speech, which those of one
-            `Bark.stream` share.
+        path: Path of the file; its suffix is wav, flac, ogg, mp3 or opus.
+        sample_rate_hz: Sample rate of the file, to which speeches are converted without seams.
+        audio_format: One of those formats for a file with another suffix, or "raw" for samples
+            without a header (signed 16 bits, little-endian); None takes that of the suffix.
+        metadata: Whether the file stores the `provenance` of the first speech, which all speeches
+            of one `Bark.stream` share.
 
     Raises:
-        AudioError: the suffix is unknown or of another format, the format does not know the
+        AudioError: The suffix is unknown or of another format, the format does not support the
             rate, or the file cannot be written.
     """
 
@@ -40,29 +40,29 @@ class SpeechWriter:
         self.sample_rate_hz = sample_rate_hz
         self._format = check_audio_path(self.path, audio_format, sample_rate_hz)
         self._metadata = metadata
-        self._track = SpeechTimeline(sample_rate_hz)
+        self._timeline = SpeechTimeline(sample_rate_hz)
         self._file: AtomicSoundFile
         self._has_begun = False
 
     @property
     def seconds(self) -> float:
-        """What was added so far."""
-        return self._track.seconds
+        """Length so far."""
+        return self._timeline.seconds
 
     def __enter__(self) -> "SpeechWriter":
         self._file = AtomicSoundFile(self.path, self._format, self.sample_rate_hz)
         return self
 
     def write(self, speech: Speech) -> None:
-        """Add a speech, after silence up to where it begins.
+        """Append a speech, after silence up to its start.
 
         Raises:
-            AudioError: the file cannot be written, or the speech has another sample rate than the
-                one before.
+            AudioError: The file cannot be written, or the sample rate differs from that of the
+                previous speech.
         """
         if not self._has_begun:
             self._begin(speech)
-        self._file.write(self._track.add(speech))
+        self._file.write(self._timeline.add(speech))
 
     def __exit__(
         self,
@@ -71,7 +71,7 @@ class SpeechWriter:
         traceback: TracebackType | None,
     ) -> None:
         with self._file as file:
-            if len(rest := self._track.finish()):
+            if len(rest := self._timeline.finish()):
                 file.write(rest)
             if kind is None or file.written_samples:
                 file.commit()
@@ -79,5 +79,4 @@ class SpeechWriter:
     def _begin(self, speech: Speech) -> None:
         self._has_begun = True
         if self._metadata and speech.provenance is not None:
-            whole = dataclasses.replace(speech.provenance, segment=None)
-            self._file.set_tags(whole.to_tags(self._format.name, self.sample_rate_hz))
+            self._file.set_provenance(dataclasses.replace(speech.provenance, segment=None))

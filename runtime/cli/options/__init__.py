@@ -1,1 +1,1 @@
-"""Groups of command line options."""
+"""Options of the commands."""

@@ -1,29 +1,16 @@
-"""Options that several commands share: the bundle, and how speech is generated."""
+"""Options of several commands, and the values of a group of options."""
 
 import dataclasses
-import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import click
 
-from bark_onnx.runtime.options.generation import GenerationOptions
-
-_UNPREFIXED = ("temperature", "top_k", "top_p", "do_sample")  # set every stage that has them
-_HELP = {
-    "warped": "Compare --min-eos-p with the chance of drawing the end, as Suno does.",
-    "temperature": "Below 1 is safer, above 1 wilder.",
-    "top_k": "Draw among this many tokens; 0: among all.",
-    "top_p": "Draw among the likeliest tokens with this share.",
-    "do_sample": "Draw tokens, or always take the most probable.",
-    "max_new_tokens": "Longest utterance, about 50 tokens a second.",
-    "eos_p": "End as soon as ending is likelier than this.",
-}
-
-Command = Callable[..., None]
+from bark_onnx.runtime.cli.options.groups import Command, grouped_option
 
 
 def _bundle_option(*, required: bool) -> Callable[[Command], Command]:
-    return click.option(
+    return grouped_option("Input")(
         "-m",
         "--model",
         "bundle",
@@ -31,7 +18,7 @@ def _bundle_option(*, required: bool) -> Callable[[Command], Command]:
         type=click.Path(),
         envvar="BARK_ONNX_MODEL",
         metavar="BUNDLE",
-        help="A bundle's folder or hub id (or set BARK_ONNX_MODEL).",
+        help="Folder or hub id of a bundle, or set BARK_ONNX_MODEL.",
     )
 
 
@@ -39,14 +26,6 @@ bundle_option = _bundle_option(required=True)
 optional_bundle_option = _bundle_option(required=False)
 
 
-def generation_options(function: Command) -> Command:
-    """One option per field of `GenerationOptions`, and the names that set all stages."""
-    hints = typing.get_type_hints(GenerationOptions)
-    names = [field.name for field in dataclasses.fields(GenerationOptions)]
-    for name in reversed([*_UNPREFIXED, *names]):
-        kind = typing.get_args(hints[f"coarse_{name}" if name in _UNPREFIXED else name])[0]
-        flag = name.replace("_", "-")
-        declared = f"--{flag}/--no-{flag}" if kind is bool else f"--{flag}"
-        text = next(text for suffix, text in _HELP.items() if name.endswith(suffix))
-        function = click.option(declared, name, type=kind, default=None, help=text)(function)
-    return function
+def values_of(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a dataclass's fields among the values of all options."""
+    return {field.name: values[field.name] for field in dataclasses.fields(kind)}

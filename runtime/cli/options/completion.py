@@ -1,4 +1,4 @@
-"""What the shell offers where a user presses the tabulator key."""
+"""Shell completion of voices."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from bark_onnx.graphs.voices.voice import is_voice_name
 def complete_voice(
     context: click.Context, _: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Voices of the bundle that is named so far, if it is a folder; files where none begins so."""
+    """Voices of the bundle given so far, if it is a folder; files if no voice matches."""
     bundle = context.params.get("bundle")
     names = _voice_names(Path(bundle)) if bundle else []
     found = [CompletionItem(name) for name in names if name.startswith(incomplete)]
@@ -24,6 +24,6 @@ def _voice_names(bundle: Path) -> list[str]:
     folder = bundle / VOICES_FOLDER
     try:
         paths = [path.relative_to(folder).with_suffix("") for path in folder.rglob("*.npz")]
-    except OSError:  # a folder that may not be read has nothing to offer
+    except OSError:  # an unreadable folder
         return []
     return sorted(name for name in map(Path.as_posix, paths) if is_voice_name(name))

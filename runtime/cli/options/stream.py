@@ -1,101 +1,95 @@
-"""Options that say how a long text is read, and how clean: keywords of `Bark.stream`."""
+"""Options of long text: one per field of `StreamOptions`."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
+from bark_onnx.runtime.cli.options.common import values_of
+from bark_onnx.runtime.cli.options.groups import add_options, grouped_option
 from bark_onnx.runtime.options.stream import HISTORIES, StreamOptions, check_positive
 from bark_onnx.runtime.text.languages import LANGUAGE_CODES
-from bark_onnx.runtime.text.segments import MAX_SECONDS
 
-_OPTIONS = (
-    click.option(
+_CONCURRENCY = 8  # the default of --concurrency, as max_batch_size of `Bark.load`
+_DEFAULTS = StreamOptions()
+_text_option = grouped_option("Long text")
+_quality_option = grouped_option("Quality")
+
+stream_options = add_options(
+    _text_option(
         "--language",
         type=click.Choice(LANGUAGE_CODES),
-        help="Whose sentences to tell apart; default: recognised.",
+        metavar="CODE",
+        help=f"Language of the text: {', '.join(LANGUAGE_CODES)}. Default: detected.",
     ),
-    click.option(
+    _text_option(
         "--max-seconds",
         type=float,
-        default=MAX_SECONDS,
+        default=_DEFAULTS.max_seconds,
         show_default=True,
-        help="Length of a piece of a long text, estimated.",
+        help="Estimated length of a segment.",
     ),
-    click.option(
+    _text_option(
         "--history",
         type=click.Choice(HISTORIES),
-        default="voice",
+        default=_DEFAULTS.history,
         show_default=True,
-        help="Say each piece with the voice, or go on from the previous piece.",
+        help="What a segment continues: the voice, the previous segment, or the first one.",
     ),
-    click.option(
-        "--silence-seconds",
-        "silence_seconds",
-        type=float,
-        help="Seconds between pieces; default: 0.25.",
-    ),
-    click.option(
+    _text_option("--silence-seconds", type=float, help="Silence between segments. Default: 0.25."),
+    _text_option(
         "--crossfade-seconds",
-        "crossfade_seconds",
         type=float,
-        default=0.0,
-        help="Seconds by which pieces overlap instead.",
+        default=_DEFAULTS.crossfade_seconds,
+        help="Overlap of segments, instead of silence.",
     ),
-    click.option(
+    _text_option(
         "--concurrency",
         type=int,
-        help="Pieces, or with --lines lines, said at the same time; default: 8, for pieces with "
-        "--continuity previous 1.",
+        help="Segments (with --lines: lines) generated in parallel. Default: 8; 1 with --history "
+        "previous.",
     ),
-    click.option(
+    _quality_option(
         "--attempts",
         type=int,
-        default=1,
+        default=_DEFAULTS.attempts,
         show_default=True,
-        help="Tries per piece, until it is not silent, clipped or too long.",
+        help="Attempts per segment until one is not silent, clipped or too long.",
     ),
-    click.option("--trim", is_flag=True, help="Cut silence off the ends of each piece."),
-    click.option("--limit-duration", is_flag=True, help="End a piece when its text is said."),
-    click.option(
-        "--normalize-peak", type=float, help="Scale each piece to this loudest sample, at most 1."
+    _quality_option("--trim", is_flag=True, help="Cut silence off both ends of each segment."),
+    _quality_option(
+        "--limit-duration",
+        is_flag=True,
+        help="Stop a segment early if it runs far longer than its text.",
+    ),
+    _quality_option(
+        "--normalize-peak", type=float, help="Scale each segment to this peak, at most 1."
     ),
 )
-_TOGETHER = 8  # what a `Bark` decodes at a time unless told otherwise
-READING = tuple(field.name for field in fields(StreamOptions))
 
 
-def reading_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Add one option per name in `READING`."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
-
-
-@dataclass(frozen=True)
-class Settled:
-    """Options of reading, checked and complete."""
-
-    lines_together: int  # texts that are said at the same time
-    keywords: dict[str, Any]  # of `Bark.stream`, for each
-
-
-def settle_reading(given: Mapping[str, Any], *, is_lines: bool) -> Settled:
-    """Fill in what was left open, and check it before any work is done.
-
-    Args:
-        given: values by the names in `READING`.
-        is_lines: lines are said together, and the pieces of each one after the other; otherwise
-            the pieces of a single text are.
+def build_stream_options(values: Mapping[str, Any], *, has_lines: bool) -> StreamOptions:
+    """Stream options of one text; with --lines, segments run one after the other.
 
     Raises:
-        OptionsError: a value is out of range, or two exclude each other.
+        OptionsError: A value is out of range, or two exclude each other.
     """
-    default = _TOGETHER if is_lines or given["history"] != "previous" else 1
-    together = default if given["concurrency"] is None else given["concurrency"]
-    lines, pieces = (together, 1) if is_lines else (1, together)
-    keywords = {**given, "concurrency": pieces}
-    check_positive("concurrency", lines)
-    StreamOptions(**keywords)
-    return Settled(lines, keywords)
+    concurrency = values["concurrency"]
+    if has_lines or (concurrency is None and values["history"] == "previous"):
+        concurrency = 1
+    elif concurrency is None:
+        concurrency = _CONCURRENCY
+    return StreamOptions(**{**values_of(StreamOptions, values), "concurrency": concurrency})
+
+
+def line_concurrency(values: Mapping[str, Any]) -> int:
+    """Number of lines generated in parallel.
+
+    Raises:
+        OptionsError: The value is out of range.
+    """
+    concurrency: int | None = values["concurrency"]
+    if concurrency is None:
+        return _CONCURRENCY
+    check_positive("concurrency", concurrency)
+    return concurrency

@@ -1,10 +1,9 @@
-"""Options by the names that Suno's own command gives them, for scripts that were written for it.
+"""Option names of Suno's own command, hidden, for scripts that use it.
 
-They are not shown in the help. Source: `bark/cli.py` of suno-ai/bark, where the temperature of the
-waveform is that of the coarse stage.
+Source: `bark/cli.py` of suno-ai/bark, where the temperature of the waveform is that of the coarse
+stage.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from click.core import ParameterSource
 
 from bark_onnx.graphs.bundle.atomic_write import wrap_os_errors
 from bark_onnx.graphs.errors import AudioError, OptionsError
+from bark_onnx.runtime.cli.options.groups import Command, GroupedCommand
 
 SUNO_NAMES = {
     "text": "text",
@@ -22,15 +22,15 @@ SUNO_NAMES = {
     "output_filename": "output",
     "output_dir": "output",
 }
-_PARAMETER = "suno_{}"  # names of the parameters, apart from those of the options they stand for
+_PARAMETER = "suno_{}"  # names of the hidden parameters
 _FILE_NAME = "bark_generation.wav"  # Suno's default
 
 
-class SunoCompatCommand(click.Command):
-    """A command whose `suno_options` stand for its own."""
+class SunoCompatCommand(GroupedCommand):
+    """A command whose `suno_options` are aliases of its own options."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Give each option the value that came by Suno's name for it, then run."""
+        """Run the command with the values of the aliases."""
         for name, target in SUNO_NAMES.items():
             if ctx.params[_PARAMETER.format(name)] is not None:
                 _check_alone(ctx, name, target)
@@ -44,7 +44,7 @@ class SunoCompatCommand(click.Command):
         return super().invoke(ctx)
 
 
-def suno_options(function: Callable[..., None]) -> Callable[..., None]:
+def suno_options(function: Command) -> Command:
     """Add the hidden options."""
     for name in SUNO_NAMES:
         kind = float if name.endswith("_temp") else str
@@ -55,15 +55,15 @@ def suno_options(function: Callable[..., None]) -> Callable[..., None]:
 
 def _check_alone(ctx: click.Context, name: str, target: str) -> None:
     rivals = {"text": "TEXT", "file": "--input"} if target == "text" else {target: f"--{target}"}
-    for rival, shown in rivals.items():
+    for rival, flag in rivals.items():
         if ctx.get_parameter_source(rival) is ParameterSource.COMMANDLINE:
-            flag = shown.replace("_", "-")
-            raise OptionsError(f"Found both --{name} and {flag}; expected one of them")
+            shown = flag.replace("_", "-")
+            raise OptionsError(f"Found both --{name} and {shown}; expected one of them")
 
 
 def _make_folder(folder: str | None) -> Path:
-    """The folder, made if it is not there, as Suno's command does."""
+    """The folder, created if it is missing, as Suno's command does."""
     path = Path(folder or ".")
-    with wrap_os_errors(AudioError, f"{path}: cannot be made"):
+    with wrap_os_errors(AudioError, f"{path}: cannot be created"):
         path.mkdir(parents=True, exist_ok=True)
     return path

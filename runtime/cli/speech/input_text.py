@@ -1,4 +1,4 @@
-"""What shall be said: a text or a file from the command line, and who says it."""
+"""Input of `bark-onnx speak`: the text, and the voices of its speakers."""
 
 import sys
 from pathlib import Path
@@ -10,54 +10,61 @@ STANDARD_INPUT = "-"
 
 
 def read_text(text: str | None, file: str | None) -> str:
-    r"""The text itself, or what a file or standard input holds.
+    """The text given as an argument, or the contents of a file or of standard input.
 
-    Files are UTF-8, with or without a byte order mark; their lines may end as on Windows.
+    Files are UTF-8, with or without a byte order mark; line ends of Windows become "\\n".
 
     Args:
-        text: as it is said; "-" reads standard input.
-        file: its name; "-" reads standard input.
+        text: Text to generate; "-" reads standard input.
+        file: Path of a text file; "-" reads standard input.
 
     Raises:
-        TextError: there is none, there are two, or it cannot be read.
+        TextError: Neither or both are given, the text is empty, or the file is unreadable.
     """
     if text is None and file is None:
-        raise TextError('Nothing to say; give a text, "-" for standard input, or --input FILE')
+        raise TextError('No text; expected a text, "-" for standard input, or --input FILE')
     if text is not None and file is not None:
         raise TextError("Found both a text and --input; expected one of them")
     if text is not None and text != STANDARD_INPUT:
+        if not text.strip():
+            raise TextError("The text is empty; expected at least one word")
         return text
     name = "standard input" if file in (None, STANDARD_INPUT) else str(file)
     try:
         with wrap_os_errors(TextError, f"{name}: cannot be read"):
-            words = _read_bytes(file or STANDARD_INPUT).decode("utf-8-sig")
+            content = _read_bytes(file or STANDARD_INPUT).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise TextError(
             f"{name} is not UTF-8 (byte {error.start} is {error.object[error.start]:#04x}); "
             "convert it first, as with iconv -t utf-8"
         ) from error
-    if not words.strip():
-        raise TextError(f"{name}: the text is empty; expected something to say")
-    return words.replace("\r\n", "\n")
+    if not content.strip():
+        raise TextError(f"{name}: the text is empty; expected at least one word")
+    return content.replace("\r\n", "\n")
 
 
-def parse_cast(cast: tuple[str, ...]) -> dict[str, str]:
+def split_lines(text: str) -> dict[int, str]:
+    """The lines of a text that are not blank, by their numbers from 1."""
+    return {number: line.strip() for number, line in enumerate(text.split("\n"), 1) if line.strip()}
+
+
+def parse_speakers(entries: tuple[str, ...]) -> dict[str, str]:
     """Voices by the names of speakers.
 
     Args:
-        cast: entries such as "Anna=v2/en_speaker_6".
+        entries: Values of --speaker, such as "Anna=v2/en_speaker_6".
 
     Raises:
-        OptionsError: an entry is something else, or a name stands twice.
+        OptionsError: An entry is malformed, or a name has two voices.
     """
     voices: dict[str, str] = {}
-    for entry in cast:
+    for entry in entries:
         name, _, voice = entry.partition("=")
         name = name.strip()
         if not name or not voice:
-            raise OptionsError(f"--cast is {entry!r}, expected NAME=VOICE")
+            raise OptionsError(f"--speaker is {entry!r}, expected NAME=VOICE")
         if name in voices:
-            raise OptionsError(f"--cast has two voices for {name!r}; expected one")
+            raise OptionsError(f"--speaker has two voices for {name!r}; expected one")
         voices[name] = voice
     return voices
 

@@ -1,4 +1,4 @@
-"""Names of the files that --lines writes."""
+"""Paths of the files that --lines writes."""
 
 import os
 import re
@@ -10,33 +10,32 @@ from bark_onnx.graphs.errors import AudioError, OptionsError
 from bark_onnx.runtime.audio.files.formats import check_format, choose_format
 from bark_onnx.runtime.audio.files.sound_file import check_audio_path
 from bark_onnx.runtime.audio.timestamps import check_timestamps_path
-from bark_onnx.runtime.cli.options.output import Output
+from bark_onnx.runtime.cli.options.output import OutputOptions
 
 _NUMBER = re.compile(r"\{n(?::0(\d{1,2}))?\}")  # {n}, {n:03}
-_LEAST_DIGITS = 3  # of a number in a folder
+_MIN_DIGITS = 3  # of a number in a folder
 
 
 @dataclass(frozen=True)
 class LineOutput:
-    """Where one line goes."""
+    """Files of one line."""
 
     number: int  # of the line, from 1, as an editor counts
     sound: Path
     timestamps: Path | None
 
 
-def plan_line_outputs(output: Output, numbers: list[int]) -> list[LineOutput]:
-    """Where each line goes, checked. A folder need not exist yet.
+def plan_line_outputs(output: OutputOptions, numbers: list[int]) -> list[LineOutput]:
+    """The checked files of each line. A folder need not exist yet.
 
     Args:
-        output: what was asked for.
-        numbers: of the lines.
+        output: Options of the output, with --lines.
+        numbers: Numbers of the lines, ascending.
 
     Raises:
-        OptionsError: all lines would go to one file.
-        AudioError: a file cannot be written there, or not in that format or rate.
+        OptionsError: All lines would be written to one file.
+        AudioError: A path is not writable, or the format or the rate does not suit it.
     """
-    assert output.output is not None
     files = [
         LineOutput(number, sound, _timestamps_path(output, number))
         for number, sound in zip(numbers, _sound_paths(output, numbers), strict=True)
@@ -50,7 +49,17 @@ def plan_line_outputs(output: Output, numbers: list[int]) -> list[LineOutput]:
     return files
 
 
-def _sound_paths(output: Output, numbers: list[int]) -> list[Path]:
+def make_folder(folder: Path) -> None:
+    """Create a folder if it is missing.
+
+    Raises:
+        AudioError: It cannot be created.
+    """
+    with wrap_os_errors(AudioError, f"{folder}: cannot be created"):
+        folder.mkdir(exist_ok=True)
+
+
+def _sound_paths(output: OutputOptions, numbers: list[int]) -> list[Path]:
     assert output.output is not None
     if _NUMBER.search(output.output):
         paths = [_numbered(output.output, number) for number in numbers]
@@ -65,33 +74,23 @@ def _sound_paths(output: Output, numbers: list[int]) -> list[Path]:
         )
     _check_folder(folder)
     name = output.audio_format or "wav"
-    digits = max(_LEAST_DIGITS, len(str(numbers[-1])))
+    digits = max(_MIN_DIGITS, len(str(numbers[-1])))
     return [folder / f"{number:0{digits}}.{name}" for number in numbers]
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder where there is none.
-
-    Raises:
-        AudioError: it cannot be made.
-    """
-    with wrap_os_errors(AudioError, f"{folder}: cannot be made"):
-        folder.mkdir(exist_ok=True)
-
-
 def _check_folder(folder: Path) -> None:
-    """Check that a folder can be made where there is none."""
+    """Check that a folder exists or can be created."""
     if folder.is_dir():
         return
     if folder.exists():
         raise AudioError(f"{folder} is a file; expected a folder")
     if not folder.parent.is_dir():
-        raise AudioError(f"{folder.parent}: no such folder; make it or choose another")
+        raise AudioError(f"{folder.parent}: no such folder; create it or choose another")
     if not os.access(folder.parent, os.W_OK):
         raise AudioError(f"{folder.parent}: may not be written to; choose another folder")
 
 
-def _timestamps_path(output: Output, number: int) -> Path | None:
+def _timestamps_path(output: OutputOptions, number: int) -> Path | None:
     if output.timestamps is None:
         return None
     if not _NUMBER.search(output.timestamps):

@@ -1,156 +1,162 @@
-"""Says every line of a text on its own, each to a file of its own; several run together."""
+"""bark-onnx speak --lines: generates each line separately and writes it to its own file."""
 
-import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any
 
 import click
 from tqdm import tqdm
 
 from bark_onnx.graphs.errors import BarkError, TextError
 from bark_onnx.runtime.audio.files.writer import SpeechWriter
-from bark_onnx.runtime.audio.speech import Speech
 from bark_onnx.runtime.audio.timestamps import write_timestamps
 from bark_onnx.runtime.cli.speech.line_outputs import LineOutput, make_folder
 from bark_onnx.runtime.cli.speech.summary import SegmentSummary, SpeechSummary
+from bark_onnx.runtime.longform.plan import StreamPlan
+from bark_onnx.runtime.longform.streaming import FinishedText, SubmitSegment, stream_many
 from bark_onnx.runtime.seeds import segment_seed
 
-_LOOK_UP_SECONDS = 0.2  # how soon an interrupt is noticed
-
-
-class Closable(Protocol):
-    """The engine, as far as an interrupt needs it."""
-
-    def close(self) -> None:
-        """End what is being said."""
-
-
-# The speeches of a text, given the seed of the whole; raises at once what is wrong with either.
-Stream = Callable[[str, int], Iterator[Speech]]
+PlanLine = Callable[[str, int], StreamPlan]  # the plan of a text with a seed
 
 
 @dataclass(frozen=True)
 class LineBatchOptions:
-    """How lines are said."""
+    """How lines are generated, written and reported."""
 
-    stream: Stream
-    seed: int  # of the whole: line n has `segment_seed(seed, n - 1)`
-    together: int  # lines that are said at the same time
+    concurrency: int  # lines generated in parallel
     audio_format: str | None
-    metadata: bool  # files tell how they were made
-    template: SpeechSummary  # what all reports have in common
-
-
-def split_lines(text: str) -> dict[int, str]:
-    """The lines of a text by their numbers, from 1; those that are blank are left out."""
-    return {number: line.strip() for number, line in enumerate(text.split("\n"), 1) if line.strip()}
+    metadata: bool  # whether files store their provenance
+    summary: SpeechSummary  # common to all lines; line n has `segment_seed(summary.seed, n - 1)`
+    report: Callable[[SpeechSummary], None]  # called for each file, in the order of the lines
 
 
 def speak_lines(
-    bark: Closable,
     lines: dict[int, str],
-    files: list[LineOutput],
-    settings: LineBatchOptions,
-    show: Callable[[SpeechSummary], None],
+    outputs: list[LineOutput],
+    plan: PlanLine,
+    submit: SubmitSegment,
+    options: LineBatchOptions,
 ) -> int:
-    """Say lines; each file appears as soon as it is whole, and stays whatever happens later.
+    """Generate speech for lines; each file is written at once, whatever happens to others.
 
     Args:
-        bark: closed by an interrupt, so that what is being said ends.
-        lines: texts by number.
-        files: where each goes.
-        settings: how.
-        show: told of every file, in the order of the lines.
+        lines: Texts by number.
+        outputs: Files of each line.
+        plan: Plans a line.
+        submit: Submits a segment to the engine.
+        options: How lines are generated, written and reported.
 
     Returns:
-        How many lines failed; each was told on standard error.
+        Number of lines that failed, whose errors are on standard error.
 
     Raises:
-        BarkError: a setting is wrong, so that no line can be said.
-        click.Abort: the user interrupts.
+        BarkError: A setting is wrong for every line.
+        click.Abort: The user interrupted.
     """
-    make_folder(files[0].sound.parent)
-    started: list[tuple[LineOutput, Future[SpeechSummary]]] = []
-    written = 0
-    with _workers(bark, settings.together) as workers:
-        for file in files:
-            seed = segment_seed(settings.seed, file.number - 1)
-            started.append((file, _begin(workers, lines[file.number], seed, file, settings)))
-        bar = tqdm(started, unit="line", leave=False, disable=None)
-        try:
-            for file, report in bar:
-                _wait(report)
+    make_folder(outputs[0].sound.parent)
+    results = _Results(outputs, options.report)
+    try:
+        plans = _plan_lines(lines, plan, results, options.summary.seed)
+        texts = stream_many(plans.values(), submit, concurrency=options.concurrency)
+        positions = [*plans]
+        with (
+            closing(texts),
+            tqdm(total=len(plans), unit="line", leave=False, disable=None) as bar,
+        ):
+            for text in texts:
+                with _delayed_interrupt():
+                    position = positions[text.index]
+                    results.add(position, _write_line(text, outputs[position], options))
+                bar.update()
                 bar.clear()
-                written += _tell(file, report, show)
-        except KeyboardInterrupt as stop:
-            raise click.Abort(f"interrupted; {written} of {len(files)} files are written") from stop
-    return len(files) - written
+                results.report_ready()
+        results.report_ready()
+    except KeyboardInterrupt as stop:
+        count = f"{results.num_written} of {len(outputs)}"
+        raise click.Abort(f"interrupted; {count} files are written") from stop
+    return len(outputs) - results.num_written
 
 
-def _begin(
-    workers: ThreadPoolExecutor, text: str, seed: int, file: LineOutput, settings: LineBatchOptions
-) -> Future[SpeechSummary]:
+class _Results:
+    """Summaries and errors of lines, reported in order although they arrive in any order."""
+
+    def __init__(self, outputs: list[LineOutput], report: Callable[[SpeechSummary], None]) -> None:
+        self.num_written = 0
+        self._outputs = outputs
+        self._report = report
+        self._waiting: dict[int, SpeechSummary | BarkError] = {}  # by position
+        self._num_reported = 0
+
+    def add(self, position: int, result: SpeechSummary | BarkError) -> None:
+        self._waiting[position] = result
+        self.num_written += isinstance(result, SpeechSummary)
+
+    def report_ready(self) -> None:
+        """Report lines up to the first one that has no result yet."""
+        while self._num_reported in self._waiting:
+            result = self._waiting.pop(self._num_reported)
+            if isinstance(result, SpeechSummary):
+                self._report(result)
+            else:
+                number = self._outputs[self._num_reported].number
+                click.echo(f"bark-onnx: line {number}: {result}", err=True)
+            self._num_reported += 1
+
+
+def _plan_lines(
+    lines: dict[int, str], plan: PlanLine, results: _Results, seed: int
+) -> dict[int, StreamPlan]:
+    """Plans by position; an error of one line's text becomes its result."""
+    plans: dict[int, StreamPlan] = {}
+    for position, (number, line) in enumerate(lines.items()):
+        try:
+            plans[position] = plan(line, segment_seed(seed, number - 1))
+        except TextError as error:
+            results.add(position, error)
+    return plans
+
+
+def _write_line(
+    text: FinishedText, output: LineOutput, options: LineBatchOptions
+) -> SpeechSummary | BarkError:
+    if text.error is not None:
+        return text.error
+    summary = options.summary
     try:
-        speeches = settings.stream(text, seed)
-    except TextError as error:  # nothing but this line's own text
-        failed: Future[SpeechSummary] = Future()
-        failed.set_exception(error)
-        return failed
-    template = replace(settings.template, seed=seed, line=file.number, output=str(file.sound))
-    return workers.submit(_say_line, speeches, file, settings, template)
-
-
-def _say_line(
-    coming: Iterable[Speech], file: LineOutput, settings: LineBatchOptions, template: SpeechSummary
-) -> SpeechSummary:
-    """Say one line and write it. Nothing is written before all of it is said."""
-    started = time.perf_counter()
-    speeches = list(coming)
-    spoken = time.perf_counter() - started
-    with SpeechWriter(
-        file.sound,
-        template.sample_rate_hz,
-        audio_format=settings.audio_format,
-        metadata=settings.metadata,
-    ) as sound:
-        for speech in speeches:
-            sound.write(speech)
-    pieces = tuple(SegmentSummary.of(speech) for speech in speeches)
-    if file.timestamps is not None:
-        write_timestamps(file.timestamps, [piece.timestamp for piece in pieces])
-    return replace(template, seconds=sound.seconds, pieces=pieces, speaking_seconds=spoken)
-
-
-def _wait(future: Future[SpeechSummary]) -> None:
-    while wait([future], timeout=_LOOK_UP_SECONDS).not_done:
-        pass
-
-
-def _tell(
-    file: LineOutput, future: Future[SpeechSummary], show: Callable[[SpeechSummary], None]
-) -> bool:
-    """Say what became of a line; whether it was written."""
-    try:
-        report = future.result()
+        with SpeechWriter(
+            output.sound,
+            summary.sample_rate_hz,
+            audio_format=options.audio_format,
+            metadata=options.metadata,
+        ) as sound:
+            for speech in text.speeches:
+                sound.write(speech)
+        segments = tuple(SegmentSummary.of(speech) for speech in text.speeches)
+        if output.timestamps is not None:
+            write_timestamps(output.timestamps, [segment.timestamp for segment in segments])
     except BarkError as error:
-        click.echo(f"bark-onnx: line {file.number}: {error}", err=True)
-        return False
-    show(report)
-    return True
+        return error
+    return replace(
+        summary,
+        seed=segment_seed(summary.seed, output.number - 1),
+        line=output.number,
+        output=str(output.sound),
+        seconds=sound.seconds,
+        segments=segments,
+        speaking_seconds=text.seconds,
+    )
 
 
 @contextmanager
-def _workers(bark: Closable, count: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that are gone when the block ends; an error or an interrupt ends their work."""
-    workers = ThreadPoolExecutor(count, thread_name_prefix="bark-onnx line")
+def _delayed_interrupt() -> Iterator[None]:
+    """Raise an interrupt after the block, so that a file is not written in part."""
+    interrupts: list[Any] = []
+    handler = signal.signal(signal.SIGINT, lambda *signals: interrupts.append(signals))
     try:
-        yield workers
-    except BaseException:
-        workers.shutdown(wait=False, cancel_futures=True)
-        bark.close()
-        raise
+        yield
     finally:
-        workers.shutdown()
+        signal.signal(signal.SIGINT, handler)
+        if interrupts:
+            raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Says one text to wherever its sound goes, piece by piece."""
+"""Writes and plays the speech of one text, segment by segment."""
 
 import os
 import sys
@@ -15,86 +15,81 @@ from bark_onnx.graphs.errors import PlayerError
 from bark_onnx.runtime.audio.encoders.stream import SpeechStream
 from bark_onnx.runtime.audio.files.writer import SpeechWriter
 from bark_onnx.runtime.audio.player import SpeechPlayer
-from bark_onnx.runtime.audio.plot.plot import save_plot
+from bark_onnx.runtime.audio.plot import save_plot
 from bark_onnx.runtime.audio.speech import Speech
 from bark_onnx.runtime.audio.timestamps import write_timestamps
-from bark_onnx.runtime.cli.options.output import Output
+from bark_onnx.runtime.cli.options.output import OutputOptions
 from bark_onnx.runtime.cli.speech.progress import ProgressBars
 from bark_onnx.runtime.cli.speech.summary import SegmentSummary
 
-_BROKEN_PIPE = 141  # what shells show for a program that SIGPIPE ended
+_SIGPIPE_STATUS = 141  # of a program that SIGPIPE ended, in a shell
 
 
 @dataclass
 class StreamResult:
-    """What has been said so far."""
+    """The speech that was written or played so far."""
 
     started: float = field(default_factory=time.perf_counter)
-    ended: float = 0.0  # when the last piece had been said; it may still be heard
+    ended: float = 0.0  # when the last segment was generated; it may still be playing
     seconds: float = 0.0  # of audio
-    pieces: list[SegmentSummary] = field(default_factory=list)
-    failure: PlayerError | None = None  # the sound was kept, but could not be heard
+    segments: list[SegmentSummary] = field(default_factory=list)
+    player_error: PlayerError | None = None  # of a sound that was written nevertheless
 
     def add(self, speech: Speech) -> None:
-        """One more piece."""
-        self.pieces.append(SegmentSummary.of(speech))
+        """Add a segment."""
+        self.segments.append(SegmentSummary.of(speech))
         self.seconds = speech.end_seconds
         self.ended = time.perf_counter()
 
 
-def say(
-    speeches: Generator[Speech], output: Output, rate_hz: int, bars: ProgressBars
+def write_stream(
+    speeches: Generator[Speech], output: OutputOptions, rate_hz: int, bars: ProgressBars
 ) -> StreamResult:
-    """Write and play speeches as they come; an interrupt leaves what came.
+    """Write and play speeches as they are generated; an interrupt keeps those before it.
 
-    A player that fails does not cost the file: what is left is said and written.
+    If the player fails, the other speeches are still generated and written.
 
     Raises:
-        BarkError: a piece cannot be said, or what was said cannot be kept anywhere.
-        click.Abort: the user interrupts.
-        SystemExit: nobody reads standard output any more.
+        BarkError: A segment failed, or cannot be written or played.
+        click.Abort: The user interrupted.
+        SystemExit: The reader of standard output closed it.
     """
-    spoken = StreamResult()
-    drawn: list[Speech] = []
+    result = StreamResult()
+    plotted: list[Speech] = []
     try:
         with (
             closing(speeches),
-            _playing(output, rate_hz, spoken) as play,
-            _keeping(output, rate_hz) as kept,
+            _open_player(output, rate_hz, result) as play,
+            _open_sink(output, rate_hz) as sink,
         ):
             for speech in speeches:
-                if kept is not None:
-                    kept.write(speech)
-                spoken.add(speech)
+                if sink is not None:
+                    sink.write(speech)
+                result.add(speech)
                 play(speech)
                 bars.add(len(speech.text))
                 if output.plot is not None:
-                    drawn.append(speech)
+                    plotted.append(speech)
     except BrokenPipeError:
-        _leave_quietly()
+        _exit_sigpipe()
     except KeyboardInterrupt as stop:
-        if not spoken.pieces or (name := name_of(output)) is None:
+        if not result.segments or output.display_name is None:
             raise
         raise click.Abort(
-            f"interrupted; {name} holds what was said before, {spoken.seconds:.2f} s"
+            f"interrupted; {output.display_name} has the first {result.seconds:.2f} s"
         ) from stop
     finally:
-        if output.timestamps is not None and spoken.pieces:
-            stamps = [piece.timestamp for piece in spoken.pieces]
-            write_timestamps(Path(output.timestamps), stamps)
-        if output.plot is not None and drawn:
-            save_plot(Path(output.plot), drawn)
-    return spoken
+        if output.timestamps is not None and result.segments:
+            timestamps = [segment.timestamp for segment in result.segments]
+            write_timestamps(Path(output.timestamps), timestamps)
+        if output.plot is not None and plotted:
+            save_plot(Path(output.plot), plotted)
+    return result
 
 
-def name_of(output: Output) -> str | None:
-    """Where the sound is kept; None: it is only played."""
-    if output.to_stdout:
-        return "standard output"
-    return None if output.path is None else str(output.path)
-
-
-def _keeping(output: Output, rate_hz: int) -> SpeechStream | SpeechWriter | nullcontext[None]:
+def _open_sink(
+    output: OutputOptions, rate_hz: int
+) -> SpeechStream | SpeechWriter | nullcontext[None]:
     if output.to_stdout:
         return SpeechStream(sys.stdout.buffer, rate_hz, output.stream_format)
     if output.path is None:
@@ -105,35 +100,35 @@ def _keeping(output: Output, rate_hz: int) -> SpeechStream | SpeechWriter | null
 
 
 @contextmanager
-def _playing(
-    output: Output, rate_hz: int, spoken: StreamResult
+def _open_player(
+    output: OutputOptions, rate_hz: int, result: StreamResult
 ) -> Iterator[Callable[[Speech], None]]:
-    """What has a speech heard, if that was asked for."""
+    """A function that plays a speech; without --play it does nothing."""
     if not output.play:
         yield lambda speech: None
         return
-    is_kept = name_of(output) is not None
+    is_written = output.display_name is not None
 
     def play(speech: Speech) -> None:
-        if spoken.failure is None:
+        if result.player_error is None:
             try:
                 player.write(speech)
             except PlayerError as error:
-                if not is_kept:
+                if not is_written:
                     raise
-                spoken.failure = error
+                result.player_error = error
 
     try:
         with SpeechPlayer(rate_hz) as player:
             yield play
     except PlayerError as error:
-        if not is_kept:
+        if not is_written:
             raise
-        spoken.failure = error
+        result.player_error = error
 
 
-def _leave_quietly() -> NoReturn:
-    """End as other programs do when nobody reads what they write."""
-    # Python flushes standard output at the end, which must not fail once more.
+def _exit_sigpipe() -> NoReturn:
+    """Exit as programs do that write to a closed pipe."""
+    # Python flushes standard output at exit, which must not fail again.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(_BROKEN_PIPE)
+    sys.exit(_SIGPIPE_STATUS)

@@ -1,4 +1,4 @@
-"""Progress on a terminal; nothing elsewhere."""
+"""Progress bars on a terminal; nothing elsewhere."""
 
 import sys
 import time
@@ -22,20 +22,20 @@ _FORMAT = (
 
 
 class ProgressBars:
-    """A bar for each stage, of which the one that runs is seen: how far, how fast, how long yet.
+    """A bar for the stage that runs, after the share of the text that is done.
 
     Args:
-        characters: of the whole text; what is said of it stands before the stage.
+        characters: Length of the whole text.
     """
 
     def __init__(self, characters: int) -> None:
         self._characters = characters
-        self._said = 0
+        self._done = 0
         self._started = time.monotonic()
         self._bars: dict[Stage, Any] = {}
 
     def update(self, stage: Stage, done: int, total: int) -> None:
-        """Show how far a stage has come. An `OnProgress`."""
+        """Show the progress of a stage. An `OnProgress`."""
         bar = self._bars.get(stage)
         if bar is None:
             bar = self._bars[stage] = tqdm(
@@ -53,28 +53,28 @@ class ProgressBars:
         bar.update(done - bar.n)
 
     def add(self, characters: int) -> None:
-        """Count what was said of the text."""
+        """Count characters of the text as done."""
         self.close()
-        self._said += characters
+        self._done += characters
 
     def close(self) -> None:
-        """Take the bars away."""
+        """Remove the bars."""
         for bar in self._bars.values():
             bar.close()
         self._bars.clear()
 
     def _share(self) -> str:
-        """How much of the text is said, and how long the rest will take at that pace."""
-        if not self._said:
+        """Share of the text that is done, and the estimated time for the rest."""
+        if not self._done:
             return ""
-        share = min(1.0, self._said / self._characters)
-        rest = (time.monotonic() - self._started) * (1 - share) / share
-        return f"{share:.0%} said, {tqdm.format_interval(rest)} left; "
+        share = min(1.0, self._done / self._characters)
+        seconds = (time.monotonic() - self._started) * (1 - share) / share
+        return f"{share:.0%} done, {tqdm.format_interval(seconds)} left; "
 
 
 @contextmanager
 def progress_bars(characters: int) -> Iterator[ProgressBars]:
-    """Bars that are gone when the block ends."""
+    """Progress bars that are removed when the block ends."""
     bars = ProgressBars(characters)
     try:
         yield bars

@@ -1,4 +1,4 @@
-"""What a command says when it has spoken: a line for people, or a JSON object for programs."""
+"""Summaries of generated speech: a readable line, or a JSON object."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,63 +7,64 @@ import click
 
 from bark_onnx.runtime.audio.speech import Speech
 from bark_onnx.runtime.audio.timestamps import Timestamp
+from bark_onnx.runtime.cli.options.output import STANDARD_OUTPUT
 from bark_onnx.runtime.text.terminal import printable_json
 
 
 @dataclass(frozen=True)
 class SegmentSummary:
-    """A piece, without its samples."""
+    """A segment, without its samples."""
 
     timestamp: Timestamp
     seed: int
 
     @classmethod
     def of(cls, speech: Speech) -> "SegmentSummary":
-        """What a speech was."""
+        """The summary of a speech."""
         return cls(Timestamp.of(speech), speech.seed)
 
     def fields(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The fields of its JSON object."""
         return {**self.timestamp.fields(), "seed": self.seed}
 
 
 @dataclass(frozen=True)
 class SpeechSummary:
-    """What was said, and how long it took."""
+    """What was generated, and how long that took."""
 
-    output: str | None  # where the sound is; None: it was only played
+    output: str | None  # path of the sound; None: it was only played
     sample_rate_hz: int
-    seed: int  # of the whole
-    voice: str | None  # as it was asked for
+    seed: int  # of the whole text
+    voice: str | None  # as given
     loading_seconds: float
     precision: str
     provider: str
     seconds: float = 0.0  # of audio
-    speaking_seconds: float = 0.0
-    pieces: tuple[SegmentSummary, ...] = ()
-    line: int | None = None  # of the text, from 1; None: all of it
+    speaking_seconds: float = 0.0  # of generation
+    segments: tuple[SegmentSummary, ...] = ()
+    line: int | None = None  # number of the line, from 1; None: the whole text
 
     @property
     def real_time_factor(self) -> float | None:
-        """Seconds of work per second of audio; None where there is no audio."""
+        """Seconds of generation per second of audio; None without audio."""
         return self.speaking_seconds / self.seconds if self.seconds else None
 
     def text(self) -> str:
-        """One line for people."""
-        pieces = f", {len(self.pieces)} pieces" if len(self.pieces) > 1 else ""
-        if self.line is not None:  # said beside others, so that its time says nothing
-            return f"{self.output}: {self.seconds:.2f} s of audio, seed {self.seed}{pieces}"
-        where = {None: "played", "-": "standard output"}.get(self.output, self.output)
+        """One readable line."""
+        segments = f", {len(self.segments)} segments" if len(self.segments) > 1 else ""
+        if self.line is not None:  # without times, which lines in parallel share
+            return f"{self.output}: {self.seconds:.2f} s of audio, seed {self.seed}{segments}"
+        names = {None: "played", STANDARD_OUTPUT: "standard output"}
         factor = self.real_time_factor
         shown = "undefined" if factor is None else f"{factor:.2f}"
         return (
-            f"{where}: {self.seconds:.2f} s of audio in "
-            f"{self.speaking_seconds:.2f} s, real-time factor {shown}, seed {self.seed}{pieces} "
+            f"{names.get(self.output, self.output)}: {self.seconds:.2f} s of audio in "
+            f"{self.speaking_seconds:.2f} s, real-time factor {shown}, seed {self.seed}{segments} "
             f"(loading took {self.loading_seconds:.2f} s)"
         )
 
     def json(self) -> str:
-        """One line for programs. Times are in seconds."""
+        """One JSON object on a line. Times are in seconds."""
         factor = self.real_time_factor
         fields: dict[str, Any] = {} if self.line is None else {"line": self.line}
         fields |= {
@@ -72,7 +73,7 @@ class SpeechSummary:
             "sample_rate_hz": self.sample_rate_hz,
             "seed": self.seed,
             "voice": self.voice,
-            "pieces": [piece.fields() for piece in self.pieces],
+            "segments": [segment.fields() for segment in self.segments],
             "timings": {
                 "loading": round(self.loading_seconds, 3),
                 "speaking": round(self.speaking_seconds, 3),
@@ -84,5 +85,5 @@ class SpeechSummary:
         return printable_json(fields)
 
     def show(self, *, as_json: bool, to_stderr: bool) -> None:
-        """Print it."""
+        """Print the summary."""
         click.echo(self.json() if as_json else self.text(), err=to_stderr)

@@ -1,4 +1,4 @@
-"""bark-onnx speak --save-voice: keep what was said as a voice."""
+"""bark-onnx speak --save-voice: saves a segment of the speech as a voice."""
 
 from collections.abc import Generator
 from contextlib import closing
@@ -17,37 +17,38 @@ _SUFFIX = ".npz"
 
 
 class VoiceSaver:
-    """Listens to speeches, and at the end of a `with` block writes one of them as a voice.
+    """Saves one of the speeches that pass through `tee`, at the end of a `with` block.
 
-    A voice is at most one piece of a long text: the first that is as long as what Bark hears of a
-    voice (6.8 s), since more adds nothing and the first is what a listener knows; or else the
-    longest. After an error or an interrupt it is kept, too, as the sound is.
+    The voice is the first segment that is as long as the history that Bark uses (6.8 s): a longer
+    one adds nothing, and listeners know the first. If all are shorter, it is the longest. After an
+    error or an interrupt a voice is saved, as the sound is.
 
     Args:
-        path: of the .npz file; None keeps nothing.
-        has_cast: there are several speakers.
-        has_lines: there are several texts.
+        path: Path of the .npz file; None saves nothing.
+        has_speakers: Whether the text is a dialogue.
+        has_lines: Whether there are several texts.
 
     Raises:
-        OptionsError: nobody can tell whose voice is meant.
-        VoiceError: the suffix is not .npz.
-        AudioError: the file cannot be made there.
+        OptionsError: The speech has several voices.
+        VoiceError: The suffix is not .npz.
+        AudioError: The file cannot be written there.
     """
 
-    def __init__(self, path: Path | None, *, has_cast: bool, has_lines: bool) -> None:
+    def __init__(self, path: Path | None, *, has_speakers: bool, has_lines: bool) -> None:
         self._path = path
-        self._hearing = HistoryLimits()
-        self._kept: Speech | None = None
+        self._limits = HistoryLimits()
+        self._candidate: Speech | None = None
         if path is None:
             return
-        if has_cast:
+        if has_speakers:
             raise OptionsError(
-                "--save-voice keeps one voice, and --cast has several; say the lines of one "
-                "speaker alone"
+                "--save-voice saves one voice, and --speaker has several; generate the lines of "
+                "one speaker alone"
             )
         if has_lines:
             raise OptionsError(
-                "--save-voice keeps one voice, and --lines says many texts; say one of them alone"
+                "--save-voice saves one voice, and --lines has many texts; generate one of them "
+                "alone"
             )
         if path.suffix.lower() != _SUFFIX:
             raise VoiceError(f"{path}: suffix {path.suffix!r} is unknown, expected {_SUFFIX}")
@@ -56,11 +57,11 @@ class VoiceSaver:
     def __enter__(self) -> Self:
         return self
 
-    def listen(self, speeches: Generator[Speech]) -> Generator[Speech]:
-        """The same speeches."""
+    def tee(self, speeches: Generator[Speech]) -> Generator[Speech]:
+        """The same speeches, considered as voices on their way."""
         with closing(speeches):
             for speech in speeches:
-                self._consider(speech)
+                self._update_candidate(speech)
                 yield speech
 
     def __exit__(
@@ -71,20 +72,20 @@ class VoiceSaver:
     ) -> None:
         if self._path is None:
             return
-        if self._kept is not None:
-            self._kept.to_voice().save(self._path)
-            seconds = _frames(self._kept) / self._hearing.frame_rate_hz
+        if self._candidate is not None:
+            self._candidate.to_voice().save(self._path)
+            seconds = _frames(self._candidate) / self._limits.frame_rate_hz
             click.echo(
-                f"{self._path}: a voice of {seconds:.2f} s; go on with --voice {self._path}",
+                f"{self._path}: a voice of {seconds:.2f} s; use it with --voice {self._path}",
                 err=True,
             )
         elif kind is None:
-            raise VoiceError(f"{self._path}: nothing was said, so no voice; try another seed")
+            raise VoiceError(f"{self._path}: the speech is empty, so no voice; try another seed")
 
-    def _consider(self, speech: Speech) -> None:
-        best = _frames(self._kept) if self._kept is not None else 0
-        if best < self._hearing.fine_frames and _frames(speech) > best:
-            self._kept = speech
+    def _update_candidate(self, speech: Speech) -> None:
+        longest = _frames(self._candidate) if self._candidate is not None else 0
+        if longest < self._limits.fine_frames and _frames(speech) > longest:
+            self._candidate = speech
 
 
 def _frames(speech: Speech) -> int:

@@ -1,4 +1,4 @@
-// Asks for raw samples, plays them as they come, draws them, and keeps them as a WAV file.
+// Requests raw samples, plays and draws them as they arrive, and offers them as a WAV file.
 
 const RATE_HZ = 24000;
 const WAV_HEADER_BYTES = 44;
@@ -6,22 +6,22 @@ const WAV_HEADER_BYTES = 44;
 const find = (id) => document.getElementById(id);
 const seconds = (value) => `${value.toFixed(2)} s`;
 
-let running = null; // AbortController of the request under way
-let speaker = null; // AudioContext
-let playback = null; // what is heard as it comes
-let address = null; // of the finished sound
+let running = null; // AbortController of the current request
+let audioContext = null;
+let playback = null; // Playback of the current request
+let fileUrl = null; // object URL of the finished file
 
 function headers() {
   const key = find("key").value;
   return key ? { authorization: `Bearer ${key}` } : {};
 }
 
-function say(message, isProblem = false) {
+function showStatus(message, isError = false) {
   find("status").textContent = message;
-  find("status").classList.toggle("problem", isProblem);
+  find("status").classList.toggle("error", isError);
 }
 
-async function problemOf(response) {
+async function errorMessage(response) {
   if (response.status === 401) {
     find("key-box").hidden = false;
     find("key").focus();
@@ -29,14 +29,14 @@ async function problemOf(response) {
   try {
     return (await response.json()).error.message;
   } catch {
-    return `The server answered ${response.status}`;
+    return `The server responded with status ${response.status}`;
   }
 }
 
-async function listVoices() {
+async function loadVoices() {
   const response = await fetch("v1/audio/voices", { headers: headers() });
   if (!response.ok) {
-    say(await problemOf(response), true);
+    showStatus(await errorMessage(response), true);
     return;
   }
   const chosen = find("voice").value;
@@ -44,7 +44,7 @@ async function listVoices() {
   const options = voices.map(({ id, name }) => new Option(name, id));
   find("voice").replaceChildren(new Option("The model chooses", ""), ...options);
   find("voice").value = chosen;
-  say("");
+  showStatus("");
 }
 
 function requestBody() {
@@ -55,7 +55,7 @@ function requestBody() {
   return JSON.stringify(body);
 }
 
-// Whole samples of a stream whose chunks may end in the middle of one.
+// Samples of a stream whose chunks may end in the middle of a sample.
 async function* samplesOf(stream) {
   const reader = stream.getReader();
   let rest = new Uint8Array(0);
@@ -72,23 +72,23 @@ async function* samplesOf(stream) {
   }
 }
 
-// Plays parts one after the other, without a gap while they come in time.
+// Schedules parts one after the other, without gaps while they arrive in time.
 class Playback {
   constructor() {
-    speaker ??= new AudioContext();
-    speaker.resume();
+    audioContext ??= new AudioContext();
+    audioContext.resume();
     this.next = 0;
     this.sources = [];
   }
 
   add(samples) {
     if (!samples.length) return;
-    const buffer = speaker.createBuffer(1, samples.length, RATE_HZ);
+    const buffer = audioContext.createBuffer(1, samples.length, RATE_HZ);
     buffer.copyToChannel(samples, 0);
-    const source = speaker.createBufferSource();
+    const source = audioContext.createBufferSource();
     source.buffer = buffer;
-    source.connect(speaker.destination);
-    this.next = Math.max(this.next, speaker.currentTime + 0.05);
+    source.connect(audioContext.destination);
+    this.next = Math.max(this.next, audioContext.currentTime + 0.05);
     source.start(this.next);
     this.next += buffer.duration;
     this.sources.push(source);
@@ -145,15 +145,15 @@ function wavOf(parts) {
   return new Blob([view], { type: "audio/wav" });
 }
 
-function keep(parts) {
-  if (address) URL.revokeObjectURL(address);
-  address = URL.createObjectURL(wavOf(parts));
-  find("player").src = address;
-  find("download").href = address;
+function offerFile(parts) {
+  if (fileUrl) URL.revokeObjectURL(fileUrl);
+  fileUrl = URL.createObjectURL(wavOf(parts));
+  find("player").src = fileUrl;
+  find("download").href = fileUrl;
   find("download").hidden = false;
 }
 
-function show({ count, first, total }) {
+function showTimes({ count, first, total }) {
   const audio = count / RATE_HZ;
   find("audio-seconds").textContent = seconds(audio);
   find("first-seconds").textContent = seconds(first);
@@ -172,40 +172,40 @@ async function receive(response, started) {
     playback.add(samples);
     find("result").hidden = false;
     draw(parts);
-    show({ count, first, total: (performance.now() - started) / 1000 });
-    say(`Speaking: ${seconds(count / RATE_HZ)} so far`);
+    showTimes({ count, first, total: (performance.now() - started) / 1000 });
+    showStatus(`Generating: ${seconds(count / RATE_HZ)} so far`);
   }
-  keep(parts);
-  say(`Done: ${seconds(count / RATE_HZ)} of audio`);
+  offerFile(parts);
+  showStatus(`Done: ${seconds(count / RATE_HZ)} of audio`);
 }
 
 async function speak() {
   running?.abort();
-  const mine = (running = new AbortController());
-  const heard = (playback = new Playback());
-  mine.signal.addEventListener("abort", () => heard.stop());
+  const controller = (running = new AbortController());
+  const current = (playback = new Playback());
+  controller.signal.addEventListener("abort", () => current.stop());
   find("stop").disabled = false;
   find("download").hidden = true;
   find("player").pause();
-  say("Thinking …");
+  showStatus("Waiting …");
   const started = performance.now();
   try {
     const response = await fetch("v1/audio/speech", {
       method: "POST",
       headers: { ...headers(), "content-type": "application/json" },
       body: requestBody(),
-      signal: mine.signal,
+      signal: controller.signal,
     });
     if (response.ok) {
       find("used-seed").textContent = response.headers.get("x-bark-seed");
       await receive(response, started);
     } else {
-      say(await problemOf(response), true);
+      showStatus(await errorMessage(response), true);
     }
   } catch (error) {
-    if (running === mine) say(mine.signal.aborted ? "Stopped" : `Broken off: ${error.message}`, !mine.signal.aborted);
+    if (running === controller) showStatus(controller.signal.aborted ? "Stopped" : `Interrupted: ${error.message}`, !controller.signal.aborted);
   } finally {
-    if (running === mine) find("stop").disabled = true;
+    if (running === controller) find("stop").disabled = true;
   }
 }
 
@@ -218,5 +218,5 @@ find("text").addEventListener("keydown", (event) => {
 });
 find("stop").addEventListener("click", () => running?.abort());
 find("player").addEventListener("play", () => playback?.stop());
-find("key").addEventListener("change", listVoices);
-listVoices();
+find("key").addEventListener("change", loadVoices);
+loadVoices();

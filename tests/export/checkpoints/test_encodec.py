@@ -14,7 +14,7 @@ from transformers import EncodecConfig, EncodecModel
 
 from bark_onnx.export.checkpoints.sources import SourceOptions, open_source
 from bark_onnx.graphs.errors import CheckpointError
-from tests.export.conftest import Run, failed, put_in_cache
+from tests.support.exporting import Run, assert_run_fails, put_in_cache
 from tests.support.messages import assert_one_line
 from tests.support.suno import Twins, encodec_state
 
@@ -22,7 +22,7 @@ HINTS = ("facebook/encodec_24khz", "encodec_24khz-d7cc33bc.th")
 
 
 def of_48_khz() -> EncodecModel:
-    """EnCodec 48 kHz as the conversion of transformers configures it, with few filters."""
+    """EnCodec 48 kHz as configured by the conversion of transformers, with few filters."""
     return EncodecModel(
         EncodecConfig(
             sampling_rate=48_000,
@@ -48,7 +48,7 @@ def folder(twins: Twins, tmp_path: Path) -> Path:
 
 
 def decoder(twins: Twins, codec: object) -> dict[str, Tensor]:
-    """What the codec's graph reads."""
+    """Tensors of the codec's graph."""
     checkpoint = open_source(str(twins.suno), SourceOptions(codec=str(codec)))
     with checkpoint.sub_model("codec") as model:
         used = model.state_dict().items()
@@ -127,51 +127,49 @@ def as_a_hugging_face_bark(twins: Twins, folder: Path) -> object:
         as_a_hugging_face_bark,
     ],
 )
-def test_every_form_gives_the_same_decoder(
+def test_decoder_is_the_same_for_every_form(
     twins: Twins, folder: Path, form: Callable[[Twins, Path], object]
 ) -> None:
     assert_same_decoder(twins, form(twins, folder))
 
 
-def test_a_hub_id_gives_the_same_decoder(cache: Path, twins: Twins, folder: Path) -> None:
+def test_decoder_is_the_same_for_a_hub_id(cache: Path, twins: Twins, folder: Path) -> None:
     put_in_cache(cache, "facebook/encodec_24khz", folder)
     assert_same_decoder(twins, "facebook/encodec_24khz")
 
 
-# What is refused
+# Unusable codecs
 
 
 def refuse(run: Run, twins: Twins, tmp_path: Path, codec: object, *words: str) -> None:
-    failed(run(twins.suno, tmp_path / "bundle", "--codec", codec), 1, *words)
+    assert_run_fails(run(twins.suno, tmp_path / "bundle", "--codec", codec), 1, *words)
     assert not (tmp_path / "bundle").exists()
 
 
-def test_a_codec_that_is_nowhere_is_refused(run: Run, twins: Twins, tmp_path: Path) -> None:
+def test_missing_codec_is_refused(run: Run, twins: Twins, tmp_path: Path) -> None:
     codec = tmp_path / "nowhere"
     refuse(run, twins, tmp_path, codec, str(codec), "no such codec", *HINTS)
 
 
-def test_a_hub_id_that_is_not_cached_names_the_option(
+def test_hub_id_that_is_not_cached_names_the_option(
     run: Run, cache: Path, twins: Twins, tmp_path: Path
 ) -> None:
     words = ("facebook/encodec_24khz", "not in the local cache", "that folder with --codec")
     refuse(run, twins, tmp_path, "facebook/encodec_24khz", *words)
 
 
-def test_a_folder_without_a_configuration_is_refused(
-    run: Run, twins: Twins, tmp_path: Path
-) -> None:
+def test_folder_is_refused_without_a_configuration(run: Run, twins: Twins, tmp_path: Path) -> None:
     refuse(run, twins, tmp_path, twins.tokenizer, "tokenizer", "no config.json", *HINTS)
 
 
-def test_a_folder_of_another_model_is_refused(
+def test_folder_of_another_model_is_refused(
     run: Run, twins: Twins, folder: Path, tmp_path: Path
 ) -> None:
     (folder / "config.json").write_text(json.dumps({"model_type": "dac"}))
     refuse(run, twins, tmp_path, folder, "config.json", "'dac'", "'encodec' or 'bark'", *HINTS)
 
 
-def test_a_folder_of_the_48_khz_model_is_refused(run: Run, twins: Twins, tmp_path: Path) -> None:
+def test_folder_of_the_48_khz_model_is_refused(run: Run, twins: Twins, tmp_path: Path) -> None:
     of_48_khz().save_pretrained(tmp_path / "48")
     refuse(run, twins, tmp_path, tmp_path / "48", "config.json", "EnCodec 24 kHz")
 
@@ -179,7 +177,7 @@ def test_a_folder_of_the_48_khz_model_is_refused(run: Run, twins: Twins, tmp_pat
 @pytest.mark.parametrize(
     ("key", "value"), [("sampling_rate", 48_000), ("audio_channels", 2), ("pad_mode", "constant")]
 )
-def test_a_setting_that_is_not_that_of_24_khz_is_named(
+def test_setting_is_named_when_it_differs_from_24_khz(
     run: Run, twins: Twins, folder: Path, tmp_path: Path, key: str, value: object
 ) -> None:
     config = json.loads((folder / "config.json").read_text())
@@ -187,7 +185,7 @@ def test_a_setting_that_is_not_that_of_24_khz_is_named(
     refuse(run, twins, tmp_path, folder, f"config.json: {key} is {value!r}", "EnCodec 24 kHz")
 
 
-def test_too_few_codebooks_are_refused(
+def test_codec_is_refused_with_too_few_codebooks(
     run: Run, twins: Twins, folder: Path, tmp_path: Path
 ) -> None:
     config = json.loads((folder / "config.json").read_text())
@@ -196,14 +194,14 @@ def test_too_few_codebooks_are_refused(
     refuse(run, twins, tmp_path, folder, *words)
 
 
-def test_a_folder_without_weights_is_refused(twins: Twins, folder: Path) -> None:
+def test_folder_is_refused_without_weights(twins: Twins, folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     with pytest.raises(CheckpointError) as caught:
         decoder(twins, folder)
     assert_one_line(caught.value, str(folder), "no weights", "model.safetensors")
 
 
-def test_a_file_of_the_48_khz_model_is_refused(run: Run, twins: Twins, tmp_path: Path) -> None:
+def test_file_of_the_48_khz_model_is_refused(run: Run, twins: Twins, tmp_path: Path) -> None:
     path = tmp_path / "encodec_48khz-7e698e3e.th"
     state: dict[str, Tensor] = {}
     for name, tensor in encodec_state(of_48_khz()).items():
@@ -221,7 +219,7 @@ def test_a_file_of_the_48_khz_model_is_refused(run: Run, twins: Twins, tmp_path:
         ([torch.zeros(2)], ("found a list", "tensors by name")),
     ],
 )
-def test_a_file_of_another_model_is_refused(
+def test_file_of_another_model_is_refused(
     run: Run, twins: Twins, tmp_path: Path, found: Any, words: tuple[str, ...]
 ) -> None:
     torch.save(found, tmp_path / "other.th")
@@ -230,7 +228,7 @@ def test_a_file_of_another_model_is_refused(
 
 @pytest.mark.parametrize("kept", [0, 7, 10_000, -100])
 @pytest.mark.parametrize("is_archive", [True, False])
-def test_a_truncated_file_is_refused(
+def test_file_is_refused_when_truncated(
     run: Run, twins: Twins, tmp_path: Path, kept: int, is_archive: bool
 ) -> None:
     path = tmp_path / "truncated.th"
@@ -249,7 +247,7 @@ class _Malice:
 
 
 @pytest.mark.parametrize("is_archive", [True, False])
-def test_a_file_that_runs_code_is_refused_and_runs_none(
+def test_file_that_runs_code_is_refused_and_runs_none(
     run: Run, twins: Twins, tmp_path: Path, is_archive: bool
 ) -> None:
     proof, path = tmp_path / "code-was-run", tmp_path / "malice.th"
@@ -266,7 +264,7 @@ def test_a_file_that_runs_code_is_refused_and_runs_none(
         ("quantizer.vq.layers.7._codebook.embed", [512, 16]),
     ],
 )
-def test_a_tensor_of_another_shape_is_named_as_in_the_file(
+def test_tensor_of_another_shape_is_named_as_in_the_file(
     twins: Twins, tmp_path: Path, name: str, shape: list[int]
 ) -> None:
     state = encodec_state(twins.model.codec_model)
@@ -277,7 +275,7 @@ def test_a_tensor_of_another_shape_is_named_as_in_the_file(
     assert_one_line(caught.value, "codec.th", name, str(shape), "EnCodec 24 kHz")
 
 
-def test_a_missing_tensor_is_named_as_in_the_file(twins: Twins, tmp_path: Path) -> None:
+def test_missing_tensor_is_named_as_in_the_file(twins: Twins, tmp_path: Path) -> None:
     state = encodec_state(twins.model.codec_model)
     name = "decoder.model.9.convtr.convtr.weight_g"
     del state[name]
@@ -287,15 +285,15 @@ def test_a_missing_tensor_is_named_as_in_the_file(twins: Twins, tmp_path: Path) 
     assert_one_line(caught.value, "codec.th", f"{name} is missing", "download it again")
 
 
-def test_the_hugging_face_layout_has_a_codec_already(
+def test_codec_option_is_refused_for_the_hugging_face_layout(
     run: Run, twins: Twins, tmp_path: Path
 ) -> None:
     for source in (twins.huggingface, "demo"):
         result = run(source, tmp_path / "b", "--codec", twins.codec)
-        failed(result, 1, "--codec", "Suno's .pt files", "leave --codec away")
+        assert_run_fails(result, 1, "--codec", "Suno's .pt files", "omit --codec")
 
 
-def test_a_folder_with_both_layouts_is_read_as_the_hugging_face_one(
+def test_folder_with_both_layouts_is_read_as_the_hugging_face_one(
     twins: Twins, tmp_path: Path
 ) -> None:
     both = Path(shutil.copytree(twins.huggingface, tmp_path / "both"))
@@ -305,4 +303,4 @@ def test_a_folder_with_both_layouts_is_read_as_the_hugging_face_one(
     assert checkpoint.source == str(both)
     with pytest.raises(CheckpointError) as caught:
         open_source(str(both), SourceOptions(size="small"))
-    assert_one_line(caught.value, "--size small", "no config.json", "leave --size away")
+    assert_one_line(caught.value, "--size small", "no config.json", "omit --size")

@@ -1,4 +1,4 @@
-"""Hub ids, from a cache laid out as the hub's own client lays it out, with no network."""
+"""Hub ids, from a cache in the layout of the hub's client, without a network."""
 
 import subprocess
 import sys
@@ -14,13 +14,13 @@ from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.graphs.errors import BundleError, CheckpointError
 from bark_onnx.runtime import Bark, GenerationOptions, VoiceError
 from bark_onnx.runtime.voices.library import VoiceLibrary
-from tests.export.conftest import put_in_cache
+from tests.support.exporting import put_in_cache
 from tests.support.messages import assert_one_line
 
 ABSENT = "suno/bark-absent"
 
 
-def test_a_checkpoint_loads_by_its_hub_id(cache: Path, demo_checkpoint: Path) -> None:
+def test_checkpoint_loads_by_its_hub_id(cache: Path, demo_checkpoint: Path) -> None:
     put_in_cache(cache, "suno/tiny", demo_checkpoint)
     found, expected = open_checkpoint("suno/tiny"), open_checkpoint(str(demo_checkpoint))
     assert found.source == "suno/tiny"
@@ -30,7 +30,7 @@ def test_a_checkpoint_loads_by_its_hub_id(cache: Path, demo_checkpoint: Path) ->
             assert torch.equal(ours.state_dict()[name], tensor), name
 
 
-def test_a_bundle_speaks_by_its_hub_id(cache: Path, demo_bundle: Path, demo: Bark) -> None:
+def test_bundle_speaks_by_its_hub_id(cache: Path, demo_bundle: Path, demo: Bark) -> None:
     put_in_cache(cache, "suno/tiny-onnx", demo_bundle)
     bark = Bark.load("suno/tiny-onnx")
     assert bark.voices == demo.voices
@@ -41,7 +41,7 @@ def test_a_bundle_speaks_by_its_hub_id(cache: Path, demo_bundle: Path, demo: Bar
     np.testing.assert_array_equal(found.samples, expected.samples)
 
 
-def test_a_voice_in_the_cache_may_not_link_out_of_its_repository(
+def test_cached_voice_is_refused_when_it_links_out_of_its_repository(
     cache: Path, demo_bundle: Path
 ) -> None:
     snapshot = put_in_cache(cache, "suno/tiny-onnx", demo_bundle)
@@ -54,7 +54,7 @@ def test_a_voice_in_the_cache_may_not_link_out_of_its_repository(
     assert_one_line(caught.value, '"stolen"', "not found")
 
 
-def test_a_local_folder_wins_over_a_hub_id(
+def test_local_folder_takes_precedence_over_a_hub_id(
     cache: Path, tmp_path: Path, demo_checkpoint: Path
 ) -> None:
     (tmp_path / "suno").mkdir()
@@ -66,7 +66,7 @@ def test_a_local_folder_wins_over_a_hub_id(
     ("load", "error"),
     [(open_checkpoint, CheckpointError), (Bundle, BundleError), (Bark.load, BundleError)],
 )
-def test_an_id_that_is_not_cached_says_how_to_use_a_local_folder(
+def test_hub_id_that_is_not_cached_raises_with_the_local_remedy(
     cache: Path, load: Callable[[str], object], error: type[Exception]
 ) -> None:
     with pytest.raises(error) as caught:
@@ -81,13 +81,13 @@ def test_an_id_that_is_not_cached_says_how_to_use_a_local_folder(
 
 
 @pytest.mark.parametrize("name", ["suno/-tiny", "suno/tiny.git", "suno/a--b"])
-def test_an_id_that_no_hub_can_have_is_one_line(cache: Path, name: str) -> None:
+def test_invalid_hub_id_raises_a_one_line_error(cache: Path, name: str) -> None:
     with pytest.raises(CheckpointError) as caught:
         open_checkpoint(name)
     assert_one_line(caught.value, name, "give that folder")
 
 
-def test_a_cached_repository_without_the_wanted_files_is_one_line(
+def test_cached_repository_without_the_files_raises_a_one_line_error(
     cache: Path, tmp_path: Path
 ) -> None:
     files = tmp_path / "files"
@@ -99,10 +99,10 @@ def test_a_cached_repository_without_the_wanted_files_is_one_line(
     assert_one_line(caught.value, "config.json", "Bark checkpoint")
     with pytest.raises(BundleError) as caught_bundle:
         Bundle("suno/empty")
-    assert_one_line(caught_bundle.value, "bark.json", "no bundle")
+    assert_one_line(caught_bundle.value, "bark.json", "not a bundle")
 
 
-def test_the_command_finds_a_bundle_in_the_cache_that_the_environment_names(
+def test_command_finds_a_bundle_in_the_cache_of_the_environment(
     cache: Path, demo_bundle: Path
 ) -> None:
     put_in_cache(cache, "suno/tiny-onnx", demo_bundle)
@@ -120,7 +120,7 @@ def test_the_command_finds_a_bundle_in_the_cache_that_the_environment_names(
     )
 
 
-def test_the_command_says_what_to_do_about_an_id_that_is_not_cached(cache: Path) -> None:
+def test_command_prints_the_remedy_for_an_id_that_is_not_cached(cache: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "bark_onnx.runtime", "info", "-m", ABSENT],
         capture_output=True,

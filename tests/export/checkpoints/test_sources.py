@@ -1,4 +1,4 @@
-"""What is given beside a checkpoint: a tokenizer, and voices in place of its own."""
+"""Tokenizers and voices that complete or replace those of a checkpoint."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ from bark_onnx.export.checkpoints.voices import convert_voices
 from bark_onnx.graphs.errors import CheckpointError, VoiceError
 from bark_onnx.graphs.voices.voice import Voice
 from tests.conftest import SHARED, needs_shared_data
-from tests.export.conftest import Run, failed, put_in_cache
+from tests.support.exporting import Run, assert_run_fails, put_in_cache
 from tests.support.messages import assert_one_line
 from tests.support.suno import VOCABULARY, Twins
 
@@ -30,7 +30,7 @@ def suno(twins: Twins, *, tokenizer: Path | None = None, voices: Path | None = N
 # Tokenizers
 
 
-def test_suno_s_files_take_the_multilingual_tokenizer_of_the_hub(
+def test_suno_files_use_the_multilingual_tokenizer_of_the_hub(
     cache: Path, twins: Twins, tmp_path: Path
 ) -> None:
     files = tmp_path / "files"
@@ -43,46 +43,46 @@ def test_suno_s_files_take_the_multilingual_tokenizer_of_the_hub(
     assert tokenizer.encode("Hello hello", add_special_tokens=False).tokens == ["Hello", "hello"]
 
 
-def test_without_a_connection_the_line_says_how_to_give_a_tokenizer(
+def test_export_names_the_tokenizer_option_without_a_connection(
     run: Run, cache: Path, twins: Twins, tmp_path: Path
 ) -> None:
     result = run(twins.suno, tmp_path / "b", "--codec", twins.codec)
     words = (BERT, "not in the local cache", f"hf download {BERT}", "that folder with --tokenizer")
-    failed(result, 1, *words)
+    assert_run_fails(result, 1, *words)
     assert not (tmp_path / "b").exists()
 
 
-def test_a_vocabulary_alone_keeps_the_case_of_text(twins: Twins) -> None:
+def test_vocabulary_alone_keeps_the_case_of_text(twins: Twins) -> None:
     assert [path.name for path in twins.tokenizer.iterdir()] == ["vocab.txt"]
     tokenizer = suno(twins, tokenizer=twins.tokenizer).read_tokenizer()
     assert tokenizer.encode("Hello hello", add_special_tokens=False).tokens == ["Hello", "hello"]
 
 
 @needs_shared_data
-def test_suno_s_vocabulary_alone_gives_the_known_ids(twins: Twins) -> None:
+def test_suno_vocabulary_alone_gives_the_known_ids(twins: Twins) -> None:
     tokenizer = suno(twins, tokenizer=SHARED / "tokenizer").read_tokenizer()
     found = tokenizer.encode("Hello, my dog is cute", add_special_tokens=False).ids
     assert found == [31178, 117, 15127, 17835, 10124, 21610, 10112]
 
 
-def test_a_tokenizer_of_another_model_is_refused(
+def test_tokenizer_of_another_model_is_refused(
     run: Run, twins: Twins, demo_checkpoint: Path, tmp_path: Path
 ) -> None:
     arguments = ("--codec", twins.codec, "--tokenizer", demo_checkpoint)
     result = run(twins.suno, tmp_path / "b", *arguments)
-    failed(result, 1, str(demo_checkpoint), "entries", f"reads {VOCABULARY}", BERT)
+    assert_run_fails(result, 1, str(demo_checkpoint), "entries", f"reads {VOCABULARY}", BERT)
 
 
 @pytest.mark.parametrize("name", ["nowhere", "vocab.txt"])
-def test_a_tokenizer_that_is_no_folder_is_refused(
+def test_tokenizer_is_refused_when_it_is_not_a_folder(
     run: Run, twins: Twins, tmp_path: Path, name: str
 ) -> None:
     path = twins.tokenizer / name
     result = run(twins.suno, tmp_path / "b", "--codec", twins.codec, "--tokenizer", path)
-    failed(result, 1, str(path), "no such folder", BERT)
+    assert_run_fails(result, 1, str(path), "no such folder", BERT)
 
 
-def test_a_tokenizer_may_replace_that_of_the_hugging_face_layout(
+def test_tokenizer_replaces_that_of_the_hugging_face_layout(
     demo_checkpoint: Path, tmp_path: Path
 ) -> None:
     words = (demo_checkpoint / "vocab.txt").read_text().replace("\na\n", "\nå\n")
@@ -124,7 +124,7 @@ def assert_same_voice(found: Voice, expected: Voice) -> None:
         np.testing.assert_array_equal(getattr(found, key), getattr(expected, key))
 
 
-def test_suno_s_presets_become_voices_by_their_names(
+def test_suno_presets_keep_their_names_as_voices(
     twins: Twins, presets: Path, tmp_path: Path
 ) -> None:
     voices = converted(suno(twins, voices=presets), tmp_path / "voices")
@@ -134,20 +134,20 @@ def test_suno_s_presets_become_voices_by_their_names(
 
 
 @needs_shared_data
-def test_real_presets_become_voices(twins: Twins, tmp_path: Path) -> None:
+def test_real_presets_are_converted(twins: Twins, tmp_path: Path) -> None:
     voices = converted(suno(twins, voices=SHARED / "voices"), tmp_path / "voices")
     assert len(voices) == 12
     assert_same_voice(voices["announcer"], Voice.load(SHARED / "voices" / "announcer.npz"))
 
 
-def test_named_presets_alone_are_converted(twins: Twins, presets: Path, tmp_path: Path) -> None:
+def test_only_selected_presets_are_converted(twins: Twins, presets: Path, tmp_path: Path) -> None:
     voices = converted(suno(twins, voices=presets), tmp_path / "voices", "v2/en_speaker_0")
     assert list(voices) == ["v2/en_speaker_0"]
     assert_same_voice(voices["v2/en_speaker_0"], preset(2))
 
 
 @pytest.mark.parametrize("inside", [".", "speaker_embeddings"])
-def test_speaker_embeddings_become_voices_with_their_index_or_without(
+def test_speaker_embeddings_are_converted_with_and_without_their_index(
     twins: Twins, tmp_path: Path, inside: str
 ) -> None:
     given = twins.huggingface / inside
@@ -158,7 +158,7 @@ def test_speaker_embeddings_become_voices_with_their_index_or_without(
     assert_same_voice(voices["v2/en_speaker_0"], own["v2/en_speaker_0"])
 
 
-def test_presets_take_the_place_of_a_checkpoint_s_own_voices(
+def test_presets_replace_the_voices_of_a_checkpoint(
     demo_checkpoint: Path, presets: Path, tmp_path: Path
 ) -> None:
     checkpoint = open_source(str(demo_checkpoint), SourceOptions(voices_from=presets))
@@ -167,7 +167,7 @@ def test_presets_take_the_place_of_a_checkpoint_s_own_voices(
     assert_same_voice(voices["v2/en_speaker_0"], preset(2))
 
 
-def test_suno_s_files_have_no_voices_of_their_own(twins: Twins, tmp_path: Path) -> None:
+def test_suno_files_have_no_voices(twins: Twins, tmp_path: Path) -> None:
     assert converted(suno(twins), tmp_path / "voices") == {}
     with pytest.raises(VoiceError) as caught:
         converted(suno(twins), tmp_path / "voices", "v2/en_speaker_6")
@@ -175,23 +175,21 @@ def test_suno_s_files_have_no_voices_of_their_own(twins: Twins, tmp_path: Path) 
 
 
 def refuse(run: Run, twins: Twins, tmp_path: Path, *arguments: object, words: tuple[str, ...]):
-    failed(run(twins.suno, tmp_path / "b", *twins.arguments, *arguments), 1, *words)
+    assert_run_fails(run(twins.suno, tmp_path / "b", *twins.arguments, *arguments), 1, *words)
     assert not (tmp_path / "b").exists()
 
 
-def test_a_folder_of_voices_that_does_not_exist_is_refused(
-    run: Run, twins: Twins, tmp_path: Path
-) -> None:
+def test_missing_folder_of_voices_is_refused(run: Run, twins: Twins, tmp_path: Path) -> None:
     path = tmp_path / "nowhere"
     refuse(run, twins, tmp_path, "--voices-from", path, words=(str(path), "no such folder"))
 
 
-def test_a_folder_without_voices_is_refused(run: Run, twins: Twins, tmp_path: Path) -> None:
+def test_folder_is_refused_without_voices(run: Run, twins: Twins, tmp_path: Path) -> None:
     words = (str(twins.tokenizer), "no voices", ".npz", "speaker_embeddings")
     refuse(run, twins, tmp_path, "--voices-from", twins.tokenizer, words=words)
 
 
-def test_an_unknown_preset_offers_the_nearest(
+def test_unknown_preset_raises_with_the_nearest(
     run: Run, twins: Twins, presets: Path, tmp_path: Path
 ) -> None:
     arguments = ("--voices-from", presets, "--voices", "v2/en_speaker_1")
@@ -199,13 +197,13 @@ def test_an_unknown_preset_offers_the_nearest(
     refuse(run, twins, tmp_path, *arguments, words=words)
 
 
-def test_a_damaged_preset_is_named(run: Run, twins: Twins, presets: Path, tmp_path: Path) -> None:
+def test_damaged_preset_is_named(run: Run, twins: Twins, presets: Path, tmp_path: Path) -> None:
     (presets / "announcer.npz").write_bytes(b"PK\x03\x04")
     words = (str(presets / "announcer.npz"), "not a voice")
     refuse(run, twins, tmp_path, "--voices-from", presets, words=words)
 
 
-def test_speaker_embeddings_that_lack_an_array_are_named(
+def test_speaker_embeddings_are_named_when_an_array_is_missing(
     run: Run, twins: Twins, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(twins.huggingface / "speaker_embeddings", tmp_path / "speakers")
@@ -214,15 +212,15 @@ def test_speaker_embeddings_that_lack_an_array_are_named(
     refuse(run, twins, tmp_path, "--voices-from", folder, words=words)
 
 
-def test_no_voices_from_somewhere_is_a_contradiction(
+def test_voices_none_contradicts_voices_from(
     run: Run, twins: Twins, presets: Path, tmp_path: Path
 ) -> None:
     arguments = ("--voices-from", presets, "--voices", "none")
-    words = ("--voices none", "--voices-from", "leave one")
+    words = ("--voices none", "--voices-from", "give one of the two")
     refuse(run, twins, tmp_path, *arguments, words=words)
 
 
-def test_a_size_is_refused_where_there_are_no_files_of_suno(demo_checkpoint: Path) -> None:
+def test_size_is_refused_without_suno_files(demo_checkpoint: Path) -> None:
     with pytest.raises(CheckpointError) as caught:
         open_source(str(demo_checkpoint), SourceOptions(size="large"))
-    assert_one_line(caught.value, "--size large", "Suno's .pt files", "leave --size away")
+    assert_one_line(caught.value, "--size large", "Suno's .pt files", "omit --size")

@@ -1,4 +1,4 @@
-"""A checkpoint's tokenizer, from either form it is stored in, against transformers' own."""
+"""A checkpoint's tokenizer in either stored form, compared with that of transformers."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ from bark_onnx.graphs.errors import CheckpointError
 from tests.conftest import SHARED, needs_shared_data
 from tests.support.messages import assert_one_line
 
-PIECES = [
+WORD_PIECES = [
     *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "hello", "Hello", ",", "!", "'", "my", "dog"),
     *("##s", "is", "cute", "naïve", "naive", "中", "中文", "文", "a", "##a", "é", "e", "##", "É"),
     *("X", "##yz", "...", ".", "[", "laughs", "]", "♪", "CLS", "##é"),
@@ -39,7 +39,7 @@ TEXTS = [
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "vocab.txt").write_text("\n".join(PIECES) + "\n", encoding="utf-8")
+    (tmp_path / "vocab.txt").write_text("\n".join(WORD_PIECES) + "\n", encoding="utf-8")
     return tmp_path
 
 
@@ -73,7 +73,7 @@ CONFIGS = [
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
-def test_a_vocabulary_gives_the_ids_of_transformers(folder: Path, config: dict[str, bool]) -> None:
+def test_vocabulary_gives_the_ids_of_transformers(folder: Path, config: dict[str, bool]) -> None:
     configure(folder, **config)
     ours, theirs = read_tokenizer(folder), of_transformers(folder / "vocab.txt", **config)
     for text in TEXTS:
@@ -94,16 +94,16 @@ def test_every_setting_changes_the_tokens(folder: Path) -> None:
     assert tokens("É", do_lower_case=True, strip_accents=None) == ["e"]
 
 
-def test_a_special_token_may_have_another_name(folder: Path) -> None:
+def test_special_token_may_have_another_name(folder: Path) -> None:
     configure(folder, do_lower_case=False, unk_token={"content": "dog", "lstrip": False})
     assert pieces(read_tokenizer(folder), "elephant") == ["dog"]
 
 
-def test_without_a_configuration_text_is_read_as_bert_reads_it(folder: Path) -> None:
+def test_text_is_tokenized_as_in_bert_without_a_configuration(folder: Path) -> None:
     assert pieces(read_tokenizer(folder), "HELLO naïve") == ["hello", "naive"]
 
 
-def test_a_tokenizer_file_wins_over_the_vocabulary(folder: Path) -> None:
+def test_tokenizer_file_takes_precedence_over_the_vocabulary(folder: Path) -> None:
     configure(folder, do_lower_case=False)
     stored = read_tokenizer(folder)
     stored.save(str(folder / "tokenizer.json"))
@@ -113,7 +113,7 @@ def test_a_tokenizer_file_wins_over_the_vocabulary(folder: Path) -> None:
         assert ids(again, text) == ids(stored, text)
 
 
-def test_a_tokenizer_file_of_transformers_gives_its_ids(folder: Path, tmp_path: Path) -> None:
+def test_tokenizer_file_of_transformers_gives_its_ids(folder: Path, tmp_path: Path) -> None:
     configure(folder, do_lower_case=False)
     theirs = of_transformers(folder / "vocab.txt", do_lower_case=False)
     saved = tmp_path / "saved"
@@ -132,9 +132,9 @@ def test_stored_padding_and_truncation_are_dropped(folder: Path) -> None:
     assert len(ids(read_tokenizer(folder), "a a a a a a")) == 6
 
 
-def test_a_vocabulary_with_windows_line_ends_gives_the_same_ids(folder: Path) -> None:
+def test_vocabulary_with_windows_line_ends_gives_the_same_ids(folder: Path) -> None:
     expected = [ids(read_tokenizer(folder), text) for text in TEXTS]
-    (folder / "vocab.txt").write_bytes("\r\n".join([*PIECES, ""]).encode())
+    (folder / "vocab.txt").write_bytes("\r\n".join([*WORD_PIECES, ""]).encode())
     assert [ids(read_tokenizer(folder), text) for text in TEXTS] == expected
 
 
@@ -147,7 +147,7 @@ def test_any_text_gives_the_ids_of_transformers(text: str) -> None:
 
 
 @needs_shared_data
-def test_suno_s_vocabulary_gives_the_known_ids() -> None:
+def test_suno_vocabulary_gives_the_known_ids() -> None:
     tokenizer, _ = _multilingual()
     expected = [31178, 117, 15127, 17835, 10124, 21610, 10112]
     assert ids(tokenizer, "Hello, my dog is cute") == expected
@@ -164,7 +164,7 @@ def _multilingual() -> tuple[Tokenizer, BertTokenizerFast]:
         return read_tokenizer(Path(name)), of_transformers(vocabulary, **config)
 
 
-# What is refused
+# Unusable tokenizers
 
 
 def refuse(folder: Path, *words: str) -> None:
@@ -173,23 +173,23 @@ def refuse(folder: Path, *words: str) -> None:
     assert_one_line(caught.value, *words)
 
 
-def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
+def test_folder_is_refused_without_a_tokenizer(tmp_path: Path) -> None:
     refuse(tmp_path, str(tmp_path), "no tokenizer", "tokenizer.json", "vocab.txt")
 
 
 @pytest.mark.parametrize("content", ["", "{", "{}", "[]", '{"model": {"type": "Nonsense"}}'])
-def test_a_malformed_tokenizer_file_is_refused(folder: Path, content: str) -> None:
+def test_malformed_tokenizer_file_is_refused(folder: Path, content: str) -> None:
     (folder / "tokenizer.json").write_text(content)
     refuse(folder, "tokenizer.json", "not a tokenizer")
 
 
-def test_a_vocabulary_that_is_not_utf_8_is_refused(folder: Path) -> None:
+def test_vocabulary_is_refused_when_it_is_not_utf_8(folder: Path) -> None:
     (folder / "vocab.txt").write_bytes(b"[PAD]\n[UNK]\n\xff\xfe\n")
     refuse(folder, "vocab.txt", "not readable as a vocabulary")
 
 
 @pytest.mark.parametrize(("content", "found"), [("{", "not readable as JSON"), ("[]", "a list")])
-def test_a_malformed_configuration_is_refused(folder: Path, content: str, found: str) -> None:
+def test_malformed_configuration_is_refused(folder: Path, content: str, found: str) -> None:
     (folder / "tokenizer_config.json").write_text(content)
     refuse(folder, "tokenizer_config.json", found)
 
@@ -197,12 +197,12 @@ def test_a_malformed_configuration_is_refused(folder: Path, content: str, found:
 @pytest.mark.parametrize(
     "config", [{"do_lower_case": "no"}, {"strip_accents": 3}, {"unk_token": {}}]
 )
-def test_a_setting_of_the_wrong_type_is_refused(folder: Path, config: dict[str, object]) -> None:
+def test_setting_of_the_wrong_type_is_refused(folder: Path, config: dict[str, object]) -> None:
     configure(folder, **config)
     refuse(folder, "tokenizer_config.json")
 
 
-def test_a_vocabulary_without_the_unknown_token_is_refused(folder: Path) -> None:
-    # Otherwise the first unknown word of a user ends in the tokenizer's own exception.
+def test_vocabulary_is_refused_without_the_unknown_token(folder: Path) -> None:
+    # Otherwise, the first unknown word would raise the tokenizer's own exception.
     (folder / "vocab.txt").write_text("a\nb\n")
     refuse(folder, "vocab.txt", "[UNK]")

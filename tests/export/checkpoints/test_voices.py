@@ -1,4 +1,4 @@
-"""A checkpoint's speaker embeddings to voices: which are chosen, and which files are trusted."""
+"""Conversion of a checkpoint's speaker embeddings: selection, and files that are refused."""
 
 import json
 import shutil
@@ -74,19 +74,19 @@ def test_all_voices_are_converted(checkpoint: Checkpoint, tmp_path: Path) -> Non
     assert written(tmp_path / "voices") == [f"{name}.npz" for name in NAMES]
 
 
-def test_none_writes_nothing(checkpoint: Checkpoint, tmp_path: Path) -> None:
+def test_selection_none_writes_no_voice(checkpoint: Checkpoint, tmp_path: Path) -> None:
     assert convert_voices(checkpoint, "none", tmp_path / "voices") == []
     assert written(tmp_path / "voices") == []
 
 
-def test_named_voices_alone_are_converted(checkpoint: Checkpoint, tmp_path: Path) -> None:
+def test_only_selected_voices_are_converted(checkpoint: Checkpoint, tmp_path: Path) -> None:
     chosen = "v2/fr_speaker_5, announcer,v2/fr_speaker_5,"
     names = convert_voices(checkpoint, chosen, tmp_path / "voices")
     assert sorted(names) == ["announcer", "v2/fr_speaker_5"]
     assert written(tmp_path / "voices") == ["announcer.npz", "v2/fr_speaker_5.npz"]
 
 
-def test_a_written_voice_equals_its_arrays(checkpoint: Checkpoint, tmp_path: Path) -> None:
+def test_written_voice_equals_its_arrays(checkpoint: Checkpoint, tmp_path: Path) -> None:
     convert_voices(checkpoint, "all", tmp_path / "voices")
     for name in NAMES:
         voice = Voice.load(tmp_path / "voices" / f"{name}.npz")
@@ -96,31 +96,29 @@ def test_a_written_voice_equals_its_arrays(checkpoint: Checkpoint, tmp_path: Pat
             assert getattr(voice, key).dtype == np.int64
 
 
-def test_a_checkpoint_without_an_index_has_no_voices(
-    checkpoint: Checkpoint, tmp_path: Path
-) -> None:
+def test_checkpoint_has_no_voices_without_an_index(checkpoint: Checkpoint, tmp_path: Path) -> None:
     (checkpoint.folder / INDEX).unlink()
     assert convert_voices(checkpoint, "all", tmp_path / "voices") == []
     refuse(checkpoint, "announcer", '"announcer"', "no voices")
 
 
-def test_an_unknown_name_offers_the_nearest(checkpoint: Checkpoint) -> None:
+def test_unknown_voice_raises_with_the_nearest(checkpoint: Checkpoint) -> None:
     refuse(checkpoint, "v2/en_speaker_66", '"v2/en_speaker_66"', "nearest", "v2/en_speaker_6")
 
 
-def test_a_name_is_not_taken_for_a_path(checkpoint: Checkpoint) -> None:
+def test_name_is_not_resolved_as_a_path(checkpoint: Checkpoint) -> None:
     refuse(checkpoint, "../announcer", '"../announcer" is not in the checkpoint')
 
 
 @pytest.mark.parametrize("path", ["../outside.npy", "speaker_embeddings/../../outside.npy"])
-def test_an_array_outside_the_checkpoint_is_refused(checkpoint: Checkpoint, path: str) -> None:
+def test_array_outside_the_checkpoint_is_refused(checkpoint: Checkpoint, path: str) -> None:
     np.save(checkpoint.folder.parent / "outside.npy", np.arange(3))
     files = json.loads((checkpoint.folder / INDEX).read_text())["announcer"]
     change_index(checkpoint, announcer={**files, "semantic_prompt": path})
     refuse(checkpoint, "announcer", '"announcer"', path, "outside the checkpoint")
 
 
-def test_an_absolute_path_is_refused(checkpoint: Checkpoint) -> None:
+def test_absolute_path_of_an_array_is_refused(checkpoint: Checkpoint) -> None:
     path = checkpoint.folder / "speaker_embeddings" / "announcer_semantic_prompt.npy"
     files = json.loads((checkpoint.folder / INDEX).read_text())["announcer"]
     change_index(checkpoint, announcer={**files, "semantic_prompt": str(path)})
@@ -128,20 +126,20 @@ def test_an_absolute_path_is_refused(checkpoint: Checkpoint) -> None:
 
 
 @pytest.mark.parametrize("name", ["../escaped", "/escaped", "a/b/escaped", "..", "v2/../escaped"])
-def test_a_voice_whose_name_leaves_the_folder_is_refused(checkpoint: Checkpoint, name: str) -> None:
+def test_voice_name_that_leaves_the_folder_is_refused(checkpoint: Checkpoint, name: str) -> None:
     index = json.loads((checkpoint.folder / INDEX).read_text())
     change_index(checkpoint, **{name: index["announcer"]})
     refuse(checkpoint, "all", f'"{name}"', "expected a name")
     assert not list(checkpoint.folder.parent.rglob("escaped*"))
 
 
-def test_a_missing_array_is_named(checkpoint: Checkpoint) -> None:
+def test_missing_array_is_named(checkpoint: Checkpoint) -> None:
     relative = "speaker_embeddings/announcer_fine_prompt.npy"
     (checkpoint.folder / relative).unlink()
     refuse(checkpoint, "all", '"announcer"', relative, "not readable")
 
 
-def test_a_pickled_array_is_refused_and_not_unpickled(checkpoint: Checkpoint) -> None:
+def test_pickled_array_is_refused_and_not_unpickled(checkpoint: Checkpoint) -> None:
     class Malice:
         def __reduce__(self) -> tuple[Any, ...]:
             return Path.touch, (checkpoint.folder / "code-was-run",)
@@ -153,7 +151,7 @@ def test_a_pickled_array_is_refused_and_not_unpickled(checkpoint: Checkpoint) ->
 
 
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"no array at all"])
-def test_a_damaged_array_is_named(checkpoint: Checkpoint, content: bytes) -> None:
+def test_damaged_array_is_named(checkpoint: Checkpoint, content: bytes) -> None:
     relative = "speaker_embeddings/announcer_coarse_prompt.npy"
     (checkpoint.folder / relative).write_bytes(content)
     refuse(checkpoint, "all", '"announcer"', relative, "not readable")
@@ -171,27 +169,27 @@ def test_a_damaged_array_is_named(checkpoint: Checkpoint, content: bytes) -> Non
         ("fine_prompt", np.zeros((8, 0), np.int64), ("(8, 0)", "at least one token")),
     ],
 )
-def test_an_array_that_bark_cannot_continue_is_refused(
+def test_array_that_bark_cannot_continue_is_refused(
     checkpoint: Checkpoint, key: str, array: Any, words: tuple[str, ...]
 ) -> None:
     store(checkpoint.folder, f"speaker_embeddings/announcer_{key}.npy", array)
     refuse(checkpoint, "announcer", '"announcer"', *words)
 
 
-def test_a_voice_without_one_of_its_arrays_is_refused(checkpoint: Checkpoint) -> None:
+def test_voice_is_refused_without_one_of_its_arrays(checkpoint: Checkpoint) -> None:
     files = json.loads((checkpoint.folder / INDEX).read_text())["announcer"]
     del files["coarse_prompt"]
     change_index(checkpoint, announcer=files)
     refuse(checkpoint, "announcer", '"announcer"', "coarse_prompt is missing")
 
 
-def test_an_array_path_that_is_no_text_is_refused(checkpoint: Checkpoint) -> None:
+def test_array_path_is_refused_when_it_is_not_text(checkpoint: Checkpoint) -> None:
     files = json.loads((checkpoint.folder / INDEX).read_text())["announcer"]
     change_index(checkpoint, announcer={**files, "fine_prompt": 5})  # type: ignore[dict-item]
     refuse(checkpoint, "announcer", '"announcer"', "fine_prompt")
 
 
 @pytest.mark.parametrize(("content", "found"), [("{", "not readable as JSON"), ("[]", "a list")])
-def test_a_malformed_index_is_refused(checkpoint: Checkpoint, content: str, found: str) -> None:
+def test_malformed_index_is_refused(checkpoint: Checkpoint, content: str, found: str) -> None:
     (checkpoint.folder / INDEX).write_text(content)
     refuse(checkpoint, "all", INDEX, found, error=CheckpointError)

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and errors of the system as one line."""
+"""Atomic writes of files, and errors of the system as one line."""
 
 from pathlib import Path
 
@@ -19,21 +19,19 @@ def write_until(path: Path, error: BaseException) -> None:
         raise error
 
 
-def test_a_file_gets_its_name_when_the_block_ends(tmp_path: Path) -> None:
+def test_file_is_renamed_when_the_block_ends(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("what was there")
     with atomic_write(path) as partial:
         partial.write_text("all of it")
         assert path.read_text() == "what was there"
-        assert partial.name.startswith("."), "people and patterns would find it"
+        assert partial.name.startswith("."), "patterns such as * would match it"
     assert path.read_text() == "all of it"
     assert names(tmp_path) == ["a.txt"]
 
 
 @pytest.mark.parametrize("error", [ValueError(), KeyboardInterrupt()])
-def test_an_error_leaves_the_old_file_and_no_part_of_the_new(
-    tmp_path: Path, error: BaseException
-) -> None:
+def test_old_file_is_kept_when_the_block_raises(tmp_path: Path, error: BaseException) -> None:
     path = tmp_path / "a.txt"
     path.write_text("what was there")
     with pytest.raises(type(error)):
@@ -42,7 +40,7 @@ def test_an_error_leaves_the_old_file_and_no_part_of_the_new(
     assert names(tmp_path) == ["a.txt"]
 
 
-def test_an_error_of_the_system_is_one_line_with_its_reason(tmp_path: Path) -> None:
+def test_system_error_becomes_one_line_with_its_reason(tmp_path: Path) -> None:
     missing = tmp_path / "a.txt"
     with pytest.raises(VoiceError) as caught, wrap_os_errors(VoiceError, "a.txt: cannot be read"):
         missing.read_text()
@@ -50,7 +48,7 @@ def test_an_error_of_the_system_is_one_line_with_its_reason(tmp_path: Path) -> N
     assert isinstance(caught.value.__cause__, FileNotFoundError)
 
 
-def test_other_errors_pass_unless_they_are_named() -> None:
+def test_other_errors_pass_unless_listed() -> None:
     with pytest.raises(KeyError), wrap_os_errors(VoiceError, "a.txt: cannot be read"):
         raise KeyError("key")
     with (

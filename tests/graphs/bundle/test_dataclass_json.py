@@ -1,4 +1,4 @@
-"""Parsed JSON becomes a dataclass exactly, or an error that names the place."""
+"""Parsed JSON becomes a dataclass, or an error that names the location."""
 
 import dataclasses
 import json
@@ -51,17 +51,17 @@ codecs = st.builds(
 
 
 @given(codecs)
-def test_every_dataclass_comes_back_from_json(codec: Codec):
+def test_dataclass_round_trips_through_json(codec: Codec):
     data = json.loads(json.dumps(dataclasses.asdict(codec)))
     assert from_json_dict(Codec, data, "codec") == codec
 
 
-def test_defaults_fill_in_for_keys_that_have_them():
+def test_missing_keys_get_their_defaults():
     codec = from_json_dict(Codec, CODEC, "codec")
     assert (codec.temperature, codec.tags) == (None, {})
 
 
-def test_a_whole_number_is_read_as_float_where_a_float_is_wanted():
+def test_whole_number_becomes_a_float_for_a_float_field():
     rate = from_json_dict(Codec, CODEC, "codec").codebooks[0].rate_hz
     assert isinstance(rate, float)
     assert rate == 75.0
@@ -86,26 +86,26 @@ def test_a_whole_number_is_read_as_float_where_a_float_is_wanted():
         ({"tags": {"key": 1}}, ["codec.tags.key", "found 1", "expected str"]),
     ],
 )
-def test_an_error_names_the_place_what_was_found_and_what_was_expected(changes, words):
+def test_error_names_the_location_and_what_was_found_and_expected(changes, words):
     with pytest.raises(SchemaError) as caught:
         from_json_dict(Codec, {**CODEC, **changes}, "codec")
     assert_one_line(caught.value, *words)
 
 
 @pytest.mark.parametrize("key", list(CODEC))
-def test_each_key_without_default_is_required(key: str):
+def test_key_without_default_is_required(key: str):
     data = {name: value for name, value in CODEC.items() if name != key}
     with pytest.raises(SchemaError, match=f"^codec: key '{key}' is missing$"):
         from_json_dict(Codec, data, "codec")
 
 
 @pytest.mark.parametrize("data", [None, [], "codec", 3])
-def test_what_is_no_object_is_no_dataclass(data: object):
+def test_value_is_refused_when_it_is_not_an_object(data: object):
     with pytest.raises(SchemaError, match=r"^codec: found .*, expected an object$"):
         from_json_dict(Codec, data, "codec")
 
 
-def test_a_long_value_is_shown_short():
+def test_long_value_is_shortened_in_the_error():
     with pytest.raises(SchemaError) as caught:
         from_json_dict(Codec, {**CODEC, "causal": "x" * 1000}, "codec")
     assert len(str(caught.value)) < 100

@@ -1,4 +1,4 @@
-"""bark-onnx speak --play, with a scripted player in the place of the system's."""
+"""bark-onnx speak --play, with a scripted player in place of the system's."""
 
 import json
 import os
@@ -26,22 +26,24 @@ def speak(run: Run, demo_bundle: Path) -> Run:
 
 
 def script(player: Path, body: str) -> None:
-    """Have the player do something else."""
+    """Replace the program of the player."""
     player.write_text(f"#!{sys.executable}\nimport sys, os, time\n{body}\n")
 
 
-def test_pieces_are_played_and_no_file_is_written(speak: Run, player: Path, tmp_path: Path) -> None:
+def test_segments_are_played_and_no_file_is_written(
+    speak: Run, player: Path, tmp_path: Path
+) -> None:
     out = worked(speak(TEXT, "--play", "--max-seconds", 4))
     assert out.startswith("played: ")
-    heard = (player.parent / "heard").read_bytes()
+    played = (player.parent / "heard").read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == []
     speak(TEXT, "-o", "a.pcm", "--raw", "--max-seconds", 4)
-    assert heard == (tmp_path / "a.pcm").read_bytes()
+    assert played == (tmp_path / "a.pcm").read_bytes()
     arguments = (player.parent / "arguments").read_text()
     assert arguments == "-q -t raw -f S16_LE -c 1 -r 24000 -"
 
 
-def test_a_file_is_written_as_well_where_it_is_named(
+def test_a_file_is_written_while_playing_if_it_is_named(
     speak: Run, player: Path, tmp_path: Path
 ) -> None:
     found = json.loads(worked(speak("Hi", "--play", "-o", "a.wav", "--json", "--no-metadata")))
@@ -50,12 +52,12 @@ def test_a_file_is_written_as_well_where_it_is_named(
     assert json.loads(worked(speak("Hi", "--play", "--json")))["output"] is None
 
 
-def test_it_is_played_at_the_rate_that_is_asked_for(speak: Run, player: Path) -> None:
+def test_speech_is_played_at_the_requested_rate(speak: Run, player: Path) -> None:
     worked(speak("Hi", "--play", "--sample-rate", 48_000))
     assert "-r 48000" in (player.parent / "arguments").read_text()
 
 
-def test_a_missing_player_is_told_before_the_model_loads(
+def test_a_missing_player_is_one_line_before_the_model_loads(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -63,12 +65,12 @@ def test_a_missing_player_is_told_before_the_model_loads(
     failed(result, 1, "No program to play sound", "aplay (alsa-utils)", "play (sox)")
 
 
-def test_a_format_is_refused_where_nothing_is_kept(run: Run, player: Path) -> None:
+def test_a_format_is_refused_if_nothing_is_written(run: Run, player: Path) -> None:
     failed(run("speak", "Hi", "-m", "nowhere", "--play", "--raw"), 1, "--format raw", "-o")
 
 
 @pytest.mark.parametrize("program", [player.program for player in PLAYERS])
-def test_every_known_player_is_found_and_told_the_rate(
+def test_every_known_player_is_found_and_gets_the_rate(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: str
 ) -> None:
     path = tmp_path / program
@@ -83,7 +85,7 @@ def test_every_known_player_is_found_and_told_the_rate(
 BROKEN = "sys.stdin.buffer.read(10)\nprint('no such\\nsound card', file=sys.stderr)\nsys.exit(3)"
 
 
-def test_a_player_that_fails_is_one_line_and_keeps_the_file(
+def test_a_failed_player_is_one_line_and_the_file_is_complete(
     speak: Run, player: Path, tmp_path: Path
 ) -> None:
     script(player, BROKEN)
@@ -96,22 +98,22 @@ def test_a_player_that_fails_is_one_line_and_keeps_the_file(
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
 
 
-def test_a_player_that_fails_ends_the_work_where_nothing_is_kept(speak: Run, player: Path) -> None:
+def test_a_failed_player_ends_the_command_if_nothing_is_written(speak: Run, player: Path) -> None:
     script(player, BROKEN)
     failed(speak(TEXT * 5, "--play"), 1, "aplay ended too soon", "status 3", "sound card")
 
 
-def test_a_player_that_cannot_be_started_is_one_line(speak: Run, player: Path) -> None:
+def test_a_player_that_cannot_start_is_one_line(speak: Run, player: Path) -> None:
     player.write_text("#!/nowhere/at/all\n")
     failed(speak("Hi", "--play"), 1, "aplay: cannot be started", "No such file")
 
 
-@pytest.mark.parametrize("when", ["speaking", "hearing"])
-def test_an_interrupt_stops_both(
+@pytest.mark.parametrize("when", ["generating", "playing"])
+def test_an_interrupt_stops_command_and_player(
     player: Path, demo_bundle: Path, tmp_path: Path, when: str
 ) -> None:
     script(player, "open('pid', 'w').write(str(os.getpid()))\ntime.sleep(600)")
-    text = TEXT * (40 if when == "speaking" else 1)
+    text = TEXT * (40 if when == "generating" else 1)
     process = subprocess.Popen(
         [
             *(ENTRY_POINT, "speak", text, "-m", demo_bundle, *map(str, SETTINGS)),
@@ -122,7 +124,7 @@ def test_an_interrupt_stops_both(
         stdout=subprocess.PIPE,
         text=True,
     )
-    awaited = tmp_path / (".a.wav.partial" if when == "speaking" else "a.wav")
+    awaited = tmp_path / (".a.wav.partial" if when == "generating" else "a.wav")
     while process.poll() is None and not (
         (tmp_path / "pid").is_file()
         and (tmp_path / "pid").stat().st_size
@@ -139,6 +141,6 @@ def test_an_interrupt_stops_both(
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
-def test_the_fake_is_the_only_player_here(player: Path) -> None:
+def test_the_scripted_player_is_the_only_one_found(player: Path) -> None:
     assert shutil.which("aplay") == str(player)
     assert shutil.which("paplay") is None

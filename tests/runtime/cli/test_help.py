@@ -1,6 +1,8 @@
-"""What the commands say of themselves: examples that hold, and what the shell completes."""
+"""Help texts, their examples, and shell completion."""
 
+import dataclasses
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -11,11 +13,12 @@ import pytest
 
 import bark_onnx.export.cli as export_cli
 import bark_onnx.runtime.cli.main as cli
-from tests.support.command import ENTRY_POINT
+from bark_onnx.runtime import GenerationOptions, StreamOptions
+from tests.support.command import ENTRY_POINT, Run, worked
 
 
 def commands() -> dict[str, click.Command]:
-    """Every command by what is typed for it."""
+    """Every command by its full name."""
     found = {"bark-export": export_cli.command, "bark-onnx": cli.command}
     groups = [("bark-onnx", cli.command)]
     while groups:
@@ -28,25 +31,27 @@ def commands() -> dict[str, click.Command]:
 
 
 def examples_of(name: str) -> list[list[str]]:
-    """The words of each command that stands in a help text."""
+    """The words of each command in a help text."""
     command = commands()[name]
     # The names that both programs have: click remembers those of the first context for good.
     with click.Context(command, info_name=name, help_option_names=["-h", "--help"]) as context:
         text = command.get_help(context)
-    after = text.partition("Example")[2].partition("\nOptions:")[0].replace("\\\n", " ")
+    after = re.split(r"\n(?:Options|Input):\n", text.partition("Example")[2])[0].replace(
+        "\\\n", " "
+    )
     lines = [part for line in after.splitlines() for part in line.split(" | ")]
     words = [shlex.split(line) for line in lines if "bark-" in line]
     return [line for line in words if line[0] in ("bark-onnx", "bark-export")]
 
 
 @pytest.mark.parametrize("name", sorted(commands()))
-def test_every_command_shows_an_example_of_itself(name: str) -> None:
+def test_every_command_has_an_example_of_itself(name: str) -> None:
     wanted = name.split()
     assert any(words[: len(wanted)] == wanted for words in examples_of(name))
 
 
 @pytest.mark.parametrize("name", sorted(commands()))
-def test_every_option_of_an_example_exists(name: str) -> None:
+def test_every_option_in_an_example_exists(name: str) -> None:
     known = commands()
     for words in examples_of(name):
         path = words[0]
@@ -61,11 +66,42 @@ def test_every_option_of_an_example_exists(name: str) -> None:
                 assert word in options, f"{word} in {shlex.join(words)}"
 
 
+@pytest.mark.parametrize("arguments", [("--help",), ("-h",), ("speak", "--help")])
+def test_help_is_printed_to_stdout(run: Run, arguments: tuple[str, ...]) -> None:
+    assert worked(run(*arguments)).startswith("Usage: bark-onnx ")
+
+
+def test_help_has_an_example_and_explains_every_option(run: Run) -> None:
+    text = worked(run("speak", "--help"))
+    assert "\\b" not in text  # click's mark of lines that are not wrapped
+    assert 'bark-onnx speak "Hello, my dog is cute" -m bark-small-onnx -o hello.wav' in text
+    assert "BARK_ONNX_MODEL" in text
+    for field in (*dataclasses.fields(GenerationOptions), *dataclasses.fields(StreamOptions)):
+        assert f"--{field.name.replace('_', '-')}" in text
+    for option in cli.speak.params:
+        if option.param_type_name == "option" and not option.hidden:
+            assert option.help, option.name
+
+
+def test_help_of_speak_lists_common_options_first(run: Run) -> None:
+    lines = worked(run("speak", "--help")).splitlines()
+    headings = [line for line in lines if re.fullmatch(r"[A-Z][a-z ]+:", line)]
+    expected = ("Input", "Output", "Voice", "Long text", "Quality", "Generation")
+    assert headings == [f"{name}:" for name in (*expected, "Model and hardware", "Other")]
+    assert lines.index("Long text:") - lines.index("Input:") <= 25
+
+
+def test_version_is_that_of_the_package(run: Run) -> None:
+    from importlib.metadata import version
+
+    assert version("bark-onnx") in worked(run("--version"))
+
+
 # Completion
 
 
 def complete(bundle: Path | str, *words: str, **environment: str) -> list[str]:
-    """What click tells bash for the last of the words."""
+    """Completions that click prints in bash for the last word."""
     line = ["bark-onnx", "speak", "Hello", *(["-m", str(bundle)] if bundle else []), *words]
     done = subprocess.run(
         [ENTRY_POINT],
@@ -85,7 +121,7 @@ def complete(bundle: Path | str, *words: str, **environment: str) -> list[str]:
 
 @pytest.fixture
 def bundle(demo_bundle: Path, tmp_path: Path) -> Path:
-    """Nothing but a folder of voices is needed."""
+    """A folder of voices; completion reads nothing else."""
     voice = demo_bundle / "voices" / "v2" / "en_speaker_0.npz"
     for name in ("v2/en_speaker_0", "v2/de_speaker_3", "me"):
         path = tmp_path / "bundle" / "voices" / f"{name}.npz"
@@ -94,7 +130,7 @@ def bundle(demo_bundle: Path, tmp_path: Path) -> Path:
     return tmp_path / "bundle"
 
 
-def test_the_voices_of_the_bundle_are_completed(bundle: Path) -> None:
+def test_voices_of_the_bundle_are_completed(bundle: Path) -> None:
     assert complete(bundle, "--voice", "v2/") == ["plain,v2/de_speaker_3", "plain,v2/en_speaker_0"]
     assert complete(bundle, "-v", "v2/e") == ["plain,v2/en_speaker_0"]
     assert complete(bundle, "-v", "m") == ["plain,me"]
@@ -103,18 +139,18 @@ def test_the_voices_of_the_bundle_are_completed(bundle: Path) -> None:
 
 
 @pytest.mark.parametrize("where", ["nowhere", "suno/bark-small", ""])
-def test_without_voices_files_are_completed_and_nothing_fails(where: str) -> None:
+def test_files_are_completed_without_voices(where: str) -> None:
     assert complete(where, "--voice", "my") == ["file,my"]
 
 
-def test_options_are_completed_but_hidden_ones_are_not(bundle: Path) -> None:
+def test_visible_options_are_completed(bundle: Path) -> None:
     assert complete(bundle, "--semantic-temp") == ["plain,--semantic-temperature"]
     assert not any(complete(bundle, "--history_p"))
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 @pytest.mark.parametrize("name", ["bark-onnx", "bark-export"])
-def test_every_shell_gets_its_script(name: str, shell: str) -> None:
+def test_every_shell_has_a_completion_script(name: str, shell: str) -> None:
     variable = f"_{name.upper().replace('-', '_')}_COMPLETE"
     done = subprocess.run(
         [ENTRY_POINT.with_name(name)],
@@ -130,7 +166,7 @@ def test_every_shell_gets_its_script(name: str, shell: str) -> None:
         assert checked.returncode == 0, checked.stderr
 
 
-def test_completing_a_voice_imports_no_onnxruntime(bundle: Path) -> None:
+def test_completion_of_voices_does_not_import_onnxruntime(bundle: Path) -> None:
     code = (
         "import sys; from bark_onnx.runtime.cli.speak import speak; "
         "from click.shell_completion import ShellComplete as Shell; "

@@ -1,4 +1,4 @@
-"""bark-onnx speak --lines: a file per line, whatever becomes of the others."""
+"""bark-onnx speak --lines: a file per line, whether or not other lines fail."""
 
 import errno
 import json
@@ -14,12 +14,10 @@ import pytest
 import soundfile
 
 from bark_onnx.graphs.errors import EngineError
-from bark_onnx.runtime import Bark
-from bark_onnx.runtime.cli.options.stream import settle_reading
-from bark_onnx.runtime.longform.quality import Cleaning
-from bark_onnx.runtime.longform.reading import Reading
+from bark_onnx.runtime import Bark, SpeechFuture, StreamOptions
+from bark_onnx.runtime.cli.options.stream import build_stream_options, line_concurrency
+from bark_onnx.runtime.longform.window import SegmentTask
 from bark_onnx.runtime.seeds import segment_seed
-from bark_onnx.runtime.text.segments import Splitting
 from tests.support.command import ENTRY_POINT, Run, failed, worked
 
 SHORT = ("--semantic-max-new-tokens", 15)
@@ -28,7 +26,7 @@ LINES = "One, to begin with.\n\n  And the third line.  \r\n\u200b\nThe fifth.\n"
 
 @pytest.fixture
 def speak(run: Run, demo_bundle: Path, tmp_path: Path) -> Run:
-    """`bark-onnx speak --lines` of a file, with the demo."""
+    """Runs `bark-onnx speak --lines` with a file and the demo."""
     (tmp_path / "lines.txt").write_bytes(LINES.encode())
     return lambda *arguments: run(
         *("speak", "-i", "lines.txt", "-m", demo_bundle, "--lines", *SHORT, *arguments)
@@ -36,45 +34,46 @@ def speak(run: Run, demo_bundle: Path, tmp_path: Path) -> Run:
 
 
 @pytest.mark.parametrize(
-    ("given", "is_lines", "lines", "pieces"),
+    ("given", "has_lines", "lines", "segments"),
     [
-        ({}, False, 1, 8),
-        ({"together": 3}, False, 1, 3),
-        ({"continuity": "previous"}, False, 1, 1),
+        ({}, False, None, 8),
+        ({"concurrency": 3}, False, None, 3),
+        ({"history": "previous"}, False, None, 1),
+        ({"history": "first"}, False, None, 8),
         ({}, True, 8, 1),
-        ({"together": 3}, True, 3, 1),
-        ({"continuity": "previous", "together": 3}, True, 3, 1),
+        ({"concurrency": 3}, True, 3, 1),
+        ({"history": "previous", "concurrency": 3}, True, 3, 1),
     ],
 )
-def test_either_lines_or_pieces_are_said_together(
-    given: dict[str, Any], is_lines: bool, lines: int, pieces: int
+def test_concurrency_applies_to_lines_or_to_segments(
+    given: dict[str, Any], has_lines: bool, lines: int | None, segments: int
 ) -> None:
-    defaults = asdict(Splitting()) | asdict(Reading()) | asdict(Cleaning()) | {"together": None}
-    asked = {**defaults, **given}
-    settled = settle_reading(asked, is_lines=is_lines)
-    assert settled.lines_together == lines
-    assert settled.keywords == {**asked, "together": pieces}
+    values = {**asdict(StreamOptions()), "concurrency": None, **given}
+    options = build_stream_options(values, has_lines=has_lines)
+    assert options == StreamOptions(**{**values, "concurrency": segments})
+    if has_lines:
+        assert line_concurrency(values) == lines
 
 
-def names(folder: Path) -> list[str]:
+def file_names(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
 
 
-def test_a_folder_has_a_file_per_line_named_by_its_number(speak: Run, tmp_path: Path) -> None:
+def test_folder_has_a_file_per_line_named_by_its_number(speak: Run, tmp_path: Path) -> None:
     status, out, err = speak("-o", "out/", "--seed", 3)
-    assert status == 1  # line 4 has nothing that can be said
-    assert err == "bark-onnx: line 4: The text is empty; expected something to say\n"
+    assert status == 1  # line 4 has no tokens
+    assert err == "bark-onnx: line 4: The text is empty; expected at least one word\n"
     shown = [line.split(": ")[0] for line in out.splitlines()]
     assert shown == ["out/001.wav", "out/003.wav", "out/005.wav"]
-    assert names(tmp_path / "out") == ["001.wav", "003.wav", "005.wav"]
+    assert file_names(tmp_path / "out") == ["001.wav", "003.wav", "005.wav"]
 
 
-@pytest.mark.parametrize("together", [1, 8])
-def test_each_file_is_that_of_a_single_run_with_the_seed_of_its_line(
-    speak: Run, run: Run, demo_bundle: Path, tmp_path: Path, together: int
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_each_file_equals_a_single_run_with_the_seed_of_its_line(
+    speak: Run, run: Run, demo_bundle: Path, tmp_path: Path, concurrency: int
 ) -> None:
     voice = ("--voice", "v2/en_speaker_0")
-    speak("-o", "line-{n}.flac", "--seed", 3, "--together", together, *voice)
+    speak("-o", "line-{n}.flac", "--seed", 3, "--concurrency", concurrency, *voice)
     for number, text in ((1, "One, to begin with."), (3, "And the third line.")):
         seed = segment_seed(3, number - 1)
         arguments = ("-m", demo_bundle, *SHORT, *voice, "--seed", seed, "-o", "alone.flac")
@@ -83,7 +82,7 @@ def test_each_file_is_that_of_a_single_run_with_the_seed_of_its_line(
         assert (tmp_path / f"line-{number}.flac").read_bytes() == alone
 
 
-def test_json_has_an_object_a_line_and_errors_stay_apart(speak: Run) -> None:
+def test_json_has_an_object_per_line_without_errors(speak: Run) -> None:
     status, out, err = speak("-o", "{n:02}.ogg", "--seed", 3, "--json", "--sample-rate", 16_000)
     assert status == 1
     assert err.startswith("bark-onnx: line 4: ")
@@ -97,7 +96,7 @@ def test_json_has_an_object_a_line_and_errors_stay_apart(speak: Run) -> None:
         assert info.duration == pytest.approx(each["seconds"], abs=1e-3)
 
 
-def test_a_folder_takes_the_format_that_is_named_and_its_old_files_are_replaced(
+def test_format_of_a_folder_is_that_of_the_option_and_old_files_are_replaced(
     speak: Run, tmp_path: Path
 ) -> None:
     (tmp_path / "001.mp3").write_bytes(b"old")
@@ -107,72 +106,67 @@ def test_a_folder_takes_the_format_that_is_named_and_its_old_files_are_replaced(
     assert (tmp_path / "002.mp3").read_bytes() == b"old"
 
 
-def test_a_folder_that_cannot_be_made_is_one_line(
+def test_folder_that_cannot_be_created_is_one_line(
     speak: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    failed(speak("-o", "out/"), 1, "out: cannot be made (No space left on device)")
-    assert names(tmp_path) == ["lines.txt"]
+    failed(speak("-o", "out/"), 1, "out: cannot be created (No space left on device)")
+    assert file_names(tmp_path) == ["lines.txt"]
 
 
-def test_times_have_a_file_per_line_too(speak: Run, tmp_path: Path) -> None:
+def test_timestamps_have_a_file_per_line(speak: Run, tmp_path: Path) -> None:
     speak("-o", "{n}.wav", "--timestamps", "{n:03}.srt")
     assert "One, to begin with." in (tmp_path / "001.srt").read_text("utf-8")
     assert "The fifth." in (tmp_path / "005.srt").read_text("utf-8")
     assert not (tmp_path / "004.srt").exists()
 
 
-def test_a_line_that_fails_in_the_engine_costs_no_other(
+def test_other_lines_are_written_when_one_fails_in_the_engine(
     speak: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stream = Bark.stream
+    submit = Bark.submit_segment
 
-    def fail_once(self: Bark, text: str, **settings: object) -> object:
-        if "third" not in text:
-            return stream(self, text, **settings)
-
-        def failing() -> object:
+    def fail_once(self: Bark, task: SegmentTask, on_progress: Any) -> SpeechFuture:
+        if "third" in task.segment.text:
             raise EngineError("it broke")
-            yield
+        return submit(self, task, on_progress)
 
-        return failing()
-
-    monkeypatch.setattr(Bark, "stream", fail_once)
+    monkeypatch.setattr(Bark, "submit_segment", fail_once)
     status, out, err = speak("-o", "{n}.wav")
     assert status == 1
     assert "bark-onnx: line 3: it broke\n" in err
     assert len(out.splitlines()) == 2
-    assert names(tmp_path) == ["1.wav", "5.wav", "lines.txt"]
+    assert file_names(tmp_path) == ["1.wav", "5.wav", "lines.txt"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--voice", "nobody"), ("nobody", "not found")),
-        (("--takes", 0), ("takes is 0",)),
-        (("--together", 0), ("together is 0", "from 1")),
+        (("--voice", "unknown"), ("unknown", "not found")),
+        (("--attempts", 0), ("attempts is 0",)),
+        (("--concurrency", 0), ("concurrency is 0", "from 1")),
         (("--semantic-max-new-tokens", 5000), ("5000", "context holds")),
         (("--seed", -1), ("seed is -1", "from 0")),
     ],
 )
-def test_what_is_wrong_for_every_line_is_told_once(
+def test_error_of_every_line_is_printed_once(
     speak: Run, tmp_path: Path, arguments: tuple[object, ...], words: tuple[str, ...]
 ) -> None:
     status, out, err = speak("-o", "{n}.wav", *arguments)
     assert (status, out, err.count("\n")) == (1, "", 1)
     assert all(word in err for word in words)
-    assert names(tmp_path) == ["lines.txt"]
+    assert file_names(tmp_path) == ["lines.txt"]
 
 
-def test_an_interrupt_leaves_files_that_are_whole(demo_bundle: Path, tmp_path: Path) -> None:
+def test_interrupt_leaves_complete_files(demo_bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "lines.txt").write_text("Here is a line.\n" * 500)
     process = subprocess.Popen(
         [
             *(ENTRY_POINT, "speak", "-i", "lines.txt", "-m", demo_bundle, "--lines"),
-            *("-o", "out/", "--semantic-max-new-tokens", "15", "--together", "3"),
+            *("-o", "out/", "--semantic-max-new-tokens", "15", "--concurrency", "3"),
         ],
         cwd=tmp_path,
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""bark-onnx speak in pipes and scripts: standard output, formats, rates, JSON, and its input."""
+"""bark-onnx speak in pipes and scripts: standard output, formats, rates, JSON, input."""
 
 import io
 import json
@@ -22,7 +22,7 @@ TEXT = "Here is the first sentence of it. Then there is another one, somewhat lo
 
 
 class Stdout(io.TextIOWrapper):
-    """Standard output that keeps bytes."""
+    """Standard output that records bytes."""
 
     def __init__(self, *, is_terminal: bool = False) -> None:
         self.bytes = io.BytesIO()
@@ -35,14 +35,14 @@ class Stdout(io.TextIOWrapper):
 
 @pytest.fixture
 def speak(run: Run, demo_bundle: Path) -> Run:
-    """`bark-onnx speak` with the demo and a fixed seed."""
+    """Runs `bark-onnx speak` with the demo and a fixed seed."""
     return lambda *arguments, **settings: run(
         *("speak", *arguments, "-m", demo_bundle, *SETTINGS), **settings
     )
 
 
 def piped(speak: Run, *arguments: object) -> tuple[bytes, str]:
-    """What a command that works writes to standard output and to standard error."""
+    """Standard output and standard error of a command that succeeds."""
     stdout = Stdout()
     with pytest.MonkeyPatch.context() as patch:  # in the test itself: pytest replaces it before
         patch.setattr(sys, "stdout", stdout)
@@ -60,7 +60,7 @@ def decoded_seconds(data: bytes) -> float:
 # Standard output
 
 
-def test_standard_output_is_the_file_and_the_summary_is_elsewhere(
+def test_standard_output_has_the_sound_and_standard_error_the_summary(
     demo_bundle: Path, tmp_path: Path
 ) -> None:
     command = [ENTRY_POINT, "speak", TEXT, "-m", demo_bundle, *map(str, SETTINGS)]
@@ -78,7 +78,7 @@ def test_standard_output_is_the_file_and_the_summary_is_elsewhere(
     assert done.stdout[4:8] == done.stdout[40:44] == b"\xff\xff\xff\xff"
 
 
-def test_nobody_reading_to_the_end_is_no_error(demo_bundle: Path) -> None:
+def test_closed_pipe_ends_the_command_without_an_error(demo_bundle: Path) -> None:
     process = subprocess.Popen(
         [
             *(ENTRY_POINT, "speak", TEXT * 50, "-m", demo_bundle, "-o", "-"),
@@ -97,13 +97,13 @@ def test_nobody_reading_to_the_end_is_no_error(demo_bundle: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["wav", "flac", "ogg", "mp3", "opus"])
-def test_every_format_can_go_to_standard_output(speak: Run, name: str) -> None:
+def test_standard_output_supports_every_format(speak: Run, name: str) -> None:
     sound, err = piped(speak, TEXT, "--format", name)
-    spoken = float(err.split(": ")[1].split(" s of")[0])
-    assert decoded_seconds(sound) == pytest.approx(spoken, abs=0.15)
+    seconds = float(err.split(": ")[1].split(" s of")[0])
+    assert decoded_seconds(sound) == pytest.approx(seconds, abs=0.15)
 
 
-def test_raw_samples_have_no_header(speak: Run, tmp_path: Path) -> None:
+def test_raw_output_has_no_header(speak: Run, tmp_path: Path) -> None:
     sound, _ = piped(speak, "Hello", "--raw")
     for arguments in (("-o", "a.pcm", "--raw"), ("-o", "a.wav", "--no-metadata")):
         worked(speak("Hello", *arguments))
@@ -112,21 +112,21 @@ def test_raw_samples_have_no_header(speak: Run, tmp_path: Path) -> None:
     assert (tmp_path / "a.wav").read_bytes()[44:] == sound
 
 
-def test_a_terminal_gets_no_sound(speak: Run) -> None:
+def test_terminal_as_output_is_refused(speak: Run) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stdout", Stdout(is_terminal=True))
         result = speak("Hello", "-o", "-")
     failed(result, 1, "is a terminal", "-o speech.wav", "--play")
 
 
-def test_a_closed_standard_output_is_one_line(speak: Run) -> None:
+def test_closed_standard_output_is_one_line(speak: Run) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stdout", None)
         result = speak("Hello", "-o", "-")
     failed(result, 1, "Standard output is closed")
 
 
-def test_a_closed_standard_input_is_one_line(demo_bundle: Path) -> None:
+def test_closed_standard_input_is_one_line(demo_bundle: Path) -> None:
     command = f"{ENTRY_POINT} speak - -m {demo_bundle} <&-"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
     failed((done.returncode, done.stdout, done.stderr), 1, "Standard input is closed", "--input")
@@ -147,7 +147,7 @@ def test_a_closed_standard_input_is_one_line(demo_bundle: Path) -> None:
         ("a.wav", ("--format", "wav"), ("WAV", "PCM_16", 24_000)),
     ],
 )
-def test_format_and_rate_are_those_asked_for(
+def test_format_and_rate_of_the_file_are_those_of_the_options(
     speak: Run, name: str, arguments: tuple[object, ...], expected: tuple[object, ...]
 ) -> None:
     out = worked(speak(TEXT, "-o", name, *arguments))
@@ -156,7 +156,7 @@ def test_format_and_rate_are_those_asked_for(
     assert info.duration == pytest.approx(float(out.split(": ")[1].split(" s of")[0]), abs=0.01)
 
 
-def test_without_a_name_the_format_names_the_file(speak: Run, tmp_path: Path) -> None:
+def test_default_file_name_has_the_suffix_of_the_format(speak: Run, tmp_path: Path) -> None:
     assert worked(speak("Hello", "--format", "flac")).startswith("speech.flac: ")
     assert soundfile.info(tmp_path / "speech.flac").format == "FLAC"
 
@@ -182,16 +182,16 @@ def test_without_a_name_the_format_names_the_file(speak: Run, tmp_path: Path) ->
         (("--lines", "-o", "{n}.opus", "--sample-rate", 44_100), 1, ("opus", "44100")),
         (("--lines", "-o", "{n}.wav", "--timestamps", "a.srt"), 1, ("a.srt", "pattern")),
         (("--lines", "-o", "{n}.wav", "--timestamps", "{n}.txt"), 1, ("'.txt'", ".srt")),
-        (("--lines", "-o", "{n}.wav", "--cast", "A=x"), 1, ("--lines and --cast",)),
+        (("--lines", "-o", "{n}.wav", "--speaker", "A=x"), 1, ("--lines and --speaker",)),
         (("--lines", "-o", "{n}.wav", "--play"), 1, ("--lines and --play",)),
-        (("--lines", "-o", "{n}.wav", "--together", 0), 1, ("together is 0", "from 1")),
-        (("--continuity", "previous", "--together", 2), 1, ("together is 2", "expected 1")),
-        (("--silence", 0.1, "--crossfade", 0.1), 1, ("only one of them",)),
-        (("--takes", 0), 1, ("takes is 0", "from 1")),
+        (("--lines", "-o", "{n}.wav", "--concurrency", 0), 1, ("concurrency is 0", "from 1")),
+        (("--history", "previous", "--concurrency", 2), 1, ("concurrency is 2", "expected 1")),
+        (("--silence-seconds", 0.1, "--crossfade-seconds", 0.1), 1, ("only one of them",)),
+        (("--attempts", 0), 1, ("attempts is 0", "from 1")),
         (("--seed", -1), 1, ("seed is -1", "from 0")),
     ],
 )
-def test_what_cannot_be_done_is_refused_before_the_model_loads(
+def test_impossible_options_are_refused_before_the_model_loads(
     run: Run,
     player: Path,
     tmp_path: Path,
@@ -205,7 +205,7 @@ def test_what_cannot_be_done_is_refused_before_the_model_loads(
     assert [path.name for path in tmp_path.iterdir()] == ["text.txt"]
 
 
-def test_a_format_that_libsndfile_lacks_is_refused_before_the_model_loads(
+def test_format_that_libsndfile_lacks_is_refused_before_the_model_loads(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(soundfile, "check_format", lambda container, encoding: False)
@@ -215,21 +215,21 @@ def test_a_format_that_libsndfile_lacks_is_refused_before_the_model_loads(
 # JSON
 
 KEYS = [
-    *("output", "seconds", "sample_rate_hz", "seed", "voice", "pieces", "timings"),
+    *("output", "seconds", "sample_rate_hz", "seed", "voice", "segments", "timings"),
     *("real_time_factor", "precision", "provider"),
 ]
 
 
 def check_object(found: dict[str, Any]) -> None:
     assert [key for key in found if key != "line"] == KEYS
-    assert found["seconds"] == pytest.approx(found["pieces"][-1]["end"])
+    assert found["seconds"] == pytest.approx(found["segments"][-1]["end"])
     assert set(found["timings"]) == {"loading", "speaking"}
     assert all(seconds >= 0 for seconds in found["timings"].values())
     assert found["real_time_factor"] > 0
     assert (found["precision"], found["provider"]) == ("fp32", "cpu")
 
 
-def test_json_is_all_that_standard_output_has(speak: Run, demo: Bark) -> None:
+def test_standard_output_has_only_json(speak: Run, demo: Bark) -> None:
     out = worked(
         speak(TEXT, "--json", "-o", "a.flac", "--voice", "v2/en_speaker_0", "--max-seconds", 4)
     )
@@ -239,13 +239,13 @@ def test_json_is_all_that_standard_output_has(speak: Run, demo: Bark) -> None:
     assert (found["output"], found["voice"]) == ("a.flac", "v2/en_speaker_0")
     assert (found["sample_rate_hz"], found["seed"]) == (RATE, 3)
     assert found["seconds"] == pytest.approx(soundfile.info("a.flac").duration, abs=1e-5)
-    assert " ".join(piece["text"] for piece in found["pieces"]) == TEXT
-    seeds = [piece["seed"] for piece in found["pieces"]]
+    assert " ".join(segment["text"] for segment in found["segments"]) == TEXT
+    seeds = [segment["seed"] for segment in found["segments"]]
     assert seeds == [segment_seed(3, index) for index in range(len(seeds))]
     assert len(seeds) > 1
 
 
-def test_json_makes_room_for_sound_on_standard_output(speak: Run) -> None:
+def test_json_is_on_standard_error_when_standard_output_has_the_sound(speak: Run) -> None:
     sound, err = piped(speak, "Hello", "--json", "--sample-rate", 8_000)
     found = json.loads(err)
     check_object(found)
@@ -260,17 +260,17 @@ def test_json_makes_room_for_sound_on_standard_output(speak: Run) -> None:
     "data", [b"\xef\xbb\xbfHello.\r\nAnd bye.\r\n", b"Hello.\nAnd bye.\n"], ids=["windows", "unix"]
 )
 @pytest.mark.parametrize("source", ["-", ("-i", "-"), ("-i", "a.txt")])
-def test_a_byte_order_mark_and_line_ends_of_windows_make_no_difference(
+def test_byte_order_mark_and_windows_line_ends_are_ignored(
     speak: Run, tmp_path: Path, data: bytes, source: Any
 ) -> None:
     (tmp_path / "a.txt").write_bytes(data)
     arguments = source if isinstance(source, tuple) else (source,)
     found = json.loads(worked(speak(*arguments, "--json", stdin=data)))
-    assert found["pieces"][0]["text"] == "Hello.\nAnd bye.\n"
+    assert found["segments"][0]["text"] == "Hello.\nAnd bye.\n"
 
 
 @pytest.mark.parametrize("data", [b"", b" \r\n\n", b"\xef\xbb\xbf"])
-def test_an_empty_file_is_named_before_the_model_loads(
+def test_empty_file_is_refused_before_the_model_loads(
     run: Run, tmp_path: Path, data: bytes
 ) -> None:
     (tmp_path / "a.txt").write_bytes(data)
@@ -278,11 +278,11 @@ def test_an_empty_file_is_named_before_the_model_loads(
     failed(run("speak", "-", "-m", "nowhere", stdin=data), 1, "standard input: the text is empty")
 
 
-def test_standard_input_cannot_be_read_twice(run: Run) -> None:
+def test_two_inputs_are_refused(run: Run) -> None:
     failed(run("speak", "-", "-i", "-", "-m", "nowhere"), 1, "both a text and --input")
 
 
-def test_the_summary_of_a_pipe_is_on_standard_error_outside_too(demo_bundle: Path) -> None:
+def test_installed_command_pipes_raw_sound(demo_bundle: Path) -> None:
     shell = f'printf "Hello" | {ENTRY_POINT} speak - -m {demo_bundle} -o - --raw | wc -c'
     done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True)
     assert done.returncode == 0
@@ -291,7 +291,7 @@ def test_the_summary_of_a_pipe_is_on_standard_error_outside_too(demo_bundle: Pat
     assert done.stderr.startswith("standard output: ")
 
 
-def test_the_installed_command_writes_lines(demo_bundle: Path, tmp_path: Path) -> None:
+def test_installed_command_writes_lines(demo_bundle: Path, tmp_path: Path) -> None:
     result = outside(
         *("speak", "-", "-m", demo_bundle, "--lines", "-o", f"{tmp_path}/", *SETTINGS),
         stdin=b"One.\nTwo.\n",

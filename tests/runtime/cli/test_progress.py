@@ -1,4 +1,4 @@
-"""Progress on a real terminal, and nowhere else."""
+"""Progress bars on a real terminal, and nowhere else."""
 
 import os
 import pty
@@ -17,7 +17,7 @@ COLUMNS = 100
 
 
 def on_a_terminal(*arguments: object) -> tuple[str, str]:
-    """What a command writes to a terminal as standard error, and to a pipe as standard output."""
+    """Standard error of a command on a terminal, and its standard output in a pipe."""
     screen, terminal = pty.openpty()
     ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
     process = subprocess.Popen(
@@ -28,7 +28,7 @@ def on_a_terminal(*arguments: object) -> tuple[str, str]:
     while True:
         try:
             data = os.read(screen, 4096)
-        except OSError:  # how Linux says that nobody has the terminal open any more
+        except OSError:  # on Linux: the terminal is closed
             break
         if not data:
             break
@@ -40,7 +40,7 @@ def on_a_terminal(*arguments: object) -> tuple[str, str]:
 
 
 def left_on(shown: str) -> str:
-    """What is on the last line of a terminal after all that was written to it."""
+    """Contents of the last line of a terminal."""
     line: list[str] = []
     column = 0
     for character in shown:
@@ -54,7 +54,7 @@ def left_on(shown: str) -> str:
     return "".join(line)
 
 
-def test_a_terminal_sees_how_far_how_fast_and_how_long_yet_and_keeps_nothing(
+def test_terminal_shows_share_speed_and_remaining_time_temporarily(
     demo_bundle: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.wav"
@@ -66,18 +66,18 @@ def test_a_terminal_sees_how_far_how_fast_and_how_long_yet_and_keeps_nothing(
         ("codec", "frames"),
     ):
         assert re.search(rf"{stage}: +\d+%\|.*\d+/\d+ \[.*{unit}/s, .* left\]", shown), shown
-    assert re.search(r"\d+% said, \d\d:\d\d left; (semantic|coarse|fine|codec)", shown), shown
+    assert re.search(r"\d+% done, \d\d:\d\d left; (semantic|coarse|fine|codec)", shown), shown
     assert "\n" not in shown  # one line for all
     assert left_on(shown).strip() == ""
     assert out.startswith(f"{path}: ")
 
 
-def test_the_terminal_of_these_tests_overwrites_as_a_real_one() -> None:
+def test_simulated_terminal_overwrites_like_a_real_one() -> None:
     assert left_on("a bar\r     \rthe end") == "the end"
     assert left_on("ab\rc") == "cb"
 
 
-def test_a_pipe_sees_nothing(demo_bundle: Path, tmp_path: Path) -> None:
+def test_pipe_has_no_progress_bars(demo_bundle: Path, tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     out = worked(outside("speak", TEXT, "-m", demo_bundle, "-o", path, *OPTIONS))
     assert out.count("\n") == 1

@@ -1,4 +1,4 @@
-"""Keeping what was said as a voice: --save-voice, to_voice, and where a voice came from."""
+"""Speech saved as a voice: --save-voice, to_voice, and provenance of voices."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from transformers import BarkProcessor
 
 from bark_onnx.graphs.errors import VoiceError
-from bark_onnx.graphs.voices.provenance import ORIGIN_KEY, VoiceProvenance
+from bark_onnx.graphs.voices.provenance import PROVENANCE_KEY, VoiceProvenance
 from bark_onnx.runtime import Bark, GenerationOptions, Speech, Voice
 from bark_onnx.runtime.cli.speech.voice_saver import VoiceSaver
 from bark_onnx.runtime.text.tokenizer import TextTokenizer
@@ -44,43 +44,45 @@ def speech(seconds: float, text: str = "Hi", **changes: Any) -> Speech:
     return Speech(**{**usual, **changes})
 
 
-def listen(tmp_path: Path, speeches: Generator[Speech]) -> list[Speech]:
-    with VoiceSaver(tmp_path / "me.npz", has_cast=False, has_lines=False) as keeper:
-        return list(keeper.listen(speeches))
+def tee(tmp_path: Path, speeches: Generator[Speech]) -> list[Speech]:
+    with VoiceSaver(tmp_path / "me.npz", has_speakers=False, has_lines=False) as saver:
+        return list(saver.tee(speeches))
 
 
-def said(*speeches: Speech) -> Generator[Speech]:
-    """Speeches one by one."""
+def generated(*speeches: Speech) -> Generator[Speech]:
+    """A generator of speeches."""
     yield from speeches
 
 
-def kept(tmp_path: Path, *speeches: Speech) -> Voice:
-    assert listen(tmp_path, said(*speeches)) == list(speeches)
+def saved(tmp_path: Path, *speeches: Speech) -> Voice:
+    assert tee(tmp_path, generated(*speeches)) == list(speeches)
     return Voice.load(tmp_path / "me.npz")
 
 
-# The origin
+# Provenance
 
 
-ORIGIN = VoiceProvenance("Grüße, 世界 ♪", 2**64 - 1, "bark-onnx 0.1.0", "suno/bark-small", "me.npz")
+PROVENANCE = VoiceProvenance(
+    "Grüße, 世界 ♪", 2**64 - 1, "bark-onnx 0.1.0", "suno/bark-small", "me.npz"
+)
 
 
 @given(st.builds(VoiceProvenance, text=..., seed=..., software=..., checkpoint=..., voice=...))
-def test_every_origin_comes_back(provenance: VoiceProvenance) -> None:
+def test_provenance_survives_a_round_trip(provenance: VoiceProvenance) -> None:
     assert VoiceProvenance.from_array(provenance.to_array(), "me") == provenance
 
 
-def test_an_origin_comes_back_from_the_file(tmp_path: Path) -> None:
+def test_provenance_survives_a_file(tmp_path: Path) -> None:
     voice = speech(1).to_voice()
-    Voice(*(getattr(voice, key) for key in KEYS), provenance=ORIGIN).save(tmp_path / "me.npz")
-    assert Voice.load(tmp_path / "me.npz").provenance == ORIGIN
+    Voice(*(getattr(voice, key) for key in KEYS), provenance=PROVENANCE).save(tmp_path / "me.npz")
+    assert Voice.load(tmp_path / "me.npz").provenance == PROVENANCE
     with np.load(tmp_path / "me.npz", allow_pickle=False) as file:
-        assert set(file.files) == {*KEYS, ORIGIN_KEY}
-        assert json.loads(file[ORIGIN_KEY].tobytes())["text"] == ORIGIN.text
-        assert Voice.from_arrays(file).provenance == ORIGIN
+        assert set(file.files) == {*KEYS, PROVENANCE_KEY}
+        assert json.loads(file[PROVENANCE_KEY].tobytes())["text"] == PROVENANCE.text
+        assert Voice.from_arrays(file).provenance == PROVENANCE
 
 
-def test_a_voice_of_others_has_no_origin(tmp_path: Path) -> None:
+def test_voice_of_other_software_has_no_provenance(tmp_path: Path) -> None:
     arrays = {key: getattr(speech(1).to_voice(), key) for key in KEYS}
     np.savez(tmp_path / "me.npz", **arrays, metadata=np.array("theirs"))
     assert Voice.load(tmp_path / "me.npz").provenance is None
@@ -89,23 +91,23 @@ def test_a_voice_of_others_has_no_origin(tmp_path: Path) -> None:
         assert set(file.files) == set(KEYS)
 
 
-def test_a_speech_knows_what_its_voice_came_from(demo: Bark) -> None:
-    said = demo.speak("Hello!", voice="english", seed=np.int64(3), semantic_max_new_tokens=9)
-    assert said.provenance is not None
-    source = said.provenance.bundle.source
+def test_voice_of_a_speech_has_its_provenance(demo: Bark) -> None:
+    speech = demo.speak("Hello!", voice="english", seed=np.int64(3), semantic_max_new_tokens=9)
+    assert speech.provenance is not None
+    source = speech.provenance.bundle.source
     expected = VoiceProvenance("Hello!", 3, SOFTWARE, source, "v2/en_speaker_0")
-    assert said.to_voice("me").provenance == expected
+    assert speech.to_voice("me").provenance == expected
     assert source
-    assert said.to_voice("me").name == "me"
+    assert speech.to_voice("me").name == "me"
 
 
-def test_the_folders_of_a_voice_s_file_are_not_told() -> None:
+def test_provenance_omits_folders_of_voice_files() -> None:
     provenance = speech(1, voice_name="/home/anna/voices/me.npz").to_voice().provenance
     assert provenance is not None
     assert provenance.voice == "me.npz"
 
 
-def test_keys_of_later_versions_are_left_out() -> None:
+def test_keys_of_later_versions_are_ignored() -> None:
     data = np.frombuffer(b'{"text": "Hi", "mood": "good"}', np.uint8)
     assert VoiceProvenance.from_array(data, "me") == VoiceProvenance("Hi")
 
@@ -124,52 +126,52 @@ def test_keys_of_later_versions_are_left_out() -> None:
         np.zeros(2),
     ],
 )
-def test_a_malformed_origin_is_one_line(array: Any) -> None:
+def test_malformed_provenance_is_one_line(array: Any) -> None:
     arrays = {key: getattr(speech(1).to_voice(), key) for key in KEYS}
     with pytest.raises(VoiceError) as caught:
-        Voice.from_arrays({**arrays, ORIGIN_KEY: array}, name="me")
-    assert_one_line(caught.value, '"me"', ORIGIN_KEY, "malformed")
+        Voice.from_arrays({**arrays, PROVENANCE_KEY: array}, name="me")
+    assert_one_line(caught.value, '"me"', PROVENANCE_KEY, "malformed")
 
 
-# Which piece is kept
+# The segment that is saved
 
 
-def test_the_first_piece_that_fills_what_bark_hears_is_kept(tmp_path: Path) -> None:
-    voice = kept(tmp_path, speech(3, "a"), speech(7, "b"), speech(12, "c"))
+def test_first_segment_as_long_as_the_history_is_saved(tmp_path: Path) -> None:
+    voice = saved(tmp_path, speech(3, "a"), speech(7, "b"), speech(12, "c"))
     assert voice.provenance is not None
     assert voice.provenance.text == "b"
 
 
-def test_among_short_pieces_the_longest_is_kept(tmp_path: Path) -> None:
-    voice = kept(tmp_path, speech(3, "a"), speech(5, "b"), speech(5, "c"), speech(0, "d"))
+def test_longest_of_short_segments_is_saved(tmp_path: Path) -> None:
+    voice = saved(tmp_path, speech(3, "a"), speech(5, "b"), speech(5, "c"), speech(0, "d"))
     assert voice.provenance is not None
     assert voice.provenance.text == "b"
     assert voice.fine_prompt.shape == (8, 375)
 
 
-def test_an_interrupt_keeps_what_was_said(tmp_path: Path) -> None:
+def test_interrupt_saves_the_voice_so_far(tmp_path: Path) -> None:
     def interrupted() -> Generator[Speech]:
         yield speech(3, "a")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        listen(tmp_path, interrupted())
+        tee(tmp_path, interrupted())
     provenance = Voice.load(tmp_path / "me.npz").provenance
     assert provenance is not None
     assert provenance.text == "a"
 
 
-def test_where_nothing_was_said_no_voice_is_kept(tmp_path: Path) -> None:
+def test_empty_speech_is_not_saved(tmp_path: Path) -> None:
     with pytest.raises(VoiceError) as caught:
-        kept(tmp_path, speech(0))
-    assert_one_line(caught.value, "me.npz", "nothing was said", "another seed")
+        saved(tmp_path, speech(0))
+    assert_one_line(caught.value, "me.npz", "speech is empty", "another seed")
     assert list(tmp_path.iterdir()) == []
 
 
 # The command
 
 
-def test_a_kept_voice_speaks_and_tells_its_origin(
+def test_saved_voice_can_be_used_and_has_provenance(
     run: Run, demo_bundle: Path, tmp_path: Path
 ) -> None:
     common = ("-m", demo_bundle, "--greedy", *SHORT)
@@ -188,36 +190,34 @@ def test_a_kept_voice_speaks_and_tells_its_origin(
     assert checked[:3] == [
         "me.npz: a voice of 0.60 s",
         "  tokens      30 semantic, 45 frames of coarse and fine codes",
-        "  heard       all of it",
+        "  used        all of it",
     ]
     assert checked[3:6] == [
-        '  said        "Hello [laughs]"',
+        '  text        "Hello [laughs]"',
         "  seed        4",
-        "  spoken with v2/en_speaker_0",
+        "  voice       v2/en_speaker_0",
     ]
     assert checked[-1] == f"  software    {SOFTWARE}"
 
 
-def test_of_a_long_text_one_piece_is_kept(run: Run, demo_bundle: Path, tmp_path: Path) -> None:
+def test_one_segment_of_a_long_text_is_saved(run: Run, demo_bundle: Path, tmp_path: Path) -> None:
     text = "One sentence. And one more."
     status, out, _ = run(
         "speak", text, "-m", demo_bundle, "--greedy", *SHORT, "--max-seconds", 2, "--seed", 7,
         "--save-voice", "me.npz",
     )  # fmt: skip
     assert status == 0
-    assert "4 pieces" in out
+    assert "4 segments" in out
     provenance = Voice.load(tmp_path / "me.npz").provenance
     assert provenance is not None
-    # All are as long: of those, the first.
+    # All are equally long; the first is saved.
     assert (provenance.text, provenance.seed, provenance.voice) == ("One sen", 7, "")
 
 
-def test_a_text_that_comes_out_silent_is_one_line(
-    run: Run, demo_bundle: Path, tmp_path: Path
-) -> None:
+def test_silent_speech_is_one_line(run: Run, demo_bundle: Path, tmp_path: Path) -> None:
     end_at_once = ("--greedy", "--min-eos-p", 1e-30)
     result = run("speak", "Hi", "-m", demo_bundle, *end_at_once, "--save-voice", "me.npz")
-    failed(result, 1, "me.npz", "nothing was said", "another seed")
+    failed(result, 1, "me.npz", "speech is empty", "another seed")
     assert [path.name for path in tmp_path.iterdir()] == ["speech.wav"]
 
 
@@ -228,11 +228,14 @@ def test_a_text_that_comes_out_silent_is_one_line(
         (("--save-voice", "me"), ("me", "expected .npz")),
         (("--save-voice", "nowhere/me.npz"), ("nowhere", "no such folder")),
         (("--save-voice", "folder.npz"), ("folder.npz is a folder", "name of a file")),
-        (("--save-voice", "me.npz", "--cast", "A=english"), ("--save-voice", "--cast", "alone")),
+        (
+            ("--save-voice", "me.npz", "--speaker", "A=english"),
+            ("--save-voice", "--speaker", "alone"),
+        ),
         (("--save-voice", "me.npz", "--lines"), ("--save-voice", "--lines", "alone")),
     ],
 )
-def test_what_cannot_be_kept_is_refused_before_the_work(
+def test_impossible_save_voice_is_refused_before_the_model_loads(
     run: Run, tmp_path: Path, arguments: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
     (tmp_path / "folder.npz").mkdir()
@@ -241,43 +244,45 @@ def test_what_cannot_be_kept_is_refused_before_the_work(
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind the superuser")
-def test_a_folder_that_takes_no_files_is_refused_before_the_work(run: Run, tmp_path: Path) -> None:
+def test_write_protected_folder_of_a_voice_is_refused_before_the_model_loads(
+    run: Run, tmp_path: Path
+) -> None:
     (tmp_path / "locked").mkdir(mode=0o500)
     result = run("speak", "Hi", "-m", "no-bundle", "--save-voice", "locked/me.npz")
     failed(result, 1, "locked", "may not be written to")
 
 
-def test_text_that_could_steer_a_terminal_is_shown_harmless(run: Run, tmp_path: Path) -> None:
-    said = "a\x1b[2Jb\nc\u202e" + "x" * 500
-    speech(1, said).to_voice().save(tmp_path / "me.npz")
+def test_text_of_a_voice_is_printed_without_control_characters(run: Run, tmp_path: Path) -> None:
+    text = "a\x1b[2Jb\nc\u202e" + "x" * 500
+    speech(1, text).to_voice().save(tmp_path / "me.npz")
     out = worked(run("voices", "check", "me.npz"))
-    (line,) = [line for line in out.splitlines() if "said" in line]
+    (line,) = [line for line in out.splitlines() if "text" in line]
     assert "\x1b" not in out
     assert "\u202e" not in out
     assert line.endswith("…")
     assert '"a [2Jb c xxx' in line
 
 
-# Others
+# Transformers
 
 
-def test_transformers_goes_on_from_a_kept_voice_as_we_do(
+def test_transformers_generates_the_same_from_a_saved_voice(
     demo: Bark, demo_reference: CachedReference, demo_checkpoint: Path, tmp_path: Path
 ) -> None:
     demo.speak("Hello", seed=1, semantic_max_new_tokens=60).to_voice().save(tmp_path / "me.npz")
     text, tokens = "again", 25
-    # As a user of transformers has it: the whole file goes through the processor.
+    # As users of transformers do: the whole file passes through the processor.
     processor = BarkProcessor.from_pretrained(demo_checkpoint)
     preset = processor(text, voice_preset=str(tmp_path / "me.npz"))["history_prompt"]
     theirs = Voice(*(preset[key].numpy() for key in KEYS))
     ids = TextTokenizer.from_bundle(demo._bundle).encode(text)
     expected = demo_reference.generate(ids, theirs, **GREEDY, semantic_max_new_tokens=tokens)
     options = GenerationOptions.greedy()
-    said = demo.speak(
+    speech = demo.speak(
         text, voice=tmp_path / "me.npz", options=options, semantic_max_new_tokens=tokens
     )
-    np.testing.assert_array_equal(said.semantic_tokens, expected.semantic_tokens)
-    np.testing.assert_array_equal(said.coarse_tokens, expected.coarse_tokens)
-    np.testing.assert_array_equal(said.fine_tokens, expected.fine_tokens)
+    np.testing.assert_array_equal(speech.semantic_tokens, expected.semantic_tokens)
+    np.testing.assert_array_equal(speech.coarse_tokens, expected.coarse_tokens)
+    np.testing.assert_array_equal(speech.fine_tokens, expected.fine_tokens)
     without = demo.speak(text, options=options, semantic_max_new_tokens=tokens)
-    assert said.semantic_tokens.tolist() != without.semantic_tokens.tolist()
+    assert speech.semantic_tokens.tolist() != without.semantic_tokens.tolist()

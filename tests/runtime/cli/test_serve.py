@@ -1,4 +1,4 @@
-"""bark-onnx serve from outside: its options, its failures, and SIGTERM under load."""
+"""bark-onnx serve: options, errors, and SIGTERM under load."""
 
 import os
 import re
@@ -14,9 +14,14 @@ import pytest
 
 import bark_onnx.runtime.cli.serve as command
 from bark_onnx.runtime.server.settings import ServerSettings
-from tests.runtime.server.conftest import WAIT_SECONDS, Background, wait_until
 from tests.support.messages import assert_one_line
-from tests.support.server_process import ENTRY_POINT, started
+from tests.support.server_process import (
+    ENTRY_POINT,
+    WAIT_SECONDS,
+    Background,
+    server_process,
+    wait_until,
+)
 
 ROOT = Path(__file__).parents[3]
 
@@ -51,10 +56,10 @@ def test_every_setting_has_an_option() -> None:
 def test_options_become_settings(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, demo_bundle: Path
 ) -> None:
-    taken: dict[str, Any] = {}
+    received: dict[str, Any] = {}
 
     def serve(settings: ServerSettings, load: Any, **rest: Any) -> None:
-        taken.update(rest, settings=settings, load=load.keywords)
+        received.update(rest, settings=settings, load=load.keywords)
 
     monkeypatch.setattr(command, "_import_server", lambda: serve)
     monkeypatch.setenv("BARK_ONNX_SERVE_API_KEY", "hush")
@@ -64,7 +69,7 @@ def test_options_become_settings(
     arguments = ["-m", str(demo_bundle), "--voices", str(table), "--max-batch-size", "3"]
     arguments += ["--max-queue", "5", "--no-warm-up", "--log-texts", "--uploads", str(tmp_path)]
     command.serve.main([*arguments, "--request-seconds", "9"], standalone_mode=False)
-    assert taken["settings"] == ServerSettings(
+    assert received["settings"] == ServerSettings(
         model_id=demo_bundle.name,
         api_key="hush",
         cors_origins=("https://a.example", "https://b.example"),
@@ -74,8 +79,8 @@ def test_options_become_settings(
         warms_up=False,
         logs_texts=True,
     )
-    assert (taken["host"], taken["port"]) == ("127.0.0.1", 8000)
-    assert (taken["load"]["max_batch_size"], taken["load"]["max_queue"]) == (3, 5)
+    assert (received["host"], received["port"]) == ("127.0.0.1", 8000)
+    assert (received["load"]["max_batch_size"], received["load"]["max_queue"]) == (3, 5)
 
 
 def failed(done: subprocess.CompletedProcess[str], status: int, *words: str) -> None:
@@ -85,17 +90,17 @@ def failed(done: subprocess.CompletedProcess[str], status: int, *words: str) -> 
     assert "Traceback" not in done.stderr
 
 
-def test_a_missing_bundle_is_one_line(tmp_path: Path) -> None:
+def test_missing_bundle_is_a_one_line_error(tmp_path: Path) -> None:
     failed(run("-m", tmp_path / "none", "--port", 0), 1, "none", "no such folder", "bark-export")
 
 
-def test_a_bad_alias_is_one_line(demo_bundle: Path, tmp_path: Path) -> None:
+def test_invalid_alias_is_a_one_line_error(demo_bundle: Path, tmp_path: Path) -> None:
     table = tmp_path / "voices.json"
-    table.write_text('{"alloy": "nobody"}')
-    failed(run("-m", demo_bundle, "--port", 0, "--voices", table), 1, "'alloy'", "'nobody'")
+    table.write_text('{"alloy": "unknown"}')
+    failed(run("-m", demo_bundle, "--port", 0, "--voices", table), 1, "'alloy'", "'unknown'")
 
 
-def test_missing_packages_are_one_line() -> None:
+def test_missing_packages_are_a_one_line_error() -> None:
     code = (
         "import sys; sys.modules['fastapi'] = None; sys.argv[1:] = ['serve', '-m', 'x']; "
         "from bark_onnx.runtime.cli.main import main; main()"
@@ -104,35 +109,35 @@ def test_missing_packages_are_one_line() -> None:
     failed(done, 1, "fastapi", "bark-onnx[cpu,serve]")
 
 
-def test_sigterm_under_load_answers_everybody(demo_bundle: Path) -> None:
+def test_every_request_gets_a_response_after_sigterm(demo_bundle: Path) -> None:
     body = {"input": "Hello there. " * 8, "voice": "alloy", "response_format": "wav"}
     with (
-        started("-m", demo_bundle, "--threads", 1, "--max-batch-size", 2) as served,
+        server_process("-m", demo_bundle, "--threads", 1, "--max-batch-size", 2) as server,
         Background(12) as background,
     ):
-        process, http = served.process, served.http
+        process, http = server.process, server.http
 
-        def ask() -> httpx2.Response:
-            return httpx2.post(f"{served.url}/v1/audio/speech", json=body, timeout=WAIT_SECONDS)
+        def post() -> httpx2.Response:
+            return httpx2.post(f"{server.url}/v1/audio/speech", json=body, timeout=WAIT_SECONDS)
 
-        first = [background(ask) for _ in range(6)]
+        first = [background(post) for _ in range(6)]
         wait_until(lambda: 'bark_slots_in_use{stage="semantic"} 2' in http.get("/metrics").text)
         process.send_signal(signal.SIGTERM)
         wait_until(lambda: http.get("/ready").status_code == 503)
-        late = [background(ask) for _ in range(3)]
-        answers = [future.result() for future in first]
-        assert {answer.status_code for answer in answers} <= {200, 503}
-        assert 200 in {answer.status_code for answer in answers}
-        for answer in (*answers, *(future.result() for future in late)):
-            if answer.status_code == 200:
-                assert int(answer.headers["content-length"]) == len(answer.content) > 44
+        late = [background(post) for _ in range(3)]
+        responses = [future.result() for future in first]
+        assert {response.status_code for response in responses} <= {200, 503}
+        assert 200 in {response.status_code for response in responses}
+        for response in (*responses, *(future.result() for future in late)):
+            if response.status_code == 200:
+                assert int(response.headers["content-length"]) == len(response.content) > 44
             else:
-                assert answer.json()["error"]["code"] == "shutting_down"
+                assert response.json()["error"]["code"] == "shutting_down"
         assert {future.result().status_code for future in late} == {503}
         assert process.wait(WAIT_SECONDS) in (0, -signal.SIGTERM)
 
 
-def test_the_deployment_files_use_what_there_is() -> None:
+def test_deployment_files_refer_to_existing_options() -> None:
     folder = ROOT / "deploy"
     dockerfile = (folder / "Dockerfile").read_text()
     assert re.findall(r"\[([\w,]+)\]'", dockerfile) == ["cpu,serve"]

@@ -1,4 +1,4 @@
-"""The names that Suno's own command has for options of speak."""
+"""bark-onnx speak: option names of Suno's own command."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ VOICE = "v2/en_speaker_0"
 SHORT = ("--semantic-max-new-tokens", 10, "--seed", 1)
 
 
-def test_what_suno_calls_it_is_what_we_call_it(run: Run, demo_bundle: Path, tmp_path: Path) -> None:
+def test_suno_options_equal_their_counterparts(run: Run, demo_bundle: Path, tmp_path: Path) -> None:
     suno = (
         *("--text", "Hello", "--history_prompt", VOICE, "--text_temp", 0.6),
         *("--waveform_temp", 0.8, "--output_filename", "suno.wav", "--output_dir", "new/folder"),
@@ -29,27 +29,27 @@ def test_what_suno_calls_it_is_what_we_call_it(run: Run, demo_bundle: Path, tmp_
     assert first != (tmp_path / "plain.wav").read_bytes()
 
 
-def test_one_temperature_changes_one_stage(run: Run, demo_bundle: Path) -> None:
+def test_suno_temperature_changes_one_stage(run: Run, demo_bundle: Path) -> None:
     for name, stage in (("--text_temp", "semantic"), ("--waveform_temp", "coarse")):
         worked(run("speak", "Hello", "-m", demo_bundle, name, 0.3, *SHORT))
-        told = worked(run("info", "speech.wav"))
-        lines = [line for line in told.splitlines() if "_temperature" in line]
+        out = worked(run("info", "speech.wav"))
+        lines = [line for line in out.splitlines() if "_temperature" in line]
         assert lines == [f"generation  {stage}_temperature 0.3"]
 
 
-def test_the_file_has_sunos_name_in_a_folder_of_its_own(
+def test_output_dir_holds_a_file_with_suno_default_name(
     run: Run, demo_bundle: Path, tmp_path: Path
 ) -> None:
     worked(run("speak", "--text", "-", "-m", demo_bundle, "--output_dir", "a", *SHORT, stdin=b"Hi"))
     assert soundfile.info(tmp_path / "a" / "bark_generation.wav").frames
 
 
-def test_a_voice_may_be_a_file(run: Run, demo_bundle: Path) -> None:
+def test_history_prompt_can_be_a_file(run: Run, demo_bundle: Path) -> None:
     path = demo_bundle / "voices" / f"{VOICE}.npz"
     worked(run("speak", "--text", "Hi", "-m", demo_bundle, "--history_prompt", path, *SHORT))
 
 
-def test_a_preset_of_the_first_version_is_not_one_of_the_second(
+def test_first_version_preset_does_not_match_a_second_version_preset(
     run: Run, demo_bundle: Path
 ) -> None:
     arguments = ("--text", "Hi", "--history_prompt", "en_speaker_0")
@@ -76,19 +76,19 @@ def test_a_preset_of_the_first_version_is_not_one_of_the_second(
         (("a", "--text_temp", -1), ("semantic_temperature", "-1")),
     ],
 )
-def test_both_names_at_once_are_refused(
+def test_option_given_by_both_names_is_refused(
     run: Run, tmp_path: Path, arguments: tuple[object, ...], words: tuple[str, ...]
 ) -> None:
     failed(run("speak", "-m", "nowhere", *arguments), 1, *words)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_made_is_one_line(run: Run, tmp_path: Path) -> None:
+def test_output_dir_that_cannot_be_created_is_one_line(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    failed(run("speak", "a", "-m", "nowhere", "--output_dir", "file/x"), 1, "file/x", "be made")
+    failed(run("speak", "a", "-m", "nowhere", "--output_dir", "file/x"), 1, "file/x", "be created")
 
 
-def test_the_help_keeps_quiet_about_them(run: Run) -> None:
+def test_suno_options_are_hidden(run: Run) -> None:
     text = worked(run("speak", "--help"))
     for name in NAMES:
         assert f"--{name} " not in text

@@ -1,4 +1,4 @@
-"""bark-onnx voices: the list, and looking for a voice in it."""
+"""bark-onnx voices: the list and its search."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ import pytest
 
 from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.runtime import Bark, VoiceError
-from bark_onnx.runtime.voices.aliases import LANGUAGES
+from bark_onnx.runtime.text.languages import LANGUAGES
 from bark_onnx.runtime.voices.library import VoiceLibrary
 from tests.support.command import Run, failed, worked
 from tests.support.messages import assert_one_line
@@ -25,7 +25,7 @@ def presets_bundle(demo_bundle: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def listed(run: Run, bundle: Path, *arguments: object) -> list[str]:
-    """First column of the list."""
+    """Names in the list."""
     lines = worked(run("voices", "-m", bundle, *arguments)).splitlines()
     return [line.split(" ")[0] for line in lines]
 
@@ -33,7 +33,7 @@ def listed(run: Run, bundle: Path, *arguments: object) -> list[str]:
 # All of Suno's presets
 
 
-def test_there_are_271_presets() -> None:
+def test_suno_has_271_presets() -> None:
     assert len(set(PRESET_NAMES)) == len(PRESET_NAMES) == 271
 
 
@@ -56,7 +56,7 @@ def test_every_preset_loads_by_its_name(presets_bundle: Path) -> None:
 # The list
 
 
-def test_voices_are_listed_one_a_line_with_language_and_length(
+def test_list_has_a_line_per_voice_with_language_and_length(
     run: Run, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copy(bundle / "voices" / "v2" / "en_speaker_0.npz", bundle / "voices" / "me.npz")
@@ -66,7 +66,7 @@ def test_voices_are_listed_one_a_line_with_language_and_length(
     assert worked(run("voices")) == expected
 
 
-def test_a_bundle_without_voices_lists_none(run: Run, bundle: Path) -> None:
+def test_list_of_a_bundle_without_voices_is_empty(run: Run, bundle: Path) -> None:
     opened = Bundle(bundle)
     shutil.rmtree(bundle / "voices")
     assert VoiceLibrary(opened).find() == []
@@ -92,7 +92,7 @@ def test_json_is_one_array_with_every_voice(run: Run, presets_bundle: Path) -> N
     }
 
 
-def test_a_damaged_voice_is_listed_with_a_warning(
+def test_damaged_voice_is_listed_with_a_warning(
     run: Run, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (bundle / "voices" / "bad.npz").write_bytes(b"PK")
@@ -104,69 +104,54 @@ def test_a_damaged_voice_is_listed_with_a_warning(
     assert json.loads(out)[0]["seconds"] is None
 
 
-# Looking for one
+# Search
 
 
 @pytest.mark.parametrize("language", LANGUAGES, ids=str)
-def test_a_language_is_found_by_each_of_its_names(language, presets_bundle: Path) -> None:
+def test_search_finds_a_language_by_each_of_its_names(language, presets_bundle: Path) -> None:
     bundle = Bundle(presets_bundle)
     expected = [
         f"{series}{language.code}_speaker_{number}"
         for series in ("", "v2/")
         for number in range(10)
     ]
-    for word in (language.code, language.name, language.native, language.name[:4].lower()):
+    for word in (language.code, language.name, language.native):
         assert [entry.name for entry in VoiceLibrary(bundle).find(word)] == sorted(expected), word
 
 
 @pytest.mark.parametrize(
-    ("words", "names"),
+    ("search", "names"),
     [
         ("german 3", ["de_speaker_3", "v2/de_speaker_3"]),
         ("german-3", ["de_speaker_3", "v2/de_speaker_3"]),
-        ("deutsch v2 3", ["v2/de_speaker_3"]),
         ("v2/de_speaker_3", ["v2/de_speaker_3"]),
         ("ANNOUNCE", ["announcer"]),
-        ("日本 7 v2", ["v2/ja_speaker_7"]),
-        ("espanol v2 0", ["v2/es_speaker_0"]),
+        ("日本語 7", ["ja_speaker_7", "v2/ja_speaker_7"]),
+        ("espanol 0", ["es_speaker_0", "v2/es_speaker_0"]),
     ],
 )
-def test_every_word_must_fit(run: Run, presets_bundle: Path, words: str, names: list[str]) -> None:
-    assert listed(run, presets_bundle, "--search", words) == names
+def test_search_matches_a_language_or_part_of_a_name(
+    run: Run, presets_bundle: Path, search: str, names: list[str]
+) -> None:
+    assert listed(run, presets_bundle, "--search", search) == names
 
 
-def test_a_number_is_a_speaker_s_and_no_other(run: Run, presets_bundle: Path) -> None:
-    found = listed(run, presets_bundle, "--search", "2")
-    assert len(found) == 27
-    assert all(name.endswith("speaker_2") for name in found)
-
-
-def test_own_voices_are_found_by_parts_of_their_names(run: Run, bundle: Path) -> None:
+def test_search_finds_own_voices_by_part_of_their_names(run: Run, bundle: Path) -> None:
     voice = bundle / "voices" / "v2" / "en_speaker_0.npz"
     for name in ("de-anna", "Ben.2"):
         shutil.copy(voice, bundle / "voices" / f"{name}.npz")
     assert listed(run, bundle, "--search", "ann") == ["de-anna"]
     assert listed(run, bundle, "--search", "de") == ["de-anna"]
-    assert listed(run, bundle, "--search", "ben 2") == ["Ben.2"]
+    assert listed(run, bundle, "--search", "ben") == ["Ben.2"]
 
 
-@pytest.mark.parametrize(
-    ("words", "hints"),
-    [
-        ("germna", ["nearest: German"]),
-        ("anouncer", ["nearest: announcer"]),
-        ("german 12", ["12", "there are 271 voices", "Chinese (zh)"]),
-        ("german announcer", ["each of these words fits some"]),
-        ("xyzzy", ["there are 271 voices, in German (de), English (en)"]),
-    ],
-)
-def test_when_nothing_fits_one_line_says_what_is_near(
-    run: Run, presets_bundle: Path, words: str, hints: list[str]
-) -> None:
-    failed(run("voices", "-m", presets_bundle, "--search", words), 1, f'"{words}"', *hints)
+@pytest.mark.parametrize("search", ["germna", "german 12", "german announcer"])
+def test_search_without_a_match_is_one_line(run: Run, presets_bundle: Path, search: str) -> None:
+    words = (f'No voice matches "{search}" among 271', "a language", "bark-onnx voices")
+    failed(run("voices", "-m", presets_bundle, "--search", search), 1, *words)
 
 
-def test_the_library_finds_voices(demo_bundle: Path) -> None:
+def test_bark_finds_voices(demo_bundle: Path) -> None:
     with Bark.load(demo_bundle) as demo:
         (entry,) = demo.find_voices("english")
         assert demo.find_voices() == [entry]
@@ -177,16 +162,16 @@ def test_the_library_finds_voices(demo_bundle: Path) -> None:
         "English (en)",
         4.0,
     )
-    assert_one_line(caught.value, '"german"', "in English (en)")
+    assert_one_line(caught.value, '"german"', "among 1")
 
 
 @pytest.mark.parametrize(
     "arguments", [("-m", "bundle"), ("--search", "de"), ("--json",), ("--model", "bundle")]
 )
-def test_options_before_a_subcommand_are_not_ignored(run: Run, arguments: tuple[str, ...]) -> None:
+def test_options_before_a_subcommand_are_refused(run: Run, arguments: tuple[str, ...]) -> None:
     option = "--model" if arguments[0] == "-m" else arguments[0]
-    failed(run("voices", *arguments, "check", "me.npz"), 2, option, "before check", "after it")
+    failed(run("voices", *arguments, "check", "me.npz"), 2, option, "before check", "after check")
 
 
-def test_an_unknown_subcommand_is_one_line(run: Run) -> None:
+def test_unknown_subcommand_is_one_line(run: Run) -> None:
     failed(run("voices", "chek"), 2, "chek", "bark-onnx voices --help")

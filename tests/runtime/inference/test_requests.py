@@ -64,7 +64,7 @@ def test_provenance_keeps_a_text_in_one_segment(
     assert provenance_of(demo, text).stream == stream
 
 
-@pytest.mark.filterwarnings("ignore:.*the rest is not spoken")
+@pytest.mark.filterwarnings("ignore:.*the rest is not generated")
 def test_provenance_holds_all_of_a_truncated_text(demo: Bark) -> None:
     provenance = provenance_of(demo, "a " * 300)
     assert (provenance.text, provenance.stream) == ("a " * 300, {"max_seconds": 72.0})

@@ -1,4 +1,4 @@
-"""The OpenAPI document: complete, and true under requests that nobody would think of."""
+"""The OpenAPI document is complete, and holds for generated requests."""
 
 import re
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ from schemathesis.checks import CHECKS, load_all_checks
 from bark_onnx.runtime.server.app import create_app
 from bark_onnx.runtime.server.service import SpeechService
 from bark_onnx.runtime.server.settings import ServerSettings
-from tests.runtime.server.conftest import Running, running
 from tests.support.scripted_bark import ScriptedBark
+from tests.support.server_process import RunningServer, running_server
 
-# Not asked: whether every body that the document allows is taken. It cannot say which voices and
-# models there are, nor that a text must hold more than white space.
-_NOT_ASKED = "positive_data_acceptance"
+# The document cannot state the names of voices and models, nor that a text must not be blank, so
+# that not every body it allows is accepted.
+_EXCLUDED_CHECK = "positive_data_acceptance"
 load_all_checks()
-_CHECKS = [CHECKS.get_one(name) for name in CHECKS.get_all_names() if name != _NOT_ASKED]
+_CHECKS = [CHECKS.get_one(name) for name in CHECKS.get_all_names() if name != _EXCLUDED_CHECK]
 
 schema = schemathesis.openapi.from_dict(
     create_app(SpeechService(ServerSettings(model_id="scripted"), ScriptedBark)).openapi()  # type: ignore[arg-type]
@@ -27,11 +27,11 @@ schema = schemathesis.openapi.from_dict(
 
 
 @pytest.fixture(scope="module")
-def open_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def upload_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     bark = ScriptedBark()
     bark.seconds = 0.01
     folder = tmp_path_factory.mktemp("uploads")
-    with running(lambda: bark, uploads=folder) as found:
+    with running_server(lambda: bark, uploads=folder) as found:
         yield found
 
 
@@ -44,19 +44,19 @@ def open_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-def test_the_server_does_what_the_document_says(case: Any, open_server: Running) -> None:
-    case.call_and_validate(base_url=open_server.url, checks=_CHECKS, timeout=30)
+def test_server_conforms_to_the_document(case: Any, upload_server: RunningServer) -> None:
+    case.call_and_validate(base_url=upload_server.url, checks=_CHECKS, timeout=30)
 
 
-def operations(served: Running) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    document = served.http.get("/openapi.json").json()
+def operations(server: RunningServer) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    document = server.http.get("/openapi.json").json()
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             yield path, method, operation
 
 
-def test_every_address_is_described(served: Running) -> None:
-    assert {(method, path) for path, method, _ in operations(served)} == {
+def test_every_route_is_described(server: RunningServer) -> None:
+    assert {(method, path) for path, method, _ in operations(server)} == {
         ("get", "/"),
         ("get", "/health"),
         ("get", "/metrics"),
@@ -68,7 +68,7 @@ def test_every_address_is_described(served: Running) -> None:
         ("get", "/v1/models"),
         ("get", "/v1/models/{model_id}"),
     }
-    for path, _, operation in operations(served):
+    for path, _, operation in operations(server):
         assert operation["summary"], path
         assert operation["description"], path
         for status, response in operation["responses"].items():
@@ -79,10 +79,10 @@ def test_every_address_is_described(served: Running) -> None:
             assert status != "422"
 
 
-def test_every_field_of_a_request_is_explained(bark: ScriptedBark) -> None:
-    with running(lambda: bark, max_text_characters=123, api_key="secret") as served:
-        document = served.http.get("/openapi.json").json()
-        guarded = {path for path, _, operation in operations(served) if "security" in operation}
+def test_every_field_of_a_request_is_described(bark: ScriptedBark) -> None:
+    with running_server(lambda: bark, max_text_characters=123, api_key="secret") as server:
+        document = server.http.get("/openapi.json").json()
+        guarded = {path for path, _, operation in operations(server) if "security" in operation}
     fields = document["components"]["schemas"]["SpeechRequest"]["properties"]
     assert all(field.get("description") for field in fields.values())
     assert fields["input"]["maxLength"] == 123
@@ -93,8 +93,11 @@ def test_every_field_of_a_request_is_explained(bark: ScriptedBark) -> None:
     assert guarded == {path for path in document["paths"] if re.match("/v1/|/metrics", path)}
 
 
-def test_the_document_names_every_form_of_sound(served: Running) -> None:
-    found = {path: operation for path, method, operation in operations(served) if method == "post"}
+def test_document_lists_every_media_type(server: RunningServer) -> None:
+    found = {path: operation for path, method, operation in operations(server) if method == "post"}
     content = found["/v1/audio/speech"]["responses"]["200"]["content"]
-    sounds = {"audio/mpeg", *(f"audio/{name}" for name in ("opus", "aac", "flac", "wav", "pcm"))}
-    assert set(content) == {*sounds, "text/event-stream"}
+    media_types = {
+        "audio/mpeg",
+        *(f"audio/{name}" for name in ("opus", "aac", "flac", "wav", "pcm")),
+    }
+    assert set(content) == {*media_types, "text/event-stream"}

@@ -1,4 +1,4 @@
-"""The page in Chromium, as somebody uses it: with a mouse, with the keyboard, on a phone."""
+"""The web page in Chromium: with a mouse, with the keyboard, on a phone."""
 
 import io
 import shutil
@@ -15,9 +15,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-from tests.runtime.server.conftest import WAIT_SECONDS, Running, running
 from tests.runtime.server.test_speech import LONG, LONG_SECONDS
 from tests.support.scripted_bark import SECONDS, ScriptedBark
+from tests.support.server_process import WAIT_SECONDS, RunningServer, running_server, wait_until
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
@@ -41,52 +41,52 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 
 
 class Page:
-    """The page, loaded with its voices listed."""
+    """The page after its voices are loaded."""
 
     def __init__(self, chrome: Chrome, url: str) -> None:
         self.chrome = chrome
         chrome.get(url)
-        self.until(lambda: len(self.find("voice").find_elements(By.TAG_NAME, "option")) > 1)
+        self.wait_until(lambda: len(self.find("voice").find_elements(By.TAG_NAME, "option")) > 1)
 
     def find(self, name: str) -> WebElement:
         return self.chrome.find_element(By.ID, name)
 
-    def until(self, holds: Any) -> None:
+    def wait_until(self, holds: Any) -> None:
         WebDriverWait(self.chrome, WAIT_SECONDS, 0.05).until(lambda _: holds())
 
-    def write(self, name: str, text: str) -> None:
+    def type_into(self, name: str, text: str) -> None:
         self.find(name).clear()
         self.find(name).send_keys(text)
 
     def wait_for_status(self, start: str) -> None:
-        self.until(lambda: self.find("status").text.startswith(start))
+        self.wait_until(lambda: self.find("status").text.startswith(start))
 
     def run(self, script: str) -> Any:
         return self.chrome.execute_script(script)
 
 
 @pytest.fixture
-def page(browser: Chrome, served: Running) -> Page:
-    return Page(browser, served.url)
+def page(browser: Chrome, server: RunningServer) -> Page:
+    return Page(browser, server.url)
 
 
-def test_somebody_types_chooses_speaks_hears_and_downloads(page: Page, bark: ScriptedBark) -> None:
-    page.write("text", LONG)
+def test_page_generates_plays_draws_and_downloads_speech(page: Page, bark: ScriptedBark) -> None:
+    page.type_into("text", LONG)
     page.find("voice").send_keys("v2/en_speaker_0")
-    page.write("seed", "5")
-    page.write("temperature", "0.6")
+    page.type_into("seed", "5")
+    page.type_into("temperature", "0.6")
     page.find("speak").click()
     page.wait_for_status(f"Done: {LONG_SECONDS:.2f} s")
-    assert " ".join(job.text for job in bark.jobs) == LONG
-    assert bark.jobs[0].voice.name == "v2/en_speaker_0"
-    assert bark.jobs[0].seed == 5
-    assert bark.jobs[0].options.semantic_temperature == 0.6
+    assert " ".join(future.text for future in bark.futures) == LONG
+    assert bark.futures[0].voice.name == "v2/en_speaker_0"
+    assert bark.futures[0].seed == 5
+    assert bark.futures[0].options.semantic_temperature == 0.6
     assert page.find("audio-seconds").text == f"{LONG_SECONDS:.2f} s"
     assert page.find("used-seed").text == "5"
     for name in ("first-seconds", "total-seconds"):
         assert float(page.find(name).text.removesuffix(" s")) >= 0
     assert float(page.find("factor").text) >= 0
-    # The waveform is high where there is sound and flat where there is silence.
+    # The waveform is high during speech and flat during silence.
     heights = page.run(
         "const c = document.getElementById('waveform');"
         "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
@@ -96,21 +96,21 @@ def test_somebody_types_chooses_speaks_hears_and_downloads(page: Page, bark: Scr
     column = len(heights) / LONG_SECONDS
     assert heights[round(0.5 * SECONDS * column)] > 50
     assert heights[round((SECONDS + 0.125) * column)] < 5
-    # The player has the sound, and plays it.
-    page.until(lambda: page.run("return document.getElementById('player').readyState >= 2"))
+    # The player plays the file.
+    page.wait_until(lambda: page.run("return document.getElementById('player').readyState >= 2"))
     duration = page.run("return document.getElementById('player').duration")
     assert duration == pytest.approx(LONG_SECONDS, abs=0.05)
     page.run("document.getElementById('player').play()")
-    page.until(lambda: page.run("return document.getElementById('player').currentTime > 0"))
+    page.wait_until(lambda: page.run("return document.getElementById('player').currentTime > 0"))
     page.find("download").click()
     path = Path(page.chrome.downloads) / "speech.wav"  # type: ignore[attr-defined]
-    page.until(path.exists)
+    page.wait_until(path.exists)
     samples, rate = soundfile.read(io.BytesIO(path.read_bytes()))
     assert (len(samples), rate) == (round(LONG_SECONDS * 24_000), 24_000)
     assert np.abs(samples).max() == pytest.approx(0.5, abs=0.01)
 
 
-def test_the_keyboard_is_enough(page: Page, bark: ScriptedBark) -> None:
+def test_page_works_with_the_keyboard_alone(page: Page, bark: ScriptedBark) -> None:
     order = []
     for _ in range(5):
         ActionChains(page.chrome).send_keys(Keys.TAB).perform()
@@ -118,51 +118,54 @@ def test_the_keyboard_is_enough(page: Page, bark: ScriptedBark) -> None:
         outline = page.chrome.switch_to.active_element.value_of_css_property("outline-style")
         assert outline != "none"
     assert order == ["text", "voice", "seed", "temperature", "speak"]
-    page.write("text", "Typed")
+    page.type_into("text", "Typed")
     page.find("text").send_keys(Keys.CONTROL, Keys.ENTER)
     page.wait_for_status("Done")
-    assert [job.text for job in bark.jobs] == ["Typed"]
+    assert [future.text for future in bark.futures] == ["Typed"]
 
 
-def test_stop_stops(page: Page, bark: ScriptedBark) -> None:
-    bark.answers = False
+def test_stop_cancels_the_request(page: Page, bark: ScriptedBark) -> None:
+    bark.completes = False
     page.find("speak").click()
-    (job,) = bark.wait_for_jobs(1)
-    page.wait_for_status("Thinking")
+    (future,) = bark.wait_for_futures(1)
+    page.wait_for_status("Waiting")
     page.find("stop").click()
     page.wait_for_status("Stopped")
-    assert job.ended.wait(WAIT_SECONDS)
-    assert job.was_cancelled
+    wait_until(future.cancelled)
     assert not page.find("stop").is_enabled()
 
 
-def test_a_problem_is_shown_in_the_servers_words(page: Page, bark: ScriptedBark) -> None:
-    bark.room = 0
+def test_page_shows_the_message_of_an_error(page: Page, bark: ScriptedBark) -> None:
+    bark.max_queue = 0
     page.find("speak").click()
-    page.wait_for_status("There are too many")
+    page.wait_for_status("The queue is full")
 
 
-def test_a_key_is_asked_for_where_one_is_needed(browser: Chrome, bark: ScriptedBark) -> None:
-    with running(lambda: bark, api_key="secret") as served:
-        browser.get(served.url)
+def test_page_requests_the_key_when_the_server_needs_one(
+    browser: Chrome, bark: ScriptedBark
+) -> None:
+    with running_server(lambda: bark, api_key="secret") as server:
+        browser.get(server.url)
         box = browser.find_element(By.ID, "key")
         WebDriverWait(browser, WAIT_SECONDS).until(lambda _: box.is_displayed())
         box.send_keys("secret\t")
         page = Page.__new__(Page)
         page.chrome = browser
-        page.until(lambda: len(page.find("voice").find_elements(By.TAG_NAME, "option")) > 1)
+        page.wait_until(lambda: len(page.find("voice").find_elements(By.TAG_NAME, "option")) > 1)
         page.find("speak").click()
         page.wait_for_status("Done")
-        browser.get("about:blank")  # lets go of its connections
+        browser.get("about:blank")  # closes its connections
 
 
 @pytest.mark.parametrize("size", [(320, 640), (390, 844), (1280, 800)])
-def test_it_fits_on_a_phone(browser: Chrome, served: Running, size: tuple[int, int]) -> None:
+def test_page_fits_on_every_screen(
+    browser: Chrome, server: RunningServer, size: tuple[int, int]
+) -> None:
     browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
         {"width": size[0], "height": size[1], "deviceScaleFactor": 2, "mobile": size[0] < 500},
     )
-    page = Page(browser, served.url)
+    page = Page(browser, server.url)
     page.find("speak").click()
     page.wait_for_status("Done")
     assert page.run("return document.documentElement.scrollWidth <= window.innerWidth")
@@ -171,7 +174,7 @@ def test_it_fits_on_a_phone(browser: Chrome, served: Running, size: tuple[int, i
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-def test_every_field_has_a_name_and_nothing_is_complained_of(page: Page) -> None:
+def test_fields_have_accessible_names_and_the_console_is_empty(page: Page) -> None:
     for tag in ("textarea", "select", "input", "button"):
         for element in page.chrome.find_elements(By.TAG_NAME, tag):
             if element.is_displayed():
@@ -184,11 +187,11 @@ def test_every_field_has_a_name_and_nothing_is_complained_of(page: Page) -> None
     assert page.chrome.get_log("browser") == []
 
 
-def test_only_this_server_is_asked(page: Page, served: Running) -> None:
+def test_page_loads_nothing_from_other_sites(page: Page, server: RunningServer) -> None:
     page.chrome.get_log("performance")
     page.chrome.refresh()
     page.find("speak").click()
     page.wait_for_status("Done")
     names = page.run("return performance.getEntriesByType('resource').map((e) => e.name)")
     assert len(names) >= 4
-    assert all(name.startswith((served.url, "data:", "blob:")) for name in names)
+    assert all(name.startswith((server.url, "data:", "blob:")) for name in names)

@@ -1,6 +1,6 @@
-"""Everything at once, again and again: what half an hour brings a busy small server.
+"""Rounds of all kinds of clients at once, against one server process.
 
-`--soak-rounds` says how often; `make soak` asks for more than `make test`.
+`--soak-rounds` is the number of rounds: more in `make soak` than in `make test`.
 """
 
 import asyncio
@@ -15,9 +15,14 @@ import httpx2
 import pytest
 
 from bark_onnx.runtime import Bark, Voice
-from tests.runtime.server.conftest import WAIT_SECONDS, wait_until
-from tests.support.server_process import Started, read_metrics, started
-from tests.support.soak.catalogue import SECRET, VoiceQuery, catalogue
+from tests.support.server_process import (
+    WAIT_SECONDS,
+    ServerProcess,
+    read_metrics,
+    server_process,
+    wait_until,
+)
+from tests.support.soak.catalogue import SECRET, ExpectedResponse, catalogue
 from tests.support.soak.clients import MUCH_TOKENS, PATIENCE_SECONDS, Clients
 from tests.support.soak.ledger import Ledger, growth
 from tests.support.soak.meter import Held, held
@@ -31,13 +36,13 @@ SETTINGS: dict[str, Any] = {
     "--max-connections": 450,
     "--client-seconds": 6,
 }
-CROWD = 200  # clients at once, and as many that hold a connection and say nothing
-SPREAD_SECONDS = 2.0  # over which the others come
+CROWD = 200  # simultaneous clients, and as many idle connections
+SPREAD_SECONDS = 2.0  # over which the other clients start
 LISTENERS = 20
-LEAVERS = 6  # before the first sound; and so many at once, when nobody else is there
-# From round to round the allocators of C and ONNX Runtime hold up to 32 MB more or less. In two
-# rounds this finds what loses a sixth of their 0.3 GB; in thirty, 3 MB a round: six sounds.
-MOST_GROWTH_MEGABYTES = 48.0
+LEAVERS = 6  # clients that disconnect before the first audio
+# Between rounds, memory held by the allocators of C and ONNX Runtime varies by up to 32 MB. Two
+# rounds detect a leak of a sixth of their 0.3 GB, thirty one of 3 MB (six responses) per round.
+MAX_GROWTH_MEGABYTES = 48.0
 
 _TOKENS = 'bark_tokens_total{stage="semantic"}'
 
@@ -50,7 +55,7 @@ def bark(demo_bundle: Path) -> Iterator[Bark]:
 
 @pytest.fixture(scope="module")
 def voices(bark: Bark) -> dict[str, Voice]:
-    """To be uploaded."""
+    """Voices to upload."""
     return {
         name: bark.speak("I am", seed=seed, semantic_max_new_tokens=40).to_voice(name)
         for seed, name in enumerate(("mine", "yours"))
@@ -58,106 +63,106 @@ def voices(bark: Bark) -> dict[str, Voice]:
 
 
 @pytest.fixture(scope="module")
-def wanted(bark: Bark, voices: dict[str, Voice]) -> list[VoiceQuery]:
+def expected(bark: Bark, voices: dict[str, Voice]) -> list[ExpectedResponse]:
     return catalogue(bark, voices)
 
 
 @pytest.fixture
-def served(demo_bundle: Path, voices: dict[str, Voice], tmp_path: Path) -> Iterator[Started]:
-    """A server in a process of its own, which has the voices."""
+def server(demo_bundle: Path, voices: dict[str, Voice], tmp_path: Path) -> Iterator[ServerProcess]:
+    """A server process with the uploaded voices."""
     settings = [part for pair in SETTINGS.items() for part in pair]
-    with started("-m", demo_bundle, "--uploads", tmp_path / "uploads", *settings) as found:
+    with server_process("-m", demo_bundle, "--uploads", tmp_path / "uploads", *settings) as found:
         for name, voice in voices.items():
             voice.save(tmp_path / "voice.npz")
             files = {"file": (tmp_path / "voice.npz").read_bytes()}
-            answer = found.http.post("/v1/audio/voices", data={"name": name}, files=files)
-            assert answer.status_code == 201, answer.text
+            response = found.http.post("/v1/audio/voices", data={"name": name}, files=files)
+            assert response.status_code == 201, response.text
         yield found
 
 
-def test_half_an_hour_of_everything(
-    served: Started, wanted: list[VoiceQuery], pytestconfig: pytest.Config
+def test_server_survives_a_mix_of_all_clients(
+    server: ServerProcess, expected: list[ExpectedResponse], pytestconfig: pytest.Config
 ) -> None:
     rounds = pytestconfig.getoption("--soak-rounds")
-    assert rounds >= 2, "--soak-rounds: expected 2 or more, of which the first half warms up"
-    _check_flat([_round(served, wanted, Random(number)) for number in range(rounds)])
-    asyncio.run(_stop_under_load(served, wanted))
-    assert served.process.wait(WAIT_SECONDS) in (0, -signal.SIGTERM)
-    served.reader.join(WAIT_SECONDS)
-    assert [line for line in served.log if line["level"] != "info"] == []
-    assert SECRET not in str(served.log)
+    assert rounds >= 2, "--soak-rounds: expected 2 or more: the first half is the warm-up"
+    _check_growth([_round(server, expected, Random(number)) for number in range(rounds)])
+    asyncio.run(_stop_under_load(server, expected))
+    assert server.process.wait(WAIT_SECONDS) in (0, -signal.SIGTERM)
+    server.reader.join(WAIT_SECONDS)
+    assert [line for line in server.log if line["level"] != "info"] == []
+    assert SECRET not in str(server.log)
 
 
-def _round(served: Started, wanted: list[VoiceQuery], rng: Random) -> Held:
-    """Some seconds of everything; what the server holds when everybody has gone."""
-    before, ledger = served.metrics(), Ledger()
-    asyncio.run(_nobody_stays(served.url, ledger))
-    wait_until(lambda: _unfinished(served.metrics()) == 0)
-    done = growth(before, served.metrics())[_TOKENS]
-    assert done < LEAVERS * MUCH_TOKENS / 2, f"{done} steps for those who left"
-    asyncio.run(_everybody(served.url, ledger, wanted, rng))
-    wait_until(lambda: _unfinished(served.metrics()) == 0)
-    ledger.check_counts(growth(before, served.metrics()))
-    ledger.check_sounds()
-    found = held(served.process.pid)
+def _round(server: ServerProcess, expected: list[ExpectedResponse], rng: Random) -> Held:
+    """Run all kinds of clients; returns what the server holds afterwards."""
+    before, ledger = server.metrics(), Ledger()
+    asyncio.run(_run_leavers(server.url, ledger))
+    wait_until(lambda: _unfinished(server.metrics()) == 0)
+    done = growth(before, server.metrics())[_TOKENS]
+    assert done < LEAVERS * MUCH_TOKENS / 2, f"{done} steps for clients that left"
+    asyncio.run(_run_all(server.url, ledger, expected, rng))
+    wait_until(lambda: _unfinished(server.metrics()) == 0)
+    ledger.check_counts(growth(before, server.metrics()))
+    ledger.check_audio()
+    found = held(server.process.pid)
     print(found, f"{dict(ledger.seen)} and {ledger.left} left", sep=", ")
     return found
 
 
-async def _nobody_stays(url: str, ledger: Ledger) -> None:
-    """Clients that leave before any sound, as many as the queue holds."""
+async def _run_leavers(url: str, ledger: Ledger) -> None:
+    """Clients that disconnect before the first audio."""
     async with _clients(url, ledger) as clients:
-        await asyncio.wait_all(*(clients.leaves_before_the_sound(0.1) for _ in range(LEAVERS)))
+        await asyncio.gather(*(clients.leaves_before_the_audio(0.1) for _ in range(LEAVERS)))
 
 
-async def _everybody(url: str, ledger: Ledger, wanted: list[VoiceQuery], rng: Random) -> None:
-    """One round's clients, the queue watched all the while."""
+async def _run_all(url: str, ledger: Ledger, expected: list[ExpectedResponse], rng: Random) -> None:
+    """All clients of a round, while the queue is watched."""
     async with _clients(url, ledger) as clients, asyncio.TaskGroup() as group:
         watching = group.create_task(_watch_queue(clients.http))
-        come = [
-            *(clients.listens(rng.choice(wanted)) for _ in range(LISTENERS)),
-            *(clients.errs(number) for number in range(9)),
-            *(clients.sends_too_much(100_000, chunked=chunked) for chunked in (False, True)),
-            *(clients.leaves_before_the_sound(rng.random() / 4) for _ in range(LEAVERS)),
-            *(clients.leaves_in_the_middle(rng.choice(wanted)) for _ in range(6)),
-            *(clients.hardly_reads() for _ in range(2)),
-            *(clients.never_ends_its_head() for _ in range(3)),
-            *(clients.never_ends_its_body() for _ in range(3)),
-            *(clients.says_nothing() for _ in range(CROWD)),
+        spread = [
+            *(clients.listens(rng.choice(expected)) for _ in range(LISTENERS)),
+            *(clients.sends_an_invalid_request(number) for number in range(9)),
+            *(clients.sends_a_long_body(100_000, chunked=chunked) for chunked in (False, True)),
+            *(clients.leaves_before_the_audio(rng.random() / 4) for _ in range(LEAVERS)),
+            *(clients.leaves_in_the_middle(rng.choice(expected)) for _ in range(6)),
+            *(clients.reads_slowly() for _ in range(2)),
+            *(clients.sends_an_incomplete_head() for _ in range(3)),
+            *(clients.sends_an_incomplete_body() for _ in range(3)),
+            *(clients.stays_idle() for _ in range(CROWD)),
         ]
-        crowd = [clients.listens(rng.choice(wanted), retries=False) for _ in range(CROWD)]
-        moments = [rng.random() * SPREAD_SECONDS for _ in come] + [SPREAD_SECONDS] * CROWD
-        await asyncio.wait_all(*map(_after, moments, [*come, *crowd]))
+        crowd = [clients.listens(rng.choice(expected), retries=False) for _ in range(CROWD)]
+        moments = [rng.random() * SPREAD_SECONDS for _ in spread] + [SPREAD_SECONDS] * CROWD
+        await asyncio.gather(*map(_after, moments, [*spread, *crowd]))
         watching.cancel()
 
 
-async def _stop_under_load(served: Started, wanted: list[VoiceQuery]) -> None:
-    """SIGTERM while requests run: they are all answered, and what comes later is refused."""
-    before, ledger = served.metrics(), Ledger()
-    short = [each for each in wanted if len(each.utterance.pieces) == 1]
+async def _stop_under_load(server: ServerProcess, expected: list[ExpectedResponse]) -> None:
+    """SIGTERM while requests run: they finish, and later ones are refused."""
+    before, ledger = server.metrics(), Ledger()
+    short = [each for each in expected if len(each.speech.segments) == 1]
     accepted = short[: MAX_BATCH_SIZE + MAX_QUEUE - 4]
-    async with _clients(served.url, ledger) as clients, asyncio.TaskGroup() as group:
+    async with _clients(server.url, ledger) as clients, asyncio.TaskGroup() as group:
         for each in accepted:
             group.create_task(clients.listens(each, retries=False))
-        while _taken(before, await _metrics(clients.http)) < len(accepted):
+        while _accepted(before, await _metrics(clients.http)) < len(accepted):
             await asyncio.sleep(0.01)
         for _ in range(5):
-            group.create_task(clients.hardly_reads())
-            group.create_task(clients.never_ends_its_head())
-            group.create_task(clients.never_ends_its_body())
+            group.create_task(clients.reads_slowly())
+            group.create_task(clients.sends_an_incomplete_head())
+            group.create_task(clients.sends_an_incomplete_body())
         await asyncio.sleep(0.1)
-        served.process.send_signal(signal.SIGTERM)
+        server.process.send_signal(signal.SIGTERM)
         for each in short:
-            group.create_task(clients.listens_while_it_ends(each))
+            group.create_task(clients.listens_during_shutdown(each))
             await asyncio.sleep(0.02)
     assert ledger.seen["ok"] >= len(accepted)
-    ledger.check_sounds()
+    ledger.check_audio()
 
 
-def _check_flat(moments: list[Held]) -> None:
-    """Compare what was held after the warm-up, the first half, and at the end.
+def _check_growth(moments: list[Held]) -> None:
+    """Compare what the server held in the first half of the rounds with the second half.
 
-    What a moment finds above the least of several is what the allocators keep for next time.
+    Memory above the minimum of several rounds is a reserve of the allocators.
     """
     middle = len(moments) // 2
     (warm, end) = (
@@ -168,15 +173,15 @@ def _check_flat(moments: list[Held]) -> None:
         )
         for half in (moments[:middle], moments[middle:])
     )
-    told = f"in the first half {warm}, in the second {end}"
-    assert end.megabytes - warm.megabytes < MOST_GROWTH_MEGABYTES, told
-    assert end.files <= warm.files, told
-    assert end.threads <= warm.threads, told
+    found = f"in the first half {warm}, in the second {end}"
+    assert end.megabytes - warm.megabytes < MAX_GROWTH_MEGABYTES, found
+    assert end.files <= warm.files, found
+    assert end.threads <= warm.threads, found
 
 
 @asynccontextmanager
 async def _clients(url: str, ledger: Ledger) -> AsyncIterator[Clients]:
-    # Idle connections end sooner than the server would end them.
+    # Idle connections are closed before the server drops them.
     limits = httpx2.Limits(max_connections=None, keepalive_expiry=1.0)
     async with httpx2.AsyncClient(base_url=url, limits=limits, timeout=PATIENCE_SECONDS) as http:
         yield Clients(http, url, ledger)
@@ -188,7 +193,7 @@ async def _after(seconds: float, client: Awaitable[None]) -> None:
 
 
 async def _watch_queue(http: httpx2.AsyncClient) -> None:
-    """See that the queue is bounded, and the process alive, again and again."""
+    """Check repeatedly that the queue is bounded and the process alive."""
     while True:
         metrics = await _metrics(http)
         assert _unfinished(metrics) <= MAX_BATCH_SIZE + MAX_QUEUE, metrics
@@ -201,9 +206,9 @@ async def _metrics(http: httpx2.AsyncClient) -> dict[str, float]:
 
 
 def _unfinished(metrics: dict[str, float]) -> float:
-    return metrics["bark_queue_length"] + metrics["bark_jobs_running"]
+    return metrics["bark_requests_waiting"] + metrics["bark_requests_running"]
 
 
-def _taken(before: dict[str, float], now: dict[str, float]) -> float:
-    """Requests of one piece that were accepted since."""
+def _accepted(before: dict[str, float], now: dict[str, float]) -> float:
+    """Number of single-segment requests that were accepted since `before`."""
     return growth(before, now).get('bark_requests_total{outcome="ok"}', 0) + _unfinished(now)

@@ -1,8 +1,9 @@
-"""Sentences of thirteen languages are told apart, and the language is recognised."""
+"""Sentences of thirteen languages are found, and the language is detected."""
 
 import pytest
 
-from bark_onnx.runtime.text.sentences import LANGUAGE_CODES, detect_language, sentence_ends
+from bark_onnx.runtime.text.languages import LANGUAGE_CODES
+from bark_onnx.runtime.text.sentences import detect_language, sentence_ends
 from tests.support.sentences import SENTENCES, written
 
 
@@ -15,40 +16,40 @@ def split(text: str, language: str) -> list[str]:
     return sentences
 
 
-def test_there_are_sentences_in_every_language() -> None:
+def test_sample_sentences_cover_every_language() -> None:
     assert tuple(SENTENCES) == LANGUAGE_CODES
 
 
 @pytest.mark.parametrize("language", LANGUAGE_CODES)
-def test_sentences_end_where_a_reader_says(language: str) -> None:
+def test_sentence_ends_match_the_sample(language: str) -> None:
     assert split(written(language), language) == SENTENCES[language]
 
 
 @pytest.mark.parametrize("language", LANGUAGE_CODES)
-def test_a_language_is_recognised(language: str) -> None:
+def test_language_of_a_text_is_detected(language: str) -> None:
     assert detect_language(written(language)) == language
 
 
 @pytest.mark.parametrize("text", ["", "1234", "?!", "🙂"])
-def test_a_text_of_no_language_still_has_one_always_the_same(text: str) -> None:
+def test_detected_language_is_stable_for_text_without_words(text: str) -> None:
     assert detect_language(text) == detect_language(text)
     assert detect_language(text) in LANGUAGE_CODES
 
 
 @pytest.mark.parametrize("language", LANGUAGE_CODES)
-def test_a_long_text_has_the_sentences_of_its_parts(language: str) -> None:
-    # Longer than any window in which the rules look for sentences.
+def test_long_text_has_the_sentences_of_its_parts(language: str) -> None:
+    # Longer than a window of `sentence_ends`.
     sentences = SENTENCES[language] * 90
     text = "\n\n".join(sentences)
     assert len(text) > 5_000
     assert split(text, language) == sentences
 
 
-def test_lines_are_sentences_and_wrapped_lines_are_not() -> None:
+def test_paragraphs_end_sentences_but_wrapped_lines_do_not() -> None:
     text = "A heading\n\nIt was raining and\nthe wind blew.\nNext line"
     assert split(text, "en") == ["A heading", "It was raining and\nthe wind blew.", "Next line"]
 
 
 @pytest.mark.parametrize("text", ["", " \n ", "\u200b"])
-def test_a_blank_text_has_no_sentence_or_one(text: str) -> None:
+def test_blank_text_has_at_most_one_sentence(text: str) -> None:
     assert len(list(sentence_ends(text, "en"))) == len(text.strip())

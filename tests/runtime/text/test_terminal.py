@@ -1,4 +1,4 @@
-"""Texts of strangers, as they are shown to people."""
+"""Untrusted text is printed without control characters."""
 
 import json
 
@@ -21,7 +21,7 @@ from bark_onnx.runtime.text.terminal import excerpt, one_line, printable_json
         ("", ""),
     ],
 )
-def test_a_text_is_shown_on_one_line_without_what_steers_a_terminal(text: str, shown: str) -> None:
+def test_one_line_replaces_line_breaks_and_control_characters(text: str, shown: str) -> None:
     assert one_line(text) == shown
 
 
@@ -29,12 +29,12 @@ def test_a_text_is_shown_on_one_line_without_what_steers_a_terminal(text: str, s
     ("most", "shown"),
     [(20, "Hello, world"), (12, "Hello, world"), (11, "Hello, wor…"), (8, "Hello,…"), (1, "…")],
 )
-def test_a_long_text_ends_in_an_ellipsis_that_counts(most: int, shown: str) -> None:
+def test_excerpt_of_a_long_text_counts_its_ellipsis(most: int, shown: str) -> None:
     assert excerpt("Hello,\n world", most) == shown
 
 
 @given(st.text(), st.integers(1, 50))
-def test_every_text_is_shown_harmless_and_short(text: str, most: int) -> None:
+def test_excerpt_of_any_text_is_printable_and_short(text: str, most: int) -> None:
     shown = excerpt(text, most)
     assert shown.isprintable()
     assert len(shown) <= most
@@ -44,7 +44,7 @@ def test_every_text_is_shown_harmless_and_short(text: str, most: int) -> None:
 
 @given(st.dictionaries(st.text(), st.text() | st.none() | st.floats(allow_nan=False)))
 @pytest.mark.parametrize("indent", [None, 2])
-def test_json_says_the_same_and_steers_no_terminal(
+def test_printable_json_decodes_to_the_same_data(
     indent: int | None, data: dict[str, object]
 ) -> None:
     text = printable_json(data, indent=indent)
@@ -52,6 +52,6 @@ def test_json_says_the_same_and_steers_no_terminal(
     assert text.replace("\n", "").isprintable()
 
 
-def test_json_is_readable_in_every_script() -> None:
+def test_printable_json_is_readable_in_every_script() -> None:
     found = printable_json({"text": "你好 \u202e\x9b\U000e0001"})
     assert found == '{"text": "你好 \\u202e\\u009b\\udb40\\udc01"}'

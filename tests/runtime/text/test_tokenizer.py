@@ -1,4 +1,4 @@
-"""Token ids of a bundle against transformers' BertTokenizerFast, which AutoProcessor uses."""
+"""Token ids are those of transformers' BertTokenizerFast, which AutoProcessor uses."""
 
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ SAMPLE = [
 
 @pytest.fixture(scope="session")
 def ours(real_bundle: Path) -> TextTokenizer:
-    """The tokenizer of a bundle with the real vocabulary, and with no limit."""
+    """The tokenizer of a bundle with the real vocabulary, without a limit."""
     return TextTokenizer(real_bundle / "tokenizer.json", 1_000_000)
 
 
@@ -63,7 +63,7 @@ def theirs(real_bundle: Path) -> Any:
 
 
 def _ids(tokenizer: TextTokenizer, text: str) -> list[int]:
-    """Ids, none for what cannot be spoken."""
+    """Token ids; none for text without tokens."""
     try:
         ids = tokenizer.encode(text)
     except TextError:
@@ -77,7 +77,7 @@ def test_ids_of_a_sample_are_those_of_transformers(ours, theirs, text: str):
     assert _ids(ours, text) == theirs(text, add_special_tokens=False)["input_ids"] != []
 
 
-def test_the_sentence_of_the_model_card(ours):
+def test_ids_of_the_model_card_sentence_are_known(ours):
     expected = [31178, 117, 15127, 17835, 10124, 21610, 10112]
     assert _ids(ours, "Hello, my dog is cute") == expected
 
@@ -105,20 +105,20 @@ def test_ids_of_very_long_words_are_those_of_transformers(ours, theirs, text: st
 @pytest.mark.parametrize(
     "text", ["", " ", "\n\t \r", "\u3000\xa0\u2003", "\x00", "\x07\x1b\x7f", "\u200b\ufeff\u202e"]
 )
-def test_a_text_with_nothing_to_say_is_refused(ours, text: str):
+def test_text_without_tokens_is_refused(ours, text: str):
     with pytest.raises(TextError) as caught:
         ours.encode(text)
-    assert_one_line(caught.value, "text is empty", "expected something to say")
+    assert_one_line(caught.value, "text is empty", "expected at least one word")
 
 
 @pytest.mark.parametrize("text", ["\ud800", "half an emoji \ud83d", "byte \udcff of a terminal"])
-def test_a_text_that_is_not_unicode_is_refused(ours, text: str):
+def test_text_that_is_not_unicode_is_refused(ours, text: str):
     with pytest.raises(TextError) as caught:
         ours.encode(text)
     assert_one_line(caught.value, "text", "expected")
 
 
-def test_a_long_text_is_cut_with_a_warning_that_says_what_is_lost(real_bundle: Path, ours):
+def test_text_over_the_limit_is_cut_with_a_warning(real_bundle: Path, ours):
     tokenizer = TextTokenizer(real_bundle / "tokenizer.json", 256)
     text = "dog " * 300
     with pytest.warns(UserWarning, match=r'"dog dog .*…" has 300 tokens; .* first 256, the rest'):
@@ -126,7 +126,7 @@ def test_a_long_text_is_cut_with_a_warning_that_says_what_is_lost(real_bundle: P
     assert ids.tolist() == _ids(ours, text)[:256]
 
 
-def test_the_warning_about_a_long_text_leaves_the_terminal_as_it_is(real_bundle: Path):
+def test_warning_about_a_long_text_is_printable(real_bundle: Path):
     tokenizer = TextTokenizer(real_bundle / "tokenizer.json", 256)
     with pytest.warns(UserWarning, match=r'"dog \[2J cat dog .*…" has') as caught:
         tokenizer.encode("dog\x1b[2J\n\ncat\u202e " + "dog " * 300)
@@ -134,13 +134,13 @@ def test_the_warning_about_a_long_text_leaves_the_terminal_as_it_is(real_bundle:
     assert str(warning.message).isprintable()
 
 
-def test_a_text_that_just_fits_is_not_warned_about(real_bundle: Path):
+def test_text_at_the_limit_causes_no_warning(real_bundle: Path):
     tokenizer = TextTokenizer(real_bundle / "tokenizer.json", 256)
     assert len(tokenizer.encode("dog " * 256)) == 256
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"not JSON", b"\xff\xfe"])
-def test_a_file_that_is_no_tokenizer_is_refused(tmp_path: Path, content: bytes):
+def test_file_that_is_not_a_tokenizer_is_refused(tmp_path: Path, content: bytes):
     path = tmp_path / "tokenizer.json"
     path.write_bytes(content)
     with pytest.raises(BundleError) as caught:

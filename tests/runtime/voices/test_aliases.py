@@ -1,4 +1,4 @@
-"""Voices asked for by language: what people type, and which voice they get."""
+"""Languages as aliases of voices."""
 
 from pathlib import Path
 
@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.graphs.errors import VoiceError
 from bark_onnx.runtime import Bark
-from bark_onnx.runtime.text import languages
+from bark_onnx.runtime.text.languages import LANGUAGE_CODES, LANGUAGES
 from bark_onnx.runtime.voices.aliases import (
-    LANGUAGES,
     PresetId,
     VoiceQuery,
     fold_accents,
@@ -34,11 +33,11 @@ def refused(alias: str, names: list[str], *words: str) -> None:
     assert_one_line(caught.value, f'"{alias}"', *words)
 
 
-def test_the_languages_are_those_whose_sentences_are_known() -> None:
-    assert tuple(BY_CODE) == languages.LANGUAGE_CODES
+def test_codes_of_languages_are_unique() -> None:
+    assert tuple(BY_CODE) == LANGUAGE_CODES
 
 
-def test_no_two_languages_share_a_name() -> None:
+def test_names_of_languages_are_unique() -> None:
     names = [
         name for language in LANGUAGES for name in {fold_accents(name) for name in language.names}
     ]
@@ -46,7 +45,7 @@ def test_no_two_languages_share_a_name() -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES, ids=str)
-def test_a_language_by_any_of_its_names_is_its_sixth_speaker(language) -> None:
+def test_language_by_any_of_its_names_is_its_default_preset(language) -> None:
     for name in language.names:
         for written in (name, name.upper(), f" {name} "):
             assert resolve_alias(written, PRESET_NAMES) == f"v2/{language.code}_speaker_6"
@@ -57,43 +56,45 @@ def test_a_language_by_any_of_its_names_is_its_sixth_speaker(language) -> None:
 @pytest.mark.parametrize(
     ("alias", "code"), [("espanol", "es"), ("FRANCAIS", "fr"), ("turkce", "tr"), ("हिंदी", "hi")]
 )
-def test_accents_and_case_do_not_matter(alias: str, code: str) -> None:
+def test_alias_ignores_accents_and_case(alias: str, code: str) -> None:
     assert parse_alias(alias) == VoiceQuery(BY_CODE[code], None)
 
 
 @pytest.mark.parametrize(
     "alias", ["", "anna", "deu", "de_speaker_3", "german-", "german-x", "3", "de-12345", "v2/de"]
 )
-def test_what_names_no_language_is_no_alias(alias: str) -> None:
+def test_text_without_a_language_is_not_an_alias(alias: str) -> None:
     assert parse_alias(alias) is None
     assert resolve_alias(alias, PRESET_NAMES) is None
 
 
-def test_without_the_sixth_the_lowest_number_of_the_better_series_speaks() -> None:
-    there = ["de_speaker_0", "de_speaker_6", "v2/de_speaker_10", "v2/de_speaker_9"]
-    assert resolve_alias("german", there) == "v2/de_speaker_9"
-    assert resolve_alias("german", [*there, "v2/de_speaker_6"]) == "v2/de_speaker_6"
-    assert resolve_alias("german", there[:2]) == "de_speaker_6"
-    assert resolve_alias("german", there[:1]) == "de_speaker_0"
+def test_lowest_number_of_the_preferred_series_replaces_a_missing_default() -> None:
+    available = ["de_speaker_0", "de_speaker_6", "v2/de_speaker_10", "v2/de_speaker_9"]
+    assert resolve_alias("german", available) == "v2/de_speaker_9"
+    assert resolve_alias("german", [*available, "v2/de_speaker_6"]) == "v2/de_speaker_6"
+    assert resolve_alias("german", available[:2]) == "de_speaker_6"
+    assert resolve_alias("german", available[:1]) == "de_speaker_0"
     assert resolve_alias("german", ["z/de_speaker_6", "mine/de_speaker_9"]) == "mine/de_speaker_9"
 
 
-def test_a_number_is_that_of_the_v2_presets_and_no_other() -> None:
-    there = ["de_speaker_3", "v2/de_speaker_4", "v2/en_speaker_3"]
-    refused("german-3", there, "no v2/de_speaker_3", "German voices: de_speaker_3, v2/de_speaker_4")
+def test_alias_with_a_number_matches_only_v2_presets() -> None:
+    available = ["de_speaker_3", "v2/de_speaker_4", "v2/en_speaker_3"]
+    refused(
+        "german-3", available, "no v2/de_speaker_3", "German voices: de_speaker_3, v2/de_speaker_4"
+    )
 
 
-def test_a_language_that_is_not_there_is_one_line_with_those_that_are() -> None:
-    there = ["me", "v2/fr_speaker_1", "v2/en_speaker_0", "en_speaker_2"]
-    refused("german", there, "no German voice", "English (en), French (fr)", "bark-onnx voices")
-    refused("de-3", there, "no German voice", "English (en), French (fr)")
-    refused("german", ["me"], "no German voice", "tell no language")
+def test_error_for_a_missing_language_lists_the_available_languages() -> None:
+    available = ["me", "v2/fr_speaker_1", "v2/en_speaker_0", "en_speaker_2"]
+    refused("german", available, "no German voice", "English (en), French (fr)", "bark-onnx voices")
+    refused("de-3", available, "no German voice", "English (en), French (fr)")
+    refused("german", ["me"], "no German voice", "contain no language")
     with pytest.raises(VoiceError) as caught:
         resolve_alias("\ngerman\n", ["me"])
     assert_one_line(caught.value, '"german"')
 
 
-def test_a_bundle_without_voices_is_not_said_to_lack_a_language() -> None:
+def test_alias_resolves_to_none_without_voices() -> None:
     assert resolve_alias("german", []) is None
 
 
@@ -101,23 +102,23 @@ def test_a_bundle_without_voices_is_not_said_to_lack_a_language() -> None:
     ("name", "code", "number"),
     [("v2/de_speaker_3", "de", 3), ("zh_speaker_0", "zh", 0), ("mine/en_speaker_12", "en", 12)],
 )
-def test_the_name_of_a_preset_tells_language_and_number(name: str, code: str, number: int) -> None:
+def test_preset_name_contains_language_and_number(name: str, code: str, number: int) -> None:
     assert parse_preset_name(name) == PresetId(BY_CODE[code], number)
     assert language_of(name) is BY_CODE[code]
 
 
 @pytest.mark.parametrize("name", ["announcer", "speaker_3", "xx_speaker_3", "de_speaker_", "de"])
-def test_other_names_tell_no_language(name: str) -> None:
+def test_other_names_have_no_language(name: str) -> None:
     assert language_of(name) is None
 
 
-@given(alias=st.text() | st.from_regex(r"\A(german|DE|中文)[-_ ]?[0-9]*\Z"), there=st.data())
-def test_whatever_is_asked_for_is_there_or_refused_in_one_line(alias: str, there) -> None:
-    names = there.draw(st.lists(st.sampled_from(PRESET_NAMES), max_size=5))
+@given(alias=st.text() | st.from_regex(r"\A(german|DE|中文)[-_ ]?[0-9]*\Z"), data=st.data())
+def test_any_alias_resolves_to_an_available_voice_or_one_line_error(alias: str, data) -> None:
+    names = data.draw(st.lists(st.sampled_from(PRESET_NAMES), max_size=5))
     try:
         found = resolve_alias(alias, names)
     except VoiceError as error:
-        assert_one_line(error, f'"{alias.strip()}"', "there is no ")
+        assert_one_line(error, f'"{alias.strip()}"', "the bundle has no ")
     else:
         assert found is None or found in names
 
@@ -125,7 +126,7 @@ def test_whatever_is_asked_for_is_there_or_refused_in_one_line(alias: str, there
 # In a bundle
 
 
-def test_a_bundle_speaks_with_a_language_s_voice_and_says_which(demo_bundle: Path) -> None:
+def test_speech_has_the_name_of_the_resolved_voice(demo_bundle: Path) -> None:
     with Bark.load(demo_bundle) as demo:
         speech = demo.speak("Hi", voice="English", semantic_max_new_tokens=2)
         voice = demo.voice("en-0")
@@ -134,7 +135,7 @@ def test_a_bundle_speaks_with_a_language_s_voice_and_says_which(demo_bundle: Pat
     assert voice.name == "v2/en_speaker_0"
 
 
-def test_a_voice_that_is_called_like_a_language_wins(bundle: Path) -> None:
+def test_voice_named_like_a_language_takes_precedence(bundle: Path) -> None:
     write_presets(bundle / "voices", ["english"])
     opened = Bundle(bundle)
     found, other = (
@@ -146,7 +147,7 @@ def test_a_voice_that_is_called_like_a_language_wins(bundle: Path) -> None:
     assert (found.name, other.name) == ("english", "v2/en_speaker_0")
 
 
-def test_the_command_takes_a_language(run: Run, demo_bundle: Path) -> None:
+def test_speak_command_accepts_a_language(run: Run, demo_bundle: Path) -> None:
     short = ("-m", demo_bundle, "--semantic-max-new-tokens", 2, "-o", "a.wav")
     assert "a.wav" in worked(run("speak", "Hi", "--voice", "english", *short))
     assert "a.wav" in worked(run("speak", "A: Hi", "--cast", "A=en-0", *short))

@@ -1,4 +1,4 @@
-"""bark-onnx voices import: all voices or none, and a manifest that stays right."""
+"""bark-onnx voices import: all voices or none, and a manifest that stays valid."""
 
 import io
 import json
@@ -29,7 +29,7 @@ NAMES = ["announcer", "de_speaker_1", "v2/de_speaker_3"]
 
 @pytest.fixture
 def presets(tmp_path: Path) -> Path:
-    """A folder as Suno's bark/assets/prompts."""
+    """A folder laid out as Suno's bark/assets/prompts."""
     folder = tmp_path / "prompts"
     write_presets(folder, NAMES)
     (folder / "readme.md").write_text("no voice")
@@ -37,7 +37,7 @@ def presets(tmp_path: Path) -> Path:
 
 
 def state(bundle: Path) -> dict[str, bytes]:
-    """Everything in a bundle but its graphs."""
+    """Contents of a bundle's files, without its graphs."""
     return {
         path.relative_to(bundle).as_posix(): path.read_bytes()
         for path in bundle.rglob("*")
@@ -53,7 +53,7 @@ def equals_preset(bundle: Path, name: str, preset: str | None = None) -> None:
 
 
 def refused(run: Run, bundle: Path, *arguments: object, words: tuple[str, ...]) -> None:
-    """The command fails with one line, and the bundle is as it was."""
+    """Check that the command fails with one line and does not change the bundle."""
     before = state(bundle)
     failed(run("voices", "import", *arguments, "-m", bundle), 1, *words)
     assert state(bundle) == before
@@ -76,10 +76,10 @@ def embeddings(folder: Path, names: list[str], *, indexed: bool) -> Path:
     return folder / "speaker_embeddings"
 
 
-# What can be imported
+# Sources
 
 
-def test_a_folder_of_presets_keeps_its_names(run: Run, bundle: Path, presets: Path) -> None:
+def test_presets_keep_the_names_of_their_folder(run: Run, bundle: Path, presets: Path) -> None:
     manifest = (bundle / "bark.json").read_bytes()
     out = worked(run("voices", "import", presets, "-m", bundle))
     assert out.splitlines() == [f"added {name}" for name in NAMES]
@@ -90,7 +90,7 @@ def test_a_folder_of_presets_keeps_its_names(run: Run, bundle: Path, presets: Pa
 
 
 @pytest.mark.parametrize("indexed", [True, False])
-def test_speaker_embeddings_are_imported_with_their_index_or_without(
+def test_speaker_embeddings_are_imported_with_or_without_their_index(
     run: Run, bundle: Path, tmp_path: Path, indexed: bool
 ) -> None:
     source = embeddings(tmp_path / "bark", NAMES, indexed=indexed)
@@ -111,13 +111,15 @@ def test_single_files_are_named_by_their_stem(
 
 
 @needs_shared_data
-def test_suno_s_own_presets_are_imported(run: Run, bundle: Path) -> None:
+def test_suno_presets_are_imported(run: Run, bundle: Path) -> None:
     out = worked(run("voices", "import", SHARED / "voices", "-m", bundle))
     assert len(out.splitlines()) == 12
     assert len(Bundle(bundle).voice_names()) == 13
 
 
-def test_a_bundle_that_had_no_voices_takes_some(run: Run, bundle: Path, presets: Path) -> None:
+def test_voices_are_imported_into_a_bundle_without_voices(
+    run: Run, bundle: Path, presets: Path
+) -> None:
     shutil.rmtree(bundle / "voices")
     manifest = Manifest.read(bundle)
     del manifest.files[RECORD]
@@ -126,10 +128,10 @@ def test_a_bundle_that_had_no_voices_takes_some(run: Run, bundle: Path, presets:
     assert Bundle(bundle).voice_names() == NAMES
 
 
-# Voices that are there already
+# Voices with the same name
 
 
-def test_a_voice_is_replaced_only_with_force(run: Run, bundle: Path, presets: Path) -> None:
+def test_voice_is_replaced_only_with_force(run: Run, bundle: Path, presets: Path) -> None:
     worked(run("voices", "import", presets, "-m", bundle))
     write_presets(presets, ["new"])
     shutil.copy(presets / "announcer.npz", presets / "de_speaker_1.npz")
@@ -139,7 +141,7 @@ def test_a_voice_is_replaced_only_with_force(run: Run, bundle: Path, presets: Pa
     equals_preset(bundle, "de_speaker_1", "announcer")
 
 
-def test_a_voice_of_the_manifest_leaves_it_when_it_is_replaced(
+def test_replaced_voice_loses_its_checksum_in_the_manifest(
     run: Run, bundle: Path, tmp_path: Path
 ) -> None:
     write_presets(tmp_path / "new", [OWN])
@@ -148,14 +150,12 @@ def test_a_voice_of_the_manifest_leaves_it_when_it_is_replaced(
     worked(run("voices", "import", tmp_path / "new", "-m", bundle, "--force"))
     equals_preset(bundle, OWN)
     assert Manifest.read(bundle).files == {n: r for n, r in before.items() if n != RECORD}
-    # From now on it is the user's, who may take it away.
+    # The user may now delete it.
     (bundle / f"{RECORD}").unlink()
     assert Bundle(bundle).voice_names() == []
 
 
-def test_a_voice_that_takes_its_place_may_be_replaced_again(
-    run: Run, bundle: Path, tmp_path: Path
-) -> None:
+def test_replaced_voice_can_be_replaced_again(run: Run, bundle: Path, tmp_path: Path) -> None:
     for name in ("v2/en_speaker_0", "announcer"):
         source = tmp_path / "new" / f"{name}.npz"
         write_presets(tmp_path / "new", [name])
@@ -167,7 +167,7 @@ def test_a_voice_that_takes_its_place_may_be_replaced_again(
 
 
 @pytest.mark.parametrize("failing", [0, 1, 2])
-def test_what_fails_halfway_is_taken_back(
+def test_import_that_fails_halfway_is_undone(
     bundle: Path, presets: Path, monkeypatch: pytest.MonkeyPatch, failing: int
 ) -> None:
     write_presets(presets, [OWN])
@@ -192,12 +192,12 @@ def test_what_fails_halfway_is_taken_back(
     assert not list(bundle.glob(".*"))
 
 
-def test_the_library_says_what_was_done(bundle: Path, presets: Path) -> None:
+def test_import_voices_returns_the_names(bundle: Path, presets: Path) -> None:
     assert import_voices(bundle, [presets]) == Imported(tuple(NAMES), ())
     assert import_voices(str(bundle), [presets], force=True) == Imported((), tuple(NAMES))
 
 
-# What is refused
+# Refusals
 
 
 class Evil:
@@ -215,7 +215,9 @@ def huge() -> bytes:
     return file.getvalue()
 
 
-def test_one_bad_voice_stops_all(run: Run, bundle: Path, presets: Path, tmp_path: Path) -> None:
+def test_one_malformed_voice_stops_the_import(
+    run: Run, bundle: Path, presets: Path, tmp_path: Path
+) -> None:
     bad = presets / "v2" / "zz.npz"
     arrays = preset_arrays("announcer")
     for change, words in (
@@ -236,7 +238,7 @@ def test_one_bad_voice_stops_all(run: Run, bundle: Path, presets: Path, tmp_path
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_huge_array_is_refused_unread(run: Run, bundle: Path, tmp_path: Path) -> None:
+def test_huge_array_is_refused_unread(run: Run, bundle: Path, tmp_path: Path) -> None:
     source = embeddings(tmp_path / "bark", NAMES, indexed=True)
     with (source / "speaker_embeddings" / "announcer_fine_prompt.npy").open("r+b") as file:
         file.truncate(1 << 40)
@@ -244,7 +246,7 @@ def test_a_huge_array_is_refused_unread(run: Run, bundle: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["with space", "ü b", "a.npz"])
-def test_a_file_whose_name_no_voice_can_have_is_refused(
+def test_file_with_an_invalid_voice_name_is_refused(
     run: Run, bundle: Path, presets: Path, name: str
 ) -> None:
     shutil.copy(presets / "announcer.npz", presets / f"{name}.npz")
@@ -252,7 +254,7 @@ def test_a_file_whose_name_no_voice_can_have_is_refused(
 
 
 @pytest.mark.parametrize("name", ["../escaped", "/escaped", "a/b/escaped", "..", "v2/../escaped"])
-def test_a_name_in_an_index_does_not_lead_out_of_the_bundle(
+def test_name_in_an_index_cannot_lead_out_of_the_bundle(
     run: Run, bundle: Path, tmp_path: Path, name: str
 ) -> None:
     source = embeddings(tmp_path / "bark", NAMES, indexed=True)
@@ -264,7 +266,7 @@ def test_a_name_in_an_index_does_not_lead_out_of_the_bundle(
 
 
 @pytest.mark.parametrize("path", ["../secret.npy", "/etc/passwd", "a/../../secret.npy", "a\0b", 5])
-def test_a_path_in_an_index_does_not_lead_out_of_the_folder(
+def test_path_in_an_index_cannot_lead_out_of_the_folder(
     run: Run, bundle: Path, tmp_path: Path, path: Any
 ) -> None:
     source = embeddings(tmp_path / "bark", NAMES, indexed=True)
@@ -276,14 +278,14 @@ def test_a_path_in_an_index_does_not_lead_out_of_the_folder(
     refused(run, bundle, source, words=('"announcer"',))
 
 
-def test_a_malformed_index_is_one_line(run: Run, bundle: Path, tmp_path: Path) -> None:
+def test_malformed_index_is_one_line(run: Run, bundle: Path, tmp_path: Path) -> None:
     source = embeddings(tmp_path / "bark", NAMES, indexed=True)
     (source / "speaker_embeddings_path.json").write_text("[]")
     refused(run, bundle, source, words=("speaker_embeddings_path.json", "expected a JSON object"))
 
 
 @pytest.mark.parametrize("is_folder", [False, True])
-def test_a_link_out_of_the_source_is_refused(
+def test_link_out_of_the_source_is_refused(
     run: Run, bundle: Path, presets: Path, tmp_path: Path, is_folder: bool
 ) -> None:
     outside = tmp_path / "outside"
@@ -295,7 +297,7 @@ def test_a_link_out_of_the_source_is_refused(
     refused(run, bundle, presets, words=("linked", "link out of", str(presets)))
 
 
-def test_links_in_a_circle_are_no_voices(run: Run, bundle: Path, tmp_path: Path) -> None:
+def test_circular_links_are_refused(run: Run, bundle: Path, tmp_path: Path) -> None:
     source = embeddings(tmp_path / "bark", NAMES, indexed=True)
     path = source / "speaker_embeddings" / "announcer_fine_prompt.npy"
     path.unlink()
@@ -307,7 +309,7 @@ def test_links_in_a_circle_are_no_voices(run: Run, bundle: Path, tmp_path: Path)
     refused(run, bundle, loop.parent, words=("no voices",))
 
 
-def test_a_linked_array_is_refused(run: Run, bundle: Path, tmp_path: Path) -> None:
+def test_linked_array_is_refused(run: Run, bundle: Path, tmp_path: Path) -> None:
     source = embeddings(tmp_path / "bark", NAMES, indexed=True)
     path = source / "speaker_embeddings" / "announcer_fine_prompt.npy"
     path.rename(tmp_path / "secret.npy")
@@ -315,7 +317,7 @@ def test_a_linked_array_is_refused(run: Run, bundle: Path, tmp_path: Path) -> No
     refused(run, bundle, source, words=('"announcer"', "link", "outside"))
 
 
-def test_a_link_out_of_the_bundle_is_not_written_through(
+def test_link_out_of_the_bundle_is_refused(
     run: Run, bundle: Path, presets: Path, tmp_path: Path
 ) -> None:
     shutil.rmtree(bundle / "voices" / "v2")
@@ -336,19 +338,19 @@ def test_a_link_out_of_the_bundle_is_not_written_through(
         ("empty", ("empty", "no voices", ".npz")),
     ],
 )
-def test_a_source_without_voices_is_one_line(
+def test_source_without_voices_is_one_line(
     run: Run, bundle: Path, tmp_path: Path, source: str, words: tuple[str, ...]
 ) -> None:
     (tmp_path / "empty").mkdir()
     refused(run, bundle, source, words=words)
 
 
-def test_two_voices_of_one_name_are_refused(run: Run, bundle: Path, presets: Path) -> None:
+def test_two_voices_with_one_name_are_refused(run: Run, bundle: Path, presets: Path) -> None:
     sources = (presets, presets / "announcer.npz")
-    refused(run, bundle, *sources, words=('"announcer"', "another source"))
+    refused(run, bundle, *sources, words=('"announcer"', "another source also has"))
 
 
-def test_the_hub_s_cache_is_left_alone(run: Run, bundle: Path, presets: Path) -> None:
+def test_import_into_the_hub_cache_is_refused(run: Run, bundle: Path, presets: Path) -> None:
     cached = bundle.parent / "models--me--tiny" / "snapshots" / ("0" * 40)
     cached.parent.mkdir(parents=True)
     (cached.parents[1] / "blobs").mkdir()
@@ -356,7 +358,7 @@ def test_the_hub_s_cache_is_left_alone(run: Run, bundle: Path, presets: Path) ->
     refused(run, cached, presets, words=("hub's cache", "hf download", "--local-dir"))
 
 
-def test_import_needs_a_source_and_a_bundle(run: Run, bundle: Path, presets: Path) -> None:
+def test_import_requires_a_source_and_a_bundle(run: Run, bundle: Path, presets: Path) -> None:
     failed(run("voices", "import", "-m", bundle), 2, "SOURCE", "voices import --help")
     failed(run("voices", "import", presets), 2, "--model", "voices import --help")
     failed(run("voices", "import", presets, "-m", presets), 1, "no bark.json")

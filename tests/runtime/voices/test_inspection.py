@@ -1,4 +1,4 @@
-"""bark-onnx voices check: what is in a file, and what is odd about it."""
+"""bark-onnx voices check: descriptions and anomalies of voice files."""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ def voice(tokens: int, frames: int, **changes: Any) -> Voice:
     return Voice(**{**arrays, **changes})
 
 
-def test_a_preset_is_described(run: Run, tmp_path: Path) -> None:
+def test_presets_are_described(run: Run, tmp_path: Path) -> None:
     write_presets(tmp_path, ["announcer", "v2/de_speaker_3"])
     arrays = preset_arrays("v2/de_speaker_3")
     tokens, frames = len(arrays["semantic_prompt"]), arrays["fine_prompt"].shape[1]
@@ -29,21 +29,21 @@ def test_a_preset_is_described(run: Run, tmp_path: Path) -> None:
     assert out.splitlines() == [
         f"v2/de_speaker_3.npz: a voice of {frames / 75:.2f} s",
         f"  tokens      {tokens} semantic, {frames} frames of coarse and fine codes",
-        f"  heard       {'the last 6.83 s' if frames > 512 else 'all of it'}",
+        f"  used        {'the last 6.83 s' if frames > 512 else 'all of it'}",
         "  language    German (de)",
         "announcer.npz: a voice of 10.00 s",
         "  tokens      499 semantic, 750 frames of coarse and fine codes",
-        "  heard       the last 6.83 s",
+        "  used        the last 6.83 s",
     ]
 
 
 @needs_shared_data
-def test_none_of_suno_s_presets_is_odd() -> None:
+def test_suno_presets_have_no_warnings() -> None:
     for path in (SHARED / "voices").rglob("*.npz"):
         assert voice_warnings(Voice.load(path), HistoryLimits()) == [], path
 
 
-def test_what_bark_hears_is_in_the_checkpoint() -> None:
+def test_default_limits_are_those_of_the_checkpoint() -> None:
     assert HistoryLimits.of(SETTINGS) == HistoryLimits()
 
 
@@ -57,7 +57,7 @@ def test_what_bark_hears_is_in_the_checkpoint() -> None:
         (voice(100, 150, coarse_prompt=np.ones((2, 150), int)), ("coarse_prompt", "fine_prompt")),
     ],
 )
-def test_what_is_odd_is_one_line_and_no_failure(
+def test_anomaly_is_a_one_line_warning_with_status_0(
     run: Run, tmp_path: Path, odd: Voice, words: tuple[str, ...]
 ) -> None:
     (warning,) = voice_warnings(odd, HistoryLimits())
@@ -67,11 +67,11 @@ def test_what_is_odd_is_one_line_and_no_failure(
 
 
 @pytest.mark.parametrize(("tokens", "frames"), [(2, 3), (100, 146), (100, 154), (309, 464)])
-def test_what_suno_s_code_takes_is_not_odd(tokens: int, frames: int) -> None:
+def test_lengths_that_suno_code_accepts_cause_no_warning(tokens: int, frames: int) -> None:
     assert voice_warnings(voice(tokens, frames), HistoryLimits()) == []
 
 
-def test_each_bad_file_is_one_line_and_the_status_is_1(run: Run, tmp_path: Path) -> None:
+def test_each_malformed_file_is_one_line_with_status_1(run: Run, tmp_path: Path) -> None:
     write_presets(tmp_path, ["good"])
     (tmp_path / "bad.npz").write_bytes(b"no zip")
     status, out, err = run("voices", "check", "bad.npz", "good.npz", "gone.npz")
@@ -82,7 +82,7 @@ def test_each_bad_file_is_one_line_and_the_status_is_1(run: Run, tmp_path: Path)
     assert_one_line(second, "bark-onnx: gone.npz", "no such file")
 
 
-def test_with_a_bundle_every_token_must_be_known(
+def test_tokens_unknown_to_the_bundle_are_refused(
     run: Run, demo_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     voice(100, 150, semantic_prompt=np.full(100, 10_000)).save(tmp_path / "me.npz")
@@ -93,6 +93,6 @@ def test_with_a_bundle_every_token_must_be_known(
     failed(run("voices", "check", "me.npz"), 1, "semantic_prompt holds 10000")
 
 
-def test_check_needs_a_file_and_a_true_bundle(run: Run, tmp_path: Path) -> None:
+def test_check_requires_a_file_and_a_valid_bundle(run: Run, tmp_path: Path) -> None:
     failed(run("voices", "check"), 2, "FILE", "voices check --help")
     failed(run("voices", "check", "a.npz", "-m", tmp_path), 1, "no bark.json")

@@ -1,4 +1,4 @@
-"""What the soak asks for, and what single runs of the library say to it."""
+"""Requests of the soak test, with the audio that the library generates for them."""
 
 import hashlib
 import io
@@ -11,85 +11,81 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bark_onnx.runtime import Bark, Speech, Voice
-from bark_onnx.runtime.audio.encoders.ffmpeg import (
-    FORMATS,
-    SIZED_FORMATS,
-    ResponseFormat,
-    open_encoder,
-)
-from bark_onnx.runtime.longform.reading import SILENCE_SECONDS
+from bark_onnx.runtime.audio.encoders.encoder import open_encoder
+from bark_onnx.runtime.audio.files.formats import RESPONSE_FORMATS, SIZED_FORMATS, ResponseFormat
+from bark_onnx.runtime.options.stream import SILENCE_SECONDS
 from bark_onnx.runtime.seeds import segment_seed
-from bark_onnx.runtime.server.schema import SpeechRequest
+from bark_onnx.runtime.server.speech_request import SpeechRequest
 from bark_onnx.runtime.text.segments import split_text
 
-SECRET = "zanzibar"  # in every text; what is logged must not have it
+SECRET = "zanzibar"  # in every text, and never in the log
 _WAV_HEADER_BYTES = 44
-_LOSSY_SECONDS = 0.1  # that encoders may add
+_MAX_PADDING_SECONDS = 0.1  # added by lossy encoders
 
 _SHORT = f"Hello {SECRET}"
 _LONG = " ".join(f"{name} {SECRET} {'word ' * 6}end." for name in ("One", "Two", "Three"))
 
 
 @dataclass(frozen=True)
-class Utterance:
-    """Something to say, and how it sounds."""
+class ExpectedSpeech:
+    """A request's text, voice and settings, with the speech of its segments."""
 
     body: dict[str, Any]
-    pieces: tuple[Speech, ...]
+    segments: tuple[Speech, ...]
 
-    def sound(self, name: ResponseFormat, *, streams: bool) -> bytes:
-        rate_hz = self.pieces[0].sample_rate_hz
-        encoder = open_encoder(name, rate_hz, streams=streams)
-        pause = np.zeros(round(SILENCE_SECONDS * rate_hz), np.float32)
+    def encode(self, name: ResponseFormat, *, streamed: bool) -> bytes:
+        rate_hz = self.segments[0].sample_rate_hz
+        encoder = open_encoder(RESPONSE_FORMATS[name], rate_hz, streamed=streamed)
+        silence = np.zeros(round(SILENCE_SECONDS * rate_hz), np.float32)
         parts = [
-            encoder.add(np.concatenate([pause[: len(pause) * (number > 0)], piece.samples]))
-            for number, piece in enumerate(self.pieces)
+            encoder.add(np.concatenate([silence[: len(silence) * (number > 0)], segment.samples]))
+            for number, segment in enumerate(self.segments)
         ]
         return b"".join([*parts, encoder.finish()])
 
 
 @dataclass(frozen=True)
-class VoiceQuery:
-    """A request, and the sound that it must get."""
+class ExpectedResponse:
+    """A request, and the audio of its response."""
 
     body: dict[str, Any]
     format: ResponseFormat
-    utterance: Utterance
+    speech: ExpectedSpeech
     digest: str = field(repr=False)
 
-    def check(self, sound: bytes) -> None:
-        """Compare a sound with the single run's."""
-        assert digest(self.format, sound) == self.digest, f"wrong audio for {self.body}"
+    def check(self, audio: bytes) -> None:
+        """Compare a response with the library's audio."""
+        assert digest(self.format, audio) == self.digest, f"wrong audio for {self.body}"
 
 
-def digest(name: ResponseFormat, sound: bytes) -> str:
-    """Of the samples: containers may number themselves at random."""
+def digest(name: ResponseFormat, audio: bytes) -> str:
+    """Checksum of the samples: containers may have random serial numbers."""
     if name in ("pcm", "wav"):
-        return hashlib.sha256(sound[_WAV_HEADER_BYTES * (name == "wav") :]).hexdigest()
-    return hashlib.sha256(_decoded(sound)[0].tobytes()).hexdigest()
+        return hashlib.sha256(audio[_WAV_HEADER_BYTES * (name == "wav") :]).hexdigest()
+    return hashlib.sha256(_decoded(audio)[0].tobytes()).hexdigest()
 
 
-def catalogue(bark: Bark, voices: dict[str, Voice]) -> list[VoiceQuery]:
-    """Every utterance in every format, whole and streamed.
+def catalogue(bark: Bark, voices: dict[str, Voice]) -> list[ExpectedResponse]:
+    """Every speech in every format, whole and streamed.
 
     Args:
-        bark: says them one by one.
-        voices: that the server has besides the bundle's.
+        bark: Library that generates the expected audio, one segment at a time.
+        voices: Uploaded voices of the server.
     """
-    utterances = [_say(bark, body, voices) for body in _bodies([*voices])]
+    speeches = [_generate(bark, body, voices) for body in _bodies([*voices])]
     found = []
-    for number, (utterance, name) in enumerate(itertools.product(utterances, FORMATS)):
-        stream_format = (None, "audio", "sse")[(number + number // len(FORMATS)) % 3]
-        body = {"response_format": name, "stream_format": stream_format, **utterance.body}
+    for number, (speech, name) in enumerate(itertools.product(speeches, RESPONSE_FORMATS)):
+        stream_format = (None, "audio", "sse")[(number + number // len(RESPONSE_FORMATS)) % 3]
+        body = {"response_format": name, "stream_format": stream_format, **speech.body}
         is_whole = stream_format is None and name in SIZED_FORMATS
-        sound = utterance.sound(name, streams=not is_whole)
-        _check_length(utterance, name, sound)
-        found.append(VoiceQuery(body, name, utterance, digest(name, sound)))
+        audio = speech.encode(name, streamed=not is_whole)
+        _check_length(speech, name, audio)
+        found.append(ExpectedResponse(body, name, speech, digest(name, audio)))
     return found
 
 
 def _bodies(voices: list[str]) -> list[dict[str, Any]]:
-    """Texts, voices, seeds and settings, each in several combinations."""
+    """Combinations of texts, voices, seeds and settings."""
     own = ["v2/en_speaker_0", None, "alloy", *voices]
     return [
         {
@@ -103,31 +99,31 @@ def _bodies(voices: list[str]) -> list[dict[str, Any]]:
     ]
 
 
-def _say(bark: Bark, body: dict[str, Any], voices: dict[str, Voice]) -> Utterance:
-    """Piece by piece, as the server must sound."""
+def _generate(bark: Bark, body: dict[str, Any], voices: dict[str, Voice]) -> ExpectedSpeech:
+    """Generate one segment after the other."""
     name = body["voice"]
     voice: Voice | str | None = voices.get(name, bark.voices[0] if name == "alloy" else name)
     options = SpeechRequest(**body).generation_options()
-    pieces = []
-    for number, piece in enumerate(split_text(body["input"], count_tokens=bark.count_tokens)):
+    segments: list[Speech] = []
+    for number, segment in enumerate(split_text(body["input"], count_tokens=bark.count_tokens)):
         seed = segment_seed(body["seed"], number)
-        pieces.append(bark.speak(piece.text, voice=voice, seed=seed, options=options))
-        voice = voice or pieces[0].to_voice()
-    return Utterance(body, tuple(pieces))
+        segments.append(bark.speak(segment.text, voice=voice, seed=seed, options=options))
+        voice = voice or segments[0].to_voice()
+    return ExpectedSpeech(body, tuple(segments))
 
 
-def _check_length(utterance: Utterance, name: ResponseFormat, sound: bytes) -> None:
-    seconds = sum(piece.seconds for piece in utterance.pieces)
-    seconds += SILENCE_SECONDS * (len(utterance.pieces) - 1)
+def _check_length(speech: ExpectedSpeech, name: ResponseFormat, audio: bytes) -> None:
+    seconds = sum(segment.seconds for segment in speech.segments)
+    seconds += SILENCE_SECONDS * (len(speech.segments) - 1)
     if name == "pcm":
-        assert len(sound) == 2 * round(seconds * utterance.pieces[0].sample_rate_hz)
+        assert len(audio) == 2 * round(seconds * speech.segments[0].sample_rate_hz)
     else:
-        samples, rate_hz = _decoded(sound)
-        assert abs(len(samples) / rate_hz - seconds) < _LOSSY_SECONDS
+        samples, rate_hz = _decoded(audio)
+        assert abs(len(samples) / rate_hz - seconds) < _MAX_PADDING_SECONDS
 
 
-def _decoded(sound: bytes) -> tuple[NDArray[np.float32], int]:
-    with av.open(io.BytesIO(sound)) as file:
+def _decoded(audio: bytes) -> tuple[NDArray[np.float32], int]:
+    with av.open(io.BytesIO(audio)) as file:
         resampler = av.AudioResampler(format="flt", layout="mono")
         frames = [part for frame in file.decode(audio=0) for part in resampler.resample(frame)]
     return np.concatenate([frame.to_ndarray()[0] for frame in frames]), frames[0].sample_rate

@@ -1,4 +1,4 @@
-"""The clients of the soak: those who behave, those who do not, and those who leave."""
+"""Clients of the soak test: well-behaved ones, invalid ones, slow ones, and ones that leave."""
 
 import asyncio
 import base64
@@ -13,86 +13,86 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from tests.support.soak.catalogue import SECRET, VoiceQuery
+from tests.support.soak.catalogue import SECRET, ExpectedResponse
 from tests.support.soak.ledger import Ledger
 
 SPEECH = "/v1/audio/speech"
 PATIENCE_SECONDS = 120.0  # so that a hang is a failure
-_FOUR_PIECES = " ".join(f"{number} {SECRET} {'word ' * 6}end." for number in range(4))
-_MUCH = {"input": _FOUR_PIECES, "voice": "alloy", "semantic_max_new_tokens": 700}
+_FOUR_SEGMENTS = " ".join(f"{number} {SECRET} {'word ' * 6}end." for number in range(4))
+_LONG_REQUEST = {"input": _FOUR_SEGMENTS, "voice": "alloy", "semantic_max_new_tokens": 700}
 MUCH_TOKENS = 4 * 700
-_LOUD = {
-    **_MUCH,
+_LARGE_RESPONSE = {
+    **_LONG_REQUEST,
     "semantic_max_new_tokens": 300,
     "speed": 0.25,
     "response_format": "pcm",
     "stream_format": "sse",
-}  # 6 MB: more than fits on the way to a client
+}  # 6 MB: more than the buffers on the way hold
 
-_AGAIN_SECONDS = 0.3  # sooner than the server asks for, so that its queue stays full
+_RETRY_SECONDS = 0.3  # less than Retry-After, so that the queue stays full
 _INVALID: tuple[tuple[str, str, dict[str, Any], int], ...] = (
-    ("POST", SPEECH, {"json": {"input": SECRET, "voice": "nobody"}}, 400),
+    ("POST", SPEECH, {"json": {"input": SECRET, "voice": "unknown"}}, 400),
     ("POST", SPEECH, {"json": {"input": SECRET, "speed": 9}}, 400),
     ("POST", SPEECH, {"json": {"input": f"{SECRET} " * 1000}}, 400),
     ("POST", SPEECH, {"json": {"input": SECRET, "model": "whisper-1"}}, 404),
     ("POST", SPEECH, {"content": b"{", "headers": {"content-type": "application/json"}}, 400),
     ("PUT", SPEECH, {}, 405),
     ("GET", "/v1/nothing", {}, 404),
-    ("DELETE", "/v1/audio/voices/nobody", {}, 404),
+    ("DELETE", "/v1/audio/voices/unknown", {}, 404),
     ("POST", "/v1/audio/voices", {"data": {"name": "x"}, "files": {"file": b"\x80evil"}}, 400),
 )
 
 
 @dataclass
 class Clients:
-    """Everybody who talks to one server.
+    """All clients of one server.
 
     Attributes:
-        http: of those who behave.
-        url: of the server.
-        ledger: what they see.
+        http: HTTP client of the well-behaved ones.
+        url: Address of the server.
+        ledger: Record of what they receive.
     """
 
     http: httpx2.AsyncClient
     url: str
     ledger: Ledger
 
-    async def listens(self, wanted: VoiceQuery, *, retries: bool = True) -> None:
-        """Asks until it is answered, and keeps what it got."""
+    async def listens(self, expected: ExpectedResponse, *, retries: bool = True) -> None:
+        """Retries until the request is accepted, and records the response."""
         while True:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                response = await self.http.post(SPEECH, json=wanted.body)
+                response = await self.http.post(SPEECH, json=expected.body)
             if response.status_code == 200:
-                self._heard(wanted, response)
+                self._record_audio(expected, response)
                 return
             assert response.status_code == 429, response.text
-            self._refused(response)
+            self._record_refusal(response)
             if not retries:
                 return
-            await asyncio.sleep(_AGAIN_SECONDS)
+            await asyncio.sleep(_RETRY_SECONDS)
 
-    async def listens_while_it_ends(self, wanted: VoiceQuery) -> None:
-        """Asks once, perhaps too late."""
+    async def listens_during_shutdown(self, expected: ExpectedResponse) -> None:
+        """Requests once, possibly too late."""
         try:
-            response = await self.http.post(SPEECH, json=wanted.body)
+            response = await self.http.post(SPEECH, json=expected.body)
         except httpx2.ConnectError:
-            return  # nobody listens any more
+            return  # the server has stopped
         if response.status_code == 200:
-            self._heard(wanted, response)
+            self._record_audio(expected, response)
         else:
-            # 429 from a server that has not seen the signal yet.
+            # 429: the server has not handled the signal yet.
             assert response.status_code in (429, 503), response.text
             assert response.json()["error"]["code"] in ("queue_full", "shutting_down")
-            self._refused(response)
+            self._record_refusal(response)
 
-    async def errs(self, number: int) -> None:
-        """Asks for what there is not."""
+    async def sends_an_invalid_request(self, number: int) -> None:
+        """Sends one of the invalid requests."""
         method, path, content, status = _INVALID[number % len(_INVALID)]
         response = await self.http.request(method, path, **content)
-        self._told(response, status, is_counted=(method, path) == ("POST", SPEECH))
+        self._record_error(response, status, is_counted=(method, path) == ("POST", SPEECH))
 
-    async def sends_too_much(self, size: int, *, chunked: bool) -> None:
-        """Sends a body that no server should keep."""
+    async def sends_a_long_body(self, size: int, *, chunked: bool) -> None:
+        """Sends a body over the limit."""
 
         async def parts() -> AsyncIterator[bytes]:
             for _ in range(0, size, 1000):
@@ -101,70 +101,72 @@ class Clients:
         headers = {"content-type": "application/json"}
         content: Any = parts() if chunked else b" " * size
         response = await self.http.post(SPEECH, content=content, headers=headers)
-        self._told(response, 413)
+        self._record_error(response, 413)
 
-    async def leaves_before_the_sound(self, seconds: float) -> None:
-        """Asks for much, and goes away."""
-        async with self._asked(_MUCH):
+    async def leaves_before_the_audio(self, seconds: float) -> None:
+        """Disconnects from a long request."""
+        async with self._requested(_LONG_REQUEST):
             self.ledger.left += 1
             await asyncio.sleep(seconds)
 
-    async def leaves_in_the_middle(self, wanted: VoiceQuery) -> None:
-        """Goes away with the first bytes, without a farewell."""
-        async with self._asked({**wanted.body, "stream_format": "sse"}) as (reader, writer):
+    async def leaves_in_the_middle(self, expected: ExpectedResponse) -> None:
+        """Aborts the connection after the first bytes."""
+        async with self._requested({**expected.body, "stream_format": "sse"}) as (reader, writer):
             self.ledger.left += 1
             await reader.read(100)
             writer.transport.abort()
 
-    async def hardly_reads(self) -> None:
-        """Asks for more than fits on the way, and reads 100 bytes a second until it is dropped."""
+    async def reads_slowly(self) -> None:
+        """Reads 100 bytes per second of a large response until it is dropped."""
         loop = asyncio.get_running_loop()
-        with contextlib.closing(await self._reached(receive_bytes=2048)) as raw:
-            await loop.sock_sendall(raw, _request(_LOUD))
+        with contextlib.closing(await self._open_socket(receive_bytes=2048)) as raw:
+            await loop.sock_sendall(raw, _request(_LARGE_RESPONSE))
             self.ledger.left += 1
             async with asyncio.timeout(PATIENCE_SECONDS):
                 while raw.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
                     if not await loop.sock_recv(raw, 100):
-                        return  # refused, and read to the end
+                        return  # refused, and read completely
                     await asyncio.sleep(1)
 
-    async def never_ends_its_head(self) -> None:
-        """Sends a byte of a request's head now and then."""
+    async def sends_an_incomplete_head(self) -> None:
+        """Sends a request's head byte by byte."""
         async with self._connected() as (reader, writer):
             writer.write(b"POST /v1/audio/speech HTTP/1.1\r\nx: ")
             await _until_dropped(reader, writer)
 
-    async def never_ends_its_body(self) -> None:
-        """Sends a byte of a request's body now and then."""
+    async def sends_an_incomplete_body(self) -> None:
+        """Sends a request's body byte by byte."""
         async with self._connected() as (reader, writer):
             writer.write(_head(10_000) + b"{")
             self.ledger.seen["invalid"] += 1
-            answer = await _until_dropped(reader, writer)
-            assert answer.startswith(b"HTTP/1.1 408"), answer
+            response = await _until_dropped(reader, writer)
+            assert response.startswith(b"HTTP/1.1 408"), response
 
-    async def says_nothing(self) -> None:
-        """Holds a connection until the server ends it."""
+    async def stays_idle(self) -> None:
+        """Holds a connection until the server closes it."""
         async with self._connected() as (reader, _), asyncio.timeout(PATIENCE_SECONDS):
             with contextlib.suppress(ConnectionResetError):
                 assert await reader.read() == b""
 
-    def _heard(self, wanted: VoiceQuery, response: httpx2.Response) -> None:
+    def _record_audio(self, expected: ExpectedResponse, response: httpx2.Response) -> None:
         self.ledger.seen["ok"] += 1
-        is_event = wanted.body["stream_format"] == "sse"
-        sound = _sound_in(response.text) if is_event else response.content
-        self.ledger.sounds.append((wanted, sound))
+        is_event = expected.body["stream_format"] == "sse"
+        audio = _event_audio(response.text) if is_event else response.content
+        self.ledger.responses.append((expected, audio))
 
-    def _refused(self, response: httpx2.Response) -> None:
+    def _record_refusal(self, response: httpx2.Response) -> None:
         self.ledger.seen["refused"] += 1
         assert int(response.headers["retry-after"]) >= 1
 
-    def _told(self, response: httpx2.Response, status: int, *, is_counted: bool = True) -> None:
+    def _record_error(
+        self, response: httpx2.Response, status: int, *, is_counted: bool = True
+    ) -> None:
         assert response.status_code == status, response.text
         assert set(response.json()["error"]) == {"message", "type", "param", "code"}
         self.ledger.seen["invalid"] += is_counted
 
     @asynccontextmanager
-    async def _asked(
+    async def _requested(
         self, body: dict[str, Any]
     ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
         async with self._connected() as (reader, writer):
@@ -176,7 +178,7 @@ class Clients:
     async def _connected(
         self,
     ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-        reader, writer = await asyncio.open_connection(sock=await self._reached())
+        reader, writer = await asyncio.open_connection(sock=await self._open_socket())
         try:
             yield reader, writer
         finally:
@@ -184,8 +186,8 @@ class Clients:
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
 
-    async def _reached(self, *, receive_bytes: int | None = None) -> socket.socket:
-        """A connection with as much room for what it has not read yet."""
+    async def _open_socket(self, *, receive_bytes: int | None = None) -> socket.socket:
+        """A connection with a receive buffer of this size."""
         address = urlsplit(self.url)
         raw = socket.socket()
         raw.setblocking(False)
@@ -211,18 +213,18 @@ def _head(body_bytes: int) -> bytes:
 
 
 async def _until_dropped(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
-    answer = b""
+    response = b""
     with contextlib.suppress(ConnectionError):
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not reader.at_eof():
                 with contextlib.suppress(TimeoutError):
-                    answer += await asyncio.wait_for(reader.read(1000), 0.3)
+                    response += await asyncio.wait_for(reader.read(1000), 0.3)
                 writer.write(b"x")
-    return answer
+    return response
 
 
-def _sound_in(events: str) -> bytes:
-    """What the events of a complete answer carry."""
+def _event_audio(events: str) -> bytes:
+    """Audio in the events of a complete response."""
     found = [*_events(events)]
     assert [event["type"] for event in found[-1:]] == ["speech.audio.done"], found[-1:]
     return b"".join(base64.b64decode(event["audio"]) for event in found[:-1])

@@ -1,39 +1,39 @@
-"""What clients of the soak saw, and whether the server counted the same."""
+"""Record of what the clients received, compared with the server's counters."""
 
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tests.support.soak.catalogue import VoiceQuery
+from tests.support.soak.catalogue import ExpectedResponse
 
 OUTCOMES = ("ok", "invalid", "refused", "cancelled", "timeout", "failed")
 
 
 @dataclass
 class Ledger:
-    """Requests to speak, by how they ended.
+    """Speech requests by outcome.
 
     Attributes:
-        seen: those whose end a client saw.
-        left: those whose clients went away before the end. The server may have been quicker.
-        sounds: what was got, to be checked when there is time.
+        seen: Requests whose outcome a client received.
+        left: Requests whose clients disconnected; some may have been complete.
+        responses: Received audio, checked after the round.
     """
 
     seen: Counter[str] = field(default_factory=Counter)
     left: int = 0
-    sounds: list[tuple[VoiceQuery, bytes]] = field(default_factory=list)
+    responses: list[tuple[ExpectedResponse, bytes]] = field(default_factory=list)
 
-    def check_sounds(self) -> None:
-        for wanted, sound in self.sounds:
-            wanted.check(sound)
-        self.sounds.clear()
+    def check_audio(self) -> None:
+        for expected, audio in self.responses:
+            expected.check(audio)
+        self.responses.clear()
 
     def check_counts(self, counted: dict[str, float]) -> None:
-        """Compare with the growth of the server's counters."""
+        """Compare with the increments of the server's counters."""
         found = {name: counted.get(_counter(name), 0) for name in OUTCOMES}
-        told = f"the server counted {found}, clients saw {dict(self.seen)}, {self.left} left"
-        assert sum(found.values()) == self.seen.total() + self.left, told
-        assert all(found[name] >= self.seen[name] for name in OUTCOMES), told
-        assert found["failed"] == found["timeout"] == 0, told
+        summary = f"the server counted {found}, clients saw {dict(self.seen)}, {self.left} left"
+        assert sum(found.values()) == self.seen.total() + self.left, summary
+        assert all(found[name] >= self.seen[name] for name in OUTCOMES), summary
+        assert found["failed"] == found["timeout"] == 0, summary
 
 
 def _counter(outcome: str) -> str:
@@ -41,5 +41,5 @@ def _counter(outcome: str) -> str:
 
 
 def growth(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
-    """What the counters of a server have grown by."""
+    """Increments of a server's counters."""
     return {name: value - before.get(name, 0) for name, value in after.items()}

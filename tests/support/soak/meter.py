@@ -1,4 +1,4 @@
-"""What a process holds, from /proc."""
+"""Resources of a process, from /proc."""
 
 import re
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Held:
-    """By a process at one moment."""
+    """Resources of a process at one moment."""
 
     megabytes: float  # resident
     files: int  # open, sockets included
@@ -18,7 +18,7 @@ class Held:
 
 
 def held(pid: int) -> Held:
-    """By a process now."""
+    """Current resources of a process."""
     status = Path(f"/proc/{pid}/status").read_text()
 
     def number(name: str) -> int:

@@ -1,4 +1,4 @@
-"""Speech to sound files and back, and what happens where a file cannot be written."""
+"""Sound files: speech to file and back, and errors of files that cannot be written."""
 
 import errno
 import os
@@ -41,9 +41,9 @@ def silence() -> Speech:
     return speech(np.zeros(0))
 
 
-def refuse(spoken: Speech, path: Path, *words: str) -> None:
+def refuse(speech: Speech, path: Path, *words: str) -> None:
     with pytest.raises(AudioError) as caught:
-        spoken.save(path)
+        speech.save(path)
     assert_one_line(caught.value, *words)
 
 
@@ -58,7 +58,7 @@ def refuse(spoken: Speech, path: Path, *words: str) -> None:
         (".WAV", "WAV", 0, 1e-4),
     ],
 )
-def test_a_file_reads_back_as_what_was_said(
+def test_a_file_reads_back_as_the_speech(
     tone: Speech, tmp_path: Path, suffix: str, kind: str, extra: int, error: float
 ) -> None:
     path = tmp_path / f"hello{suffix}"
@@ -84,16 +84,16 @@ def test_samples_beyond_full_scale_are_clipped_and_do_not_wrap(tmp_path: Path) -
     np.testing.assert_allclose(samples, [-1, -1, 0, 1, 1], atol=1e-4)
 
 
-def test_a_name_may_be_text(tone: Speech, tmp_path: Path) -> None:
+def test_a_path_can_be_a_string(tone: Speech, tmp_path: Path) -> None:
     tone.save(str(tmp_path / "hello.wav"))
     assert (tmp_path / "hello.wav").is_file()
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3", ".opus"])
-def test_nothing_said_is_a_readable_file_without_samples_or_an_error(
+def test_empty_speech_is_a_readable_file_or_an_error(
     silence: Speech, tmp_path: Path, suffix: str
 ) -> None:
-    # libsndfile writes files of no bytes at all for some formats, and no player opens them.
+    # libsndfile writes files without any bytes in some formats, which no player opens.
     path = tmp_path / f"silence{suffix}"
     assert silence.seconds == 0
     try:
@@ -117,16 +117,16 @@ def test_a_missing_folder_is_refused(tone: Speech, tmp_path: Path) -> None:
     refuse(tone, tmp_path / "nowhere" / "a.wav", "nowhere", "no such folder", "make it")
 
 
-def test_a_folder_is_no_target(tone: Speech, tmp_path: Path) -> None:
+def test_a_folder_is_refused(tone: Speech, tmp_path: Path) -> None:
     (tmp_path / "a.wav").mkdir()
     refuse(tone, tmp_path / "a.wav", "a.wav", "is a folder", "expected the name of a file")
     assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
 
 
-def test_a_folder_that_takes_no_files_is_refused(
+def test_a_folder_without_write_access_is_refused(
     tone: Speech, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Permissions do not bind the superuser, so the question itself is answered here.
+    # Permissions do not bind the superuser, so os.access is replaced.
     monkeypatch.setattr(os, "access", lambda path, mode: not (mode & os.W_OK))
     refuse(tone, tmp_path / "a.wav", str(tmp_path), "may not be written", "another folder")
     assert list(tmp_path.iterdir()) == []
@@ -138,7 +138,7 @@ def test_a_write_protected_folder_is_refused(tone: Speech, tmp_path: Path) -> No
     refuse(tone, tmp_path / "closed" / "a.wav", "closed", "may not be written")
 
 
-def test_a_path_is_checked_before_anything_is_said(tmp_path: Path) -> None:
+def test_a_path_is_checked_without_being_written(tmp_path: Path) -> None:
     check_audio_path(tmp_path / "a.wav")
     with pytest.raises(AudioError):
         check_audio_path(tmp_path / "nowhere" / "a.wav")
@@ -149,7 +149,7 @@ def test_a_path_is_checked_before_anything_is_said(tmp_path: Path) -> None:
     "error", [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), KeyboardInterrupt()]
 )
 @pytest.mark.parametrize("old", [None, b"what was there"])
-def test_a_write_that_fails_halfway_keeps_the_old_file_and_no_part_of_the_new(
+def test_a_failed_write_keeps_the_old_file_and_removes_the_new(
     tone: Speech,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -172,7 +172,7 @@ def test_a_write_that_fails_halfway_keeps_the_old_file_and_no_part_of_the_new(
     assert found == ({} if old is None else {"a.wav": old})
 
 
-def test_a_format_that_the_library_cannot_write_is_one_line(
+def test_an_error_of_libsndfile_is_one_line(
     tone: Speech, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def write(*_: object, **__: object) -> None:
@@ -183,7 +183,7 @@ def test_a_format_that_the_library_cannot_write_is_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("letters", [248, 300])  # 248: too long only as long as it is hidden
+@pytest.mark.parametrize("letters", [248, 300])  # 248: only the hidden name is too long
 def test_a_name_that_is_too_long_is_one_line(tone: Speech, tmp_path: Path, letters: int) -> None:
     refuse(tone, tmp_path / f"{'a' * letters}.wav", "cannot be written", "name too long")
 
@@ -196,7 +196,7 @@ def test_speech_becomes_a_voice_of_its_tokens(tone: Speech) -> None:
     np.testing.assert_array_equal(voice.fine_prompt, tone.fine_tokens)
 
 
-def test_nothing_said_is_no_voice() -> None:
+def test_empty_speech_cannot_become_a_voice() -> None:
     empty = Speech(
         np.zeros(0, np.float32),
         RATE,
