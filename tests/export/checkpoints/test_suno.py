@@ -99,7 +99,7 @@ def test_stages_of_different_sizes_generate_as_in_transformers(
     np.testing.assert_array_equal(speech.semantic_tokens, expected.semantic_tokens)
     np.testing.assert_array_equal(speech.coarse_tokens, expected.coarse_tokens)
     np.testing.assert_array_equal(speech.fine_tokens, expected.fine_tokens)
-    np.testing.assert_allclose(speech.samples, said.samples, atol=1e-4, rtol=0)
+    np.testing.assert_allclose(speech.samples, expected.samples, atol=1e-4, rtol=0)
     assert len(speech.semantic_tokens) == 12
     assert speech.samples.std() > 0.01
 
