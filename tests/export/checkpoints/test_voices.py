@@ -1,4 +1,4 @@
-"""A checkpoint's speaker embeddings to voices: which are chosen, and which files are trusted."""
+"""Conversion of a checkpoint's speaker embeddings: selection, and files that are refused."""
 
 import json
 import shutil

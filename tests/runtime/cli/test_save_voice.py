@@ -19,7 +19,7 @@ from bark_onnx.runtime import Bark, GenerationOptions, Speech, Voice
 from bark_onnx.runtime.cli.speech.voice_saver import VoiceSaver
 from bark_onnx.runtime.text.tokenizer import TextTokenizer
 from tests.support.command import Run, assert_fails, output_of
-from tests.support.fixtures import Asked
+from tests.support.fixtures import CachedReference
 from tests.support.messages import assert_one_line
 from tests.support.reference import GREEDY
 
@@ -267,7 +267,7 @@ def test_text_of_a_voice_is_printed_without_control_characters(run: Run, tmp_pat
 
 
 def test_transformers_generates_the_same_from_a_saved_voice(
-    demo: Bark, demo_reference: Asked, demo_checkpoint: Path, tmp_path: Path
+    demo: Bark, demo_reference: CachedReference, demo_checkpoint: Path, tmp_path: Path
 ) -> None:
     demo.speak("Hello", seed=1, semantic_max_new_tokens=60).to_voice().save(tmp_path / "me.npz")
     text, tokens = "again", 25
@@ -276,7 +276,7 @@ def test_transformers_generates_the_same_from_a_saved_voice(
     preset = processor(text, voice_preset=str(tmp_path / "me.npz"))["history_prompt"]
     theirs = Voice(*(preset[key].numpy() for key in KEYS))
     ids = TextTokenizer.from_bundle(demo._bundle).encode(text)
-    expected = demo_reference.say(ids, theirs, **GREEDY, semantic_max_new_tokens=tokens)
+    expected = demo_reference.generate(ids, theirs, **GREEDY, semantic_max_new_tokens=tokens)
     options = GenerationOptions.greedy()
     speech = demo.speak(
         text, voice=tmp_path / "me.npz", options=options, semantic_max_new_tokens=tokens
