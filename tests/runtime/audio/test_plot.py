@@ -11,7 +11,7 @@ from PIL import Image
 
 from bark_onnx.runtime import AudioError, Speech
 from bark_onnx.runtime.audio.plot import save_plot
-from tests.support.command import Run, failed, worked
+from tests.support.command import Run, assert_fails, output_of
 from tests.support.messages import assert_one_line
 from tests.support.provenance import PROVENANCE
 
@@ -136,7 +136,7 @@ def test_any_name_and_length_can_be_drawn(tmp_path: Path) -> None:
 
 def test_the_command_draws_its_speech(run: Run, demo_bundle: Path, tmp_path: Path) -> None:
     options = ("-m", demo_bundle, "--max-seconds", 2, *SHORT)
-    worked(run("speak", "One is here. Two is there.", *options, "--plot", "a.png"))
+    output_of(run("speak", "One is here. Two is there.", *options, "--plot", "a.png"))
     assert size_of(tmp_path / "a.png") == (1440, 720)
     assert (tmp_path / "speech.wav").exists()
 
@@ -152,7 +152,7 @@ def test_the_command_draws_its_speech(run: Run, demo_bundle: Path, tmp_path: Pat
 def test_a_picture_that_cannot_be_drawn_is_refused_before_generation(
     run: Run, arguments: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
-    failed(run("speak", "Hello", "-m", "nowhere-else", *arguments), 1, *words)
+    assert_fails(run("speak", "Hello", "-m", "nowhere-else", *arguments), 1, *words)
 
 
 def test_a_missing_extra_is_one_line_before_generation(
@@ -160,7 +160,7 @@ def test_a_missing_extra_is_one_line_before_generation(
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     result = run("speak", "Hello", "-m", "nowhere", "--plot", "a.png")
-    failed(result, 1, "matplotlib is not installed", "pip install 'bark-onnx[plot]'")
+    assert_fails(result, 1, "matplotlib is not installed", "pip install 'bark-onnx[plot]'")
 
 
 def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
