@@ -36,8 +36,9 @@ $(TYPES):
 	mkdir -p $@
 	ln -sfn ../../../export ../../../graphs ../../../runtime $@/
 
-types: $(VENV)/.stamp $(TYPES) ## mypy, strict on graphs and runtime
-	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p bark_onnx.graphs -p bark_onnx.runtime
+types: $(VENV)/.stamp $(TYPES) ## mypy, strict on graphs and runtime, also on export and benchmarks
+	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p bark_onnx.graphs -p bark_onnx.runtime -p bark_onnx.export
+	cd build/types && MYPYPATH=. ../../$(BIN)/mypy --config-file ../../pyproject.toml ../../benchmarks
 
 unit: $(VENV)/.stamp ## the test suite alone
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile

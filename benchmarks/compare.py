@@ -172,7 +172,7 @@ def _total(measured: Measured) -> float:
 def _summarise(
     engine: str, length: float, voice: bool, measured: list[Measured], provider: Provider
 ) -> Run:
-    medians = {
+    medians: dict[str, float] = {
         stage: statistics.median(each.seconds[stage] for each in measured) for stage in STAGES
     }
     prompts = {

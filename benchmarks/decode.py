@@ -97,7 +97,7 @@ def main(size: str, precision: str, context: tuple[int, ...], steps: int, thread
     click.echo(f"memory {bandwidth / 1e9:.1f} GB/s, products {rate / 1e9:.0f} G operations/s")
     for row in rows:
         _print(row)
-    result = {"machine": describe_machine(), "size": size, "precision": precision}
+    result: dict[str, Any] = {"machine": describe_machine(), "size": size, "precision": precision}
     result |= {"bandwidth": bandwidth, "product_rate": rate, "peak_mb": peak_megabytes()}
     click.echo(json.dumps({**result, "rows": [asdict(row) for row in rows]}))
 

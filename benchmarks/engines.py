@@ -124,7 +124,9 @@ def _generate(bark: Bark, meter: Meter, tokens: int, voice: bool) -> Measured:
     )
     assert len(speech.semantic_tokens) == tokens, "the utterance ended early"
     ends = [started, *(last[stage] for stage in STAGES)]
-    seconds = {stage: ends[index + 1] - ends[index] for index, stage in enumerate(STAGES)}
+    seconds: dict[str, float] = {
+        stage: ends[index + 1] - ends[index] for index, stage in enumerate(STAGES)
+    }
     return meter.measured(seconds, {"semantic": tokens, "coarse": speech.coarse_tokens.size})
 
 

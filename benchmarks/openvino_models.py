@@ -41,7 +41,7 @@ _CALIBRATION_TOKENS = (887, 257)  # lengths of the prompts that determine the sc
 class StatefulGraph(CausalGraph):
     """A causal stage whose attention and cache have the form that OpenVINO's CPU plugin fuses."""
 
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
         """Tokens, positions, beam index, history ids where there are any, then the cache."""
         input_ids, position_ids, beam_index, *rest = inputs
         history_ids = rest.pop(0) if len(rest) % 2 else None
@@ -151,7 +151,7 @@ def _prompts(model: Any, shape: CausalShape) -> Feeds:
     rng = np.random.default_rng(0)
     names = {port.any_name for port in model.inputs}
     for count in _CALIBRATION_TOKENS:
-        feeds = {
+        feeds: dict[str, NDArray[Any]] = {
             INPUT_IDS: rng.integers(0, shape.input_vocabulary, (1, count)),
             HISTORY_IDS: rng.integers(0, shape.input_vocabulary, (1, count)),
             POSITION_IDS: np.arange(count)[None],

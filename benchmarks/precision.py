@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 import numpy as np
@@ -144,7 +144,7 @@ def _fit(stage: nn.Module, loss_of: Callable[[], Tensor], steps: int) -> float:
     for _ in range(steps):
         loss = loss_of()
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         schedule.step()
         losses.append(loss.item())
@@ -177,7 +177,8 @@ def _compare(bundle: Bundle, language: Language) -> Iterator[tuple[str, Precisio
             low_memory=True,
         )
         logits[precision] = {
-            stage: _causal_logits(models, stage, rows) for stage, rows in sequences.items()
+            stage: _causal_logits(models, stage, sequences[stage])
+            for stage in get_args(CausalStage)
         }
         logits[precision]["fine"] = _fine_logits(models, codes)
     for precision in _PRECISIONS:

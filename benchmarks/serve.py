@@ -122,7 +122,7 @@ def main(
                 point = asyncio.run(_measure(url, process, bodies, max_batch_size))
                 points.append(point)
                 _print(point)
-    result = {"machine": describe_machine(), "size": size, "precision": precision}
+    result: dict[str, Any] = {"machine": describe_machine(), "size": size, "precision": precision}
     result |= {"threads": threads, "seconds": seconds, "spread": spread, "pieces": pieces}
     line = json.dumps(result | {"points": [asdict(point) for point in points]})
     if output is not None:
@@ -191,7 +191,7 @@ async def _measure(
         started = time.perf_counter()
         answers = [
             answer
-            for each in await asyncio.wait_all(*(_ask(http, client) for client in bodies))
+            for each in await asyncio.gather(*(_ask(http, client) for client in bodies))
             for answer in each
         ]
         seconds = time.perf_counter() - started
