@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import openvino
 import torch
+from numpy.typing import NDArray
 from openvino import opset13
 from openvino.passes import MakeStateful, Manager
 from openvino_int8 import Feeds, quantize
