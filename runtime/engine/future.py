@@ -119,16 +119,6 @@ class SpeechFuture(Future[Speech]):
         self._poll(timeout)
         return super().exception(timeout)
 
-    def check_may_wait(self) -> None:
-        """Refuse to wait for an unfinished request in the thread that generates it.
-
-        Raises:
-            EngineError: The caller is an engine callback.
-        """
-        engine = self._engine
-        if engine is not None and not self.done():
-            engine.check_may_wait()
-
     def resolve(self, outcome: Speech | BaseException | None) -> None:
         """End with speech, with an error or (None) as cancelled. Only the engine calls this."""
         self._engine = None  # a finished future does not keep the models alive
@@ -142,9 +132,15 @@ class SpeechFuture(Future[Speech]):
             finally:  # even if a callback raises SystemExit: others may wait for this future
                 self.set_running_or_notify_cancel()
 
+    def _check_may_wait(self) -> None:
+        """Raise EngineError for an unfinished request in the thread that generates it."""
+        engine = self._engine
+        if engine is not None and not self.done():
+            engine.check_may_wait()
+
     def _poll(self, timeout: float | None) -> None:
         """Check the thread and, without a timeout, wait until the future is done."""
-        self.check_may_wait()
+        self._check_may_wait()
         while timeout is None and not self.done():
             wait([self], timeout=SIGNAL_POLL_SECONDS)
 
@@ -181,7 +177,7 @@ def wait_any(futures: Collection[SpeechFuture]) -> set[SpeechFuture]:
 
 def _check_may_wait(futures: Iterable[SpeechFuture]) -> None:
     for future in futures:
-        future.check_may_wait()
+        future._check_may_wait()
 
 
 def _has_failed(future: SpeechFuture) -> bool:

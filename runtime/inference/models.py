@@ -77,8 +77,7 @@ class StageModels:
     @property
     def onnxruntime_version(self) -> str:
         """Version of the installed onnxruntime."""
-        version: str = import_onnxruntime().__version__
-        return version
+        return str(import_onnxruntime().__version__)
 
     @contextmanager
     def acquire(self, stage: Stage) -> Iterator[Any]:
@@ -103,27 +102,22 @@ class StageModels:
         if stage == "codec":
             return self._open_codec()
         if stage == "fine":
-            return self._open_graph(stage)
+            return self._open_graph(stage, self.target)
         return self._open_decoder(stage)
 
-    def _open_graph(self, stage: Stage) -> Any:
-        return open_session(
-            self._bundle.graph(self.precision, stage),
-            self._bundle.contract(stage, self.precision),
-            self.target,
-        )
+    def _open_graph(self, stage: Stage, target: ExecutionTarget) -> Any:
+        path = self._bundle.graph(self.precision, stage)
+        return open_session(path, self._bundle.contract(stage, self.precision), target)
 
     def _open_codec(self) -> Any:
         """Session of the codec; on the CPU if CUDA lacks cuDNN, which its LSTM needs."""
         try:
-            return self._open_graph("codec")
+            return self._open_graph("codec", self.target)
         except (BundleError, ProviderError) as error:
             if self.target.provider == "cpu":
                 raise
             warnings.warn(f"The codec runs on the CPU: {error}", stacklevel=2)
-            cpu = replace(self.target, provider="cpu")
-            path = self._bundle.graph(self.precision, "codec")
-            return open_session(path, self._bundle.contract("codec", self.precision), cpu)
+            return self._open_graph("codec", replace(self.target, provider="cpu"))
 
     def _open_decoder(self, stage: CausalStage) -> Decoder:
         contract = self._bundle.contract(stage, self.precision)

@@ -21,8 +21,8 @@ class _Pool:
         self._size: int | None = None  # None before the pool is created
         self._lock = Lock()
 
-    def open(self, threads: int | None) -> None:
-        """Create the pool if it was requested and does not exist; otherwise check its size."""
+    def open(self, threads: int | None) -> bool:
+        """Create the pool if it was requested, or check its size. Whether it exists."""
         with self._lock:
             if self.requested and self._size is None:
                 size = threads or _ONE_PER_CORE
@@ -32,7 +32,7 @@ class _Pool:
                     if "already been created" not in str(error):
                         raise
                     self.requested = False  # the program's own pool, of unknown size
-                    return
+                    return False
                 self._size = size
             if self._size is not None and threads not in (None, self._size):
                 shared = self._size or "as many as there are cores"
@@ -40,10 +40,7 @@ class _Pool:
                     f"threads is {threads}, but the sessions of this process share one pool "
                     f"({shared}), which cannot change; omit threads"
                 )
-
-    @property
-    def is_open(self) -> bool:
-        return self._size is not None
+            return self._size is not None
 
 
 _pool = _Pool()
@@ -69,8 +66,7 @@ def ensure_global_thread_pool(threads: int | None) -> bool:
     Raises:
         ProviderError: The pool exists with another size.
     """
-    _pool.open(threads)
-    return _pool.is_open
+    return _pool.open(threads)
 
 
 @cache

@@ -66,16 +66,12 @@ class CudaGraphDecoder:
     def prefill(self, slot: int, step: StepInput) -> Logits:
         """See `Decoder`."""
         end = step.past_length + len(step.input_ids)
-        inputs = {
-            name: self._to_device(array)
-            for name, array in {
-                **self._sessions.token_inputs(step),
-                SEQLENS_K: np.array([end - 1], np.int32),
-            }.items()
-        }
-        total = np.array(end, np.int32)  # like `inputs`, it must live until the run is over
+        inputs = self._sessions.token_inputs(step)
+        inputs[SEQLENS_K] = np.array([end - 1], np.int32)
+        values = {name: self._to_device(array) for name, array in inputs.items()}
+        total = np.array(end, np.int32)  # like `values`, it must live until the run is over
         binding = self._sessions.prefill.io_binding()
-        for name, value in inputs.items():
+        for name, value in values.items():
             binding.bind_ortvalue_input(name, value)
         binding.bind_cpu_input(TOTAL_SEQUENCE_LENGTH, total)
         binding.bind_output(LOGITS, "cpu")
