@@ -135,7 +135,7 @@ def test_an_interrupt_stops_command_and_player(
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert_one_line(err.strip(), "interrupted; a.wav holds what was said before")
+    assert_one_line(err.strip(), "interrupted; a.wav has the first")
     assert soundfile.info(tmp_path / "a.wav").frames > 0
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
