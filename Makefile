@@ -70,7 +70,7 @@ test-torch-free: $(VENV)/.stamp ## speak in .venv-cpu, which has the extra [cpu]
 	.venv-cpu/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cpu]'
 	.venv-cpu/$(SCRIPTS)/python tests/support/speak_without_torch.py demo-onnx
 
-# Tests that need neither the exporter nor the fixtures, which import it.
+# Tests that need neither the exporter nor the fixtures of tests/conftest.py, which import it.
 TORCH_FREE_TESTS := $(addprefix tests/runtime/,audio/files engine provenance text/test_dialogue.py text/test_sentences.py)
 test-lowest: $(VENV)/.stamp ## speak and test in .venv-lowest, with the lowest versions that pyproject.toml allows
 	mkdir -p build
@@ -81,7 +81,7 @@ test-lowest: $(VENV)/.stamp ## speak and test in .venv-lowest, with the lowest v
 	.venv-lowest/$(SCRIPTS)/bark-onnx speak "Hello. Good night." -m demo-onnx -o build/lowest.opus --timestamps build/lowest.srt
 	.venv-lowest/$(SCRIPTS)/bark-onnx info build/lowest.opus
 	.venv-lowest/$(SCRIPTS)/python tests/support/serve_without_torch.py demo-onnx
-	.venv-lowest/$(SCRIPTS)/python -m pytest --noconftest $(TORCH_FREE_TESTS)
+	.venv-lowest/$(SCRIPTS)/python -m pytest --confcutdir tests/runtime $(TORCH_FREE_TESTS)
 
 test-cuda: ## the parity tests and the benchmarks on a GPU, in .venv-cuda, with the extra [gpu]
 	$(PYTHON) -m venv .venv-cuda

@@ -1,4 +1,4 @@
-"""Tokens per second of decode steps over the number of rows that share them.
+"""Tokens per second of decode steps over the batch size.
 
 Prints a table; the last line is one JSON object.
 """
@@ -17,18 +17,18 @@ from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.runtime.inference.decoders.decoder import Decoder, StepInput
 from bark_onnx.runtime.inference.models import StageModels
 
-_ROWS = (1, 2, 4, 8, 16, 32)
+_BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 
 
 @dataclass(frozen=True)
 class Point:
-    """Decode steps of some rows at one precision."""
+    """Decode steps of one batch size at one precision."""
 
     precision: str
-    rows: int
+    batch_size: int
     step_ms: float
     tokens_per_second: float
-    over_one_row: float
+    gain: float  # tokens per second, over those of a single sequence
 
 
 @click.command()
@@ -46,27 +46,29 @@ def main(
     provider: str,
     threads: int | None,
 ) -> None:
-    """Measure steps of the coarse stage with rows of different lengths around --context."""
+    """Measure decode steps of the coarse stage with sequences of lengths around --context."""
     bundle = Bundle(bundle_folder(size, precisions))
     vocabulary = bundle.manifest.shapes.coarse.input_vocabulary
     points: list[Point] = []
     for precision in precisions:
-        stages = StageModels(
+        models = StageModels(
             bundle,
             provider=provider,
             precision=precision,
             threads=threads,
-            max_batch_size=max(_ROWS),
+            max_batch_size=max(_BATCH_SIZES),
             low_memory=True,
         )
-        with stages.use("coarse") as decoder:
+        with models.acquire("coarse") as decoder:
             _measure(decoder, 1, context, steps, vocabulary)  # warm up
             single = 0.0
-            for rows in _ROWS:
-                seconds = _measure(decoder, rows, context, steps, vocabulary)
+            for batch_size in _BATCH_SIZES:
+                seconds = _measure(decoder, batch_size, context, steps, vocabulary)
                 single = single or seconds
-                gain = rows * single / seconds
-                points.append(Point(precision, rows, seconds * 1e3, rows / seconds, gain))
+                gain = batch_size * single / seconds
+                points.append(
+                    Point(precision, batch_size, seconds * 1e3, batch_size / seconds, gain)
+                )
                 _print(points[-1])
     click.echo(
         json.dumps(
@@ -84,24 +86,24 @@ def main(
 
 def _print(point: Point) -> None:
     click.echo(
-        f"{point.precision:<5} {point.rows:>2} rows: {point.step_ms:7.1f} ms a step, "
-        f"{point.tokens_per_second:7.1f} tokens a second, {point.over_one_row:5.2f} x one row"
+        f"{point.precision:<5} batch {point.batch_size:>2}: {point.step_ms:7.1f} ms per step, "
+        f"{point.tokens_per_second:7.1f} tokens per second, {point.gain:5.2f} x a single sequence"
     )
 
 
-def _measure(decoder: Decoder, rows: int, context: int, steps: int, vocabulary: int) -> float:
-    """Median seconds of a step; the rows' lengths differ by up to a fifth."""
+def _measure(decoder: Decoder, batch_size: int, context: int, steps: int, vocabulary: int) -> float:
+    """Median seconds of a decode step; lengths of the sequences differ by up to a fifth."""
     rng = np.random.default_rng(0)
-    for slot in range(rows):
+    for slot in range(batch_size):
         length = context + int(rng.integers(-context // 10, context // 10 + 1))
         if decoder.lengths[slot] == 0:
-            decoder.feed(slot, StepInput(rng.integers(0, vocabulary, length), 0))
+            decoder.prefill(slot, StepInput(rng.integers(0, vocabulary, length), 0))
         decoder.lengths[slot] = length
     times = []
     for _ in range(steps):
-        ids = rng.integers(0, vocabulary, rows)
+        ids = rng.integers(0, vocabulary, batch_size)
         started = time.perf_counter()
-        decoder.step(ids)
+        decoder.decode(ids)
         times.append(time.perf_counter() - started)
     return statistics.median(times)
 

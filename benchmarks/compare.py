@@ -15,9 +15,9 @@ from functools import partial
 from pathlib import Path
 
 import click
-from engines import CHECKS, ENGINES, ExecutionTarget, open_engine, prepare
+from engines import CHECKS, ENGINES, Provider, open_engine, prepare
 from machine import describe_machine, device_megabytes, peak_megabytes
-from meter import Measured, Say
+from meter import Generate, Measured
 from models import size_option
 
 from bark_onnx.graphs.contract import STAGES
@@ -71,7 +71,7 @@ class Run:
 def main(
     size: str,
     engines: tuple[str, ...],
-    provider: ExecutionTarget,
+    provider: Provider,
     seconds: tuple[float, ...],
     voice: bool | None,
     repeats: int,
@@ -84,8 +84,8 @@ def main(
     voices = (False, True) if voice is None else (voice,)
     if worker:
         (engine,) = engines
-        say = open_engine(engine, size, threads, provider)
-        for run in _measure(engine, say, seconds, voices, (repeats, enough), provider):
+        generate = open_engine(engine, size, threads, provider)
+        for run in _measure(engine, generate, seconds, voices, (repeats, enough), provider):
             click.echo(json.dumps(asdict(run)))
         return
     engines = engines or ENGINES[provider]
@@ -144,24 +144,24 @@ def _print(run: Run, first: Run) -> None:
 
 def _measure(
     engine: str,
-    say: Say,
+    generate: Generate,
     seconds: tuple[float, ...],
     voices: tuple[bool, ...],
     limits: tuple[int, float],
-    provider: ExecutionTarget,
+    provider: Provider,
 ) -> Iterable[Run]:
-    say(20, False)  # warm up
+    generate(20, False)  # warm up
     for voice in voices:
         for length in seconds:
             tokens = round(length * _SEMANTIC_RATE_HZ)
-            measured = _repeat(partial(say, tokens, voice), *limits)
+            measured = _repeat(partial(generate, tokens, voice), *limits)
             yield _summarise(engine, length, voice, measured, provider)
 
 
-def _repeat(say: Callable[[], Measured], repeats: int, enough: float) -> list[Measured]:
+def _repeat(generate: Callable[[], Measured], repeats: int, enough: float) -> list[Measured]:
     measured: list[Measured] = []
     while len(measured) < repeats and sum(_total(each) for each in measured) < enough:
-        measured.append(say())
+        measured.append(generate())
     return measured
 
 
@@ -170,13 +170,13 @@ def _total(measured: Measured) -> float:
 
 
 def _summarise(
-    engine: str, length: float, voice: bool, measured: list[Measured], provider: ExecutionTarget
+    engine: str, length: float, voice: bool, measured: list[Measured], provider: Provider
 ) -> Run:
     medians = {
         stage: statistics.median(each.seconds[stage] for each in measured) for stage in STAGES
     }
     prompts = {
-        stage: statistics.median(each.prompt_seconds[stage] for each in measured)
+        stage: statistics.median(each.prefill_seconds[stage] for each in measured)
         for stage in _CAUSAL
     }
     decode = {stage: medians[stage] - prompts[stage] for stage in _CAUSAL}
@@ -193,10 +193,10 @@ def _summarise(
         prompt_seconds=prompts,
         decode_seconds=decode,
         prompt_tokens_per_second={
-            stage: counts.prompt_tokens[stage] / prompts[stage] for stage in _CAUSAL
+            stage: counts.prefill_tokens[stage] / prompts[stage] for stage in _CAUSAL
         },
         decode_tokens_per_second={
-            stage: counts.step_tokens[stage] / decode[stage] for stage in _CAUSAL
+            stage: counts.decode_tokens[stage] / decode[stage] for stage in _CAUSAL
         },
         peak_mb=peak_megabytes(),
         device_mb=device_megabytes() if provider == "cuda" else None,

@@ -1,14 +1,13 @@
-"""How close decoding comes to the machine: steps to its memory's speed, passes to its products'.
+"""Decode steps and prefills as shares of what the machine can do.
 
-A step of one token is bound by reading the weights and the cache; a pass (a prompt, a window of the
-fine stage) by arithmetic. Prints a table; the last line is one JSON object.
+A decode step is bound by reading the weights and the cache; a pass (a prefill, a window of the fine
+stage) by arithmetic. Prints a table; the last line is one JSON object.
 """
 
 import json
 import statistics
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,45 +15,45 @@ from typing import Any
 import click
 import numpy as np
 import onnx
+from limits import product_rate, read_bandwidth
 from machine import describe_machine, peak_megabytes
 from models import bundle_folder, size_option
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 
 from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.graphs.contract import CODEBOOK_INDEX, CODES, FRAME_INDICES
 from bark_onnx.graphs.generation_config import Sampling
-from bark_onnx.graphs.onnxruntime import import_onnxruntime
 from bark_onnx.graphs.shapes import CausalShape, FineShape
 from bark_onnx.runtime.inference.decoders.decoder import Decoder, StepInput
 from bark_onnx.runtime.inference.models import StageModels
 from bark_onnx.runtime.inference.sampling import sample_token
 
 _SAMPLING = Sampling(do_sample=True, temperature=0.7, top_k=50, top_p=1.0)  # Suno's settings
-_PASSES = (257, 887)  # a first prompt, and the prompt of a window that slides
+_PASSES = (257, 887)  # tokens of the first prompt, and of the prompt of a sliding window
 
 
 @dataclass(frozen=True)
 class Step:
-    """One token of one stage at one length of context."""
+    """A decode step of one stage at one length of context."""
 
     stage: str
     context: int  # tokens in the cache
     step_ms: float
     sampling_ms: float
     weight_mb: float  # read by every step
-    cache_mb: float  # likewise
+    cache_mb: float  # read by every step
     share_of_bandwidth: float  # (weights + cache) / time, of what a plain read reaches
-    ratio_to_weights: float  # time over that of reading the weights once
+    ratio_to_weights: float  # time / time to read the weights once
 
 
 @dataclass(frozen=True)
 class Pass:
-    """Many tokens of one stage at once."""
+    """A run of many tokens of one stage."""
 
     stage: str
     tokens: int
     pass_ms: float
-    operations: float  # multiplications and additions of its products, causality made use of
+    operations: float  # multiplications and additions of its products, without masked ones
     share_of_product_rate: float  # operations / time, of what plain products of its type reach
 
 
@@ -65,9 +64,9 @@ class Pass:
 @click.option("--steps", type=int, default=60, show_default=True)
 @click.option("--threads", type=int, default=2, show_default=True)
 def main(size: str, precision: str, context: tuple[int, ...], steps: int, threads: int) -> None:
-    """Measure steps and passes of one precision on the CPU."""
+    """Measure decode steps and passes of one precision on the CPU."""
     bundle = Bundle(bundle_folder(size, (precision,)))
-    stages = StageModels(
+    models = StageModels(
         bundle,
         provider="cpu",
         precision=precision,
@@ -76,24 +75,24 @@ def main(size: str, precision: str, context: tuple[int, ...], steps: int, thread
         low_memory=True,
     )
     shapes = bundle.manifest.shapes
-    # Before and after, since the machine may be shared.
+    # Before and after: other processes may slow the machine down at times.
     bandwidth = read_bandwidth(threads)
     rate = product_rate(threads, integers=precision != "fp32")
     found_steps, found_passes = [], []
     for stage in ("semantic", "coarse"):
         shape = getattr(shapes, stage)
         weights = _weight_bytes(bundle.graph(precision, stage))
-        with stages.use(stage) as decoder:
+        with models.acquire(stage) as decoder:
             found_steps += [_step(decoder, stage, shape, weights, n, steps) for n in context]
             found_passes += [_pass(decoder, stage, shape, tokens) for tokens in _PASSES]
     window = bundle.manifest.generation.fine.max_fine_input_length
-    with stages.use("fine") as session:
+    with models.acquire("fine") as session:
         found_passes.append(_fine_pass(session, shapes.fine, window))
     bandwidth = max(bandwidth, read_bandwidth(threads))
     rate = max(rate, product_rate(threads, integers=precision != "fp32"))
     rows = [
-        *(_of(row, bandwidth) for row in found_steps),
-        *(_of(row, rate) for row in found_passes),
+        *(_with_share(row, bandwidth) for row in found_steps),
+        *(_with_share(row, rate) for row in found_passes),
     ]
     click.echo(f"memory {bandwidth / 1e9:.1f} GB/s, products {rate / 1e9:.0f} G operations/s")
     for row in rows:
@@ -103,60 +102,17 @@ def main(size: str, precision: str, context: tuple[int, ...], steps: int, thread
     click.echo(json.dumps({**result, "rows": [asdict(row) for row in rows]}))
 
 
-def read_bandwidth(threads: int, megabytes: int = 1024, repeats: int = 5) -> float:
-    """Bytes per second that `threads` threads reach when they read memory and do little else."""
-    parts = np.ones((threads, megabytes * 2**20 // 4 // threads), np.float32)
-
-    def read(part: Any) -> float:
-        # Dot products of pieces that fit no cache twice, one BLAS call each, without the GIL.
-        return float(np.dot(part, part))
-
-    with ThreadPoolExecutor(threads) as pool:
-        return parts.nbytes / _best(lambda: list(pool.map(read, parts)), repeats)
-
-
-def product_rate(threads: int, *, integers: bool) -> float:
-    """Operations per second of one large product in ONNX Runtime: float32, or 8-bit integers."""
-    size = 2048
-    rng = np.random.default_rng(0)
-    weight = rng.integers(-127, 128, (size, size)).astype(np.int8 if integers else np.float32)
-    values = rng.integers(0, 255, (size, size)).astype(np.uint8 if integers else np.float32)
-    types = (TensorProto.UINT8, TensorProto.INT32) if integers else (TensorProto.FLOAT,) * 2
-    graph = helper.make_graph(
-        [helper.make_node("MatMulInteger" if integers else "MatMul", ["x", "w"], ["y"])],
-        "product",
-        [helper.make_tensor_value_info("x", types[0], [size, size])],
-        [helper.make_tensor_value_info("y", types[1], [size, size])],
-        [numpy_helper.from_array(weight, "w")],
-    )
-    opset = helper.make_opsetid("", 21)
-    model = helper.make_model(graph, opset_imports=[opset], ir_version=10)
-    onnxruntime = import_onnxruntime()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options)
-    return 2 * size**3 / _best(lambda: session.run(None, {"x": values}), 10)
-
-
-def _best(run: Callable[[], Any], repeats: int) -> float:
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - started)
-    return min(times)
-
-
 def _step(
     decoder: Decoder, stage: str, shape: CausalShape, weights: int, length: int, steps: int
 ) -> Step:
     rng = np.random.default_rng(0)
-    decoder.feed(0, StepInput(rng.integers(0, shape.input_vocabulary, length - steps // 2), 0))
+    prompt = rng.integers(0, shape.input_vocabulary, length - steps // 2)
+    decoder.prefill(0, StepInput(prompt, 0))
     step_times, sampling_times = [], []
     for _ in range(steps):
         input_ids = rng.integers(0, shape.input_vocabulary, 1)
         started = time.perf_counter()
-        logits = decoder.step(input_ids)
+        logits = decoder.decode(input_ids)
         stepped = time.perf_counter()
         sample_token(logits[0], _SAMPLING, rng)
         step_times.append(stepped - started)
@@ -176,26 +132,26 @@ def _step(
 
 def _pass(decoder: Decoder, stage: str, shape: CausalShape, tokens: int) -> Pass:
     input_ids = np.random.default_rng(0).integers(0, shape.input_vocabulary, tokens)
-    seconds = _median(lambda: decoder.feed(0, StepInput(input_ids, 0)))
-    # Each token sees itself and those before it: half of the square.
-    operations = _operations(shape, tokens, seen=(tokens + 1) / 2)
+    seconds = _median(lambda: decoder.prefill(0, StepInput(input_ids, 0)))
+    # Each token attends to itself and those before it: half of the square.
+    operations = _operations(shape, tokens, attended=(tokens + 1) / 2)
     return Pass(stage, tokens, seconds * 1e3, operations, 0.0)
 
 
 def _fine_pass(session: Any, shape: FineShape, window: int) -> Pass:
-    feeds = {
+    inputs = {
         CODES: np.random.default_rng(0).integers(0, 1024, (1, window, shape.num_codebooks)),
         CODEBOOK_INDEX: np.array(shape.num_codebooks - 1),
         FRAME_INDICES: np.arange(window),
     }
-    seconds = _median(lambda: session.run(None, feeds))
-    return Pass("fine", window, seconds * 1e3, _operations(shape, window, seen=window), 0.0)
+    seconds = _median(lambda: session.run(None, inputs))
+    return Pass("fine", window, seconds * 1e3, _operations(shape, window, attended=window), 0.0)
 
 
-def _operations(shape: CausalShape | FineShape, tokens: int, *, seen: float) -> float:
-    """Of a pass: 12 h^2 weights a layer, and scores and mixtures over the tokens that are seen."""
+def _operations(shape: CausalShape | FineShape, tokens: int, *, attended: float) -> float:
+    """Operations of a pass: 12 h^2 weights per layer, scores and sums over attended tokens."""
     width = shape.num_heads * shape.head_size
-    return 2.0 * tokens * shape.num_layers * (12 * width**2 + 2 * seen * width)
+    return 2.0 * tokens * shape.num_layers * (12 * width**2 + 2 * attended * width)
 
 
 def _median(run: Callable[[], Any], repeats: int = 7) -> float:
@@ -209,7 +165,7 @@ def _median(run: Callable[[], Any], repeats: int = 7) -> float:
 
 
 def _weight_bytes(path: Path) -> int:
-    """Bytes of all weights but the embedding tables, of which a step reads single rows."""
+    """Bytes of all weights except embedding tables, of which a step reads single rows."""
     model = onnx.load(path, load_external_data=False)
     tables = {node.input[0] for node in model.graph.node if node.op_type == "Gather"}
     total = 0
@@ -221,8 +177,8 @@ def _weight_bytes(path: Path) -> int:
     return total
 
 
-def _of(row: Step | Pass, limit: float) -> Step | Pass:
-    """A row with its shares of the machine's limit filled in."""
+def _with_share(row: Step | Pass, limit: float) -> Step | Pass:
+    """The row with its share of the machine's limit."""
     if isinstance(row, Pass):
         share = row.operations / (row.pass_ms / 1e3) / limit
         return Pass(**asdict(row) | {"share_of_product_rate": share})

@@ -1,11 +1,11 @@
-"""`BarkModel.generate` of transformers, with its stages and prompts timed."""
+"""`BarkModel.generate` of transformers, with its stages and prefills timed."""
 
 import time
 from typing import Any
 
 import numpy as np
 import torch
-from meter import TEXT, Measured, Meter, Say
+from meter import TEXT, Generate, Measured, Meter
 from models import bundle_folder, checkpoint_folder
 from transformers import BarkModel
 
@@ -17,8 +17,8 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _VOICE = ("semantic_prompt", "coarse_prompt", "fine_prompt")
 
 
-def open_transformers(precision: str, size: str, threads: int, device: str) -> Say:
-    """Load a checkpoint; what is said is what our pipeline is given."""
+def open_transformers(precision: str, size: str, threads: int, device: str) -> Generate:
+    """Load a checkpoint; it generates the utterance with the inputs that bark-onnx has."""
     torch.set_num_threads(threads)
     dtype = _DTYPES[precision]
     model = BarkModel.from_pretrained(checkpoint_folder(size), dtype=dtype).eval().to(device)
@@ -30,12 +30,12 @@ def open_transformers(precision: str, size: str, threads: int, device: str) -> S
     _time(model.coarse_acoustics, "generate", "coarse", seconds)
     _time(model.fine_acoustics, "generate", "fine", seconds)
     _time(model, "codec_decode", "codec", seconds)
-    _meter_prompts(model.semantic, "semantic", meter)
-    _meter_prompts(model.coarse_acoustics, "coarse", meter)
-    drawn: dict[str, int] = {}
-    model.coarse_acoustics.generate = _counted(model.coarse_acoustics.generate, drawn)
+    _meter_prefills(model.semantic, "semantic", meter)
+    _meter_prefills(model.coarse_acoustics, "coarse", meter)
+    generated: dict[str, int] = {}
+    model.coarse_acoustics.generate = _counted(model.coarse_acoustics.generate, generated)
 
-    def say(tokens: int, voice: bool) -> Measured:
+    def generate(tokens: int, voice: bool) -> Measured:
         meter.reset()
         samples = model.generate(
             **text,
@@ -46,13 +46,13 @@ def open_transformers(precision: str, size: str, threads: int, device: str) -> S
             semantic_max_new_tokens=tokens,
         )
         assert np.isfinite(samples.float().cpu().numpy()).all()
-        return meter.measured(dict(seconds), {"semantic": tokens, "coarse": drawn["coarse"]})
+        return meter.measured(dict(seconds), {"semantic": tokens, "coarse": generated["coarse"]})
 
-    return say
+    return generate
 
 
 def _inputs(bundle: Bundle, device: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The text as the processor would pass it, and a voice."""
+    """The text as the processor of transformers passes it, and a voice."""
     ids = torch.from_numpy(TextTokenizer.from_bundle(bundle).encode(TEXT))
     length = bundle.manifest.generation.semantic.max_input_semantic_length
     input_ids = torch.zeros((1, length), dtype=torch.long)
@@ -76,22 +76,22 @@ def _time(owner: Any, attribute: str, stage: str, seconds: dict[str, float]) -> 
 
 
 def _now() -> float:
-    """The time at which everything that was asked of a GPU is done."""
+    """Current time, after all work of the GPU."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter()
 
 
-def _counted(generate: Any, drawn: dict[str, int]) -> Any:
+def _counted(generate: Any, generated: dict[str, int]) -> Any:
     def counted(*args: Any, **kwargs: Any) -> Any:
         tokens = generate(*args, **kwargs)
-        drawn["coarse"] = tokens.numel()
+        generated["coarse"] = tokens.numel()
         return tokens
 
     return counted
 
 
-def _meter_prompts(model: Any, stage: str, meter: Meter) -> None:
+def _meter_prefills(model: Any, stage: str, meter: Meter) -> None:
     started = 0.0
 
     def before(*_: Any) -> None:
@@ -101,7 +101,7 @@ def _meter_prompts(model: Any, stage: str, meter: Meter) -> None:
     def after(_: Any, __: Any, output: Any) -> None:
         tokens = output.logits.shape[1]
         if tokens > 1:
-            meter.prompts[stage].add(tokens, _now() - started)
+            meter.prefills[stage].add(tokens, _now() - started)
 
     model.register_forward_pre_hook(before)
     model.register_forward_hook(after)

@@ -1,15 +1,16 @@
-"""The engines that compare.py compares: each says an utterance and tells what every stage took.
+"""The engines of compare.py: each generates an utterance and measures every stage.
 
-An engine is opened in a process that opens no other, so that its memory can be measured.
+Each engine runs in a process of its own, so that its memory can be measured.
 """
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from unittest.mock import patch
 
-from meter import TEXT, Measured, Meter, Prompts, Say
+from meter import TEXT, Generate, Measured, Meter, Prefills
 from models import bundle_folder, checkpoint_folder, openvino_folder
 
 from bark_onnx.graphs.contract import STAGES, Stage
@@ -31,12 +32,12 @@ ENGINES = {
     ),
     "cuda": ("transformers fp32", "transformers fp16", "fp16"),
 }
-ExecutionTarget = Literal["cpu", "cuda"]
-CHECKS = ("openvino f32",)  # says token for token what fp32 says: no figure of interest
+Provider = Literal["cpu", "cuda"]
+CHECKS = ("openvino f32",)  # generates the tokens of fp32: a check, not a competitor
 
 
 def prepare(engine: str, size: str) -> None:
-    """Make everything that an engine loads."""
+    """Make the files that an engine loads."""
     maker, _, precision = engine.rpartition(" ")
     if maker == "openvino":
         openvino_folder(size, precision)
@@ -44,11 +45,8 @@ def prepare(engine: str, size: str) -> None:
     checkpoint_folder(size)
 
 
-def open_engine(engine: str, size: str, threads: int, provider: ExecutionTarget) -> Say:
-    """Load an engine that is prepared.
-
-    Ours is what the command is: a program whose stages share one pool of threads.
-    """
+def open_engine(engine: str, size: str, threads: int, provider: Provider) -> Generate:
+    """Load a prepared engine; bark-onnx with the global thread pool, as its command does."""
     maker, _, precision = engine.rpartition(" ")
     if maker == "transformers":
         from engine_transformers import open_transformers
@@ -64,14 +62,14 @@ def open_engine(engine: str, size: str, threads: int, provider: ExecutionTarget)
     )
 
 
-def _open_openvino(precision: str, size: str, threads: int) -> Say:
-    """OpenVINO under our own loops, so that it runs the same prompts and steps."""
+def _open_openvino(precision: str, size: str, threads: int) -> Generate:
+    """OpenVINO in the loops of bark-onnx, so that it runs the same prefills and decode steps."""
     from openvino_stages import open_stage
 
     folder = openvino_folder(size, precision)
 
-    def opened(stages: StageModels, stage: Stage) -> Any:
-        shapes = stages.manifest.shapes
+    def opened(models: StageModels, stage: Stage) -> Any:
+        shapes = models.manifest.shapes
         return open_stage(folder, stage, shapes, precision=precision, threads=threads)
 
     return _open_bark(bundle_folder(size), "fp32", threads, "cpu", opened)
@@ -81,21 +79,21 @@ def _open_bark(
     folder: Path,
     precision: str,
     threads: int,
-    provider: ExecutionTarget,
+    provider: Provider,
     open_stage: Callable[[StageModels, Stage], Any],
     *,
     low_memory: bool = False,
-) -> Say:
-    """A `Bark` whose stages are opened by `open_stage`."""
+) -> Generate:
+    """Load a `Bark` whose stages are opened by `open_stage`."""
     meter = Meter()
 
-    def opened(stages: StageModels, stage: Stage) -> Any:
-        session = open_stage(stages, stage)
+    def opened(models: StageModels, stage: Stage) -> Any:
+        model = open_stage(models, stage)
         if stage not in ("semantic", "coarse"):
-            return session
-        return _Watched(session, lambda: meter.prompts[stage])
+            return model
+        return _MeteredDecoder(model, lambda: meter.prefills[stage])
 
-    # For good, as a stage is opened for every use where memory is low.
+    # Never undone: with low memory, a stage is opened whenever it is acquired.
     patch.object(StageModels, "_open", opened).start()
     bark = Bark.load(
         folder,
@@ -106,46 +104,45 @@ def _open_bark(
         verify=False,
         low_memory=low_memory,
     )
-    options = GenerationOptions.greedy()
-
-    def say(tokens: int, voice: bool) -> Measured:
-        meter.reset()
-        last: dict[str, float] = {}
-
-        def note(stage: str, done: int, total: int) -> None:
-            last[stage] = time.perf_counter()
-
-        started = time.perf_counter()
-        speech = bark.speak(
-            TEXT,
-            voice=bark.voices[0] if voice else None,
-            options=options,
-            semantic_max_new_tokens=tokens,
-            on_progress=note,
-        )
-        assert len(speech.semantic_tokens) == tokens, "the utterance ended early"
-        ends = [started, *(last[stage] for stage in STAGES)]
-        seconds = {stage: ends[index + 1] - ends[index] for index, stage in enumerate(STAGES)}
-        return meter.measured(seconds, {"semantic": tokens, "coarse": speech.coarse_tokens.size})
-
-    return say
+    return partial(_generate, bark, meter)
 
 
-class _Watched:
-    """A decoder whose prompts are metered.
+def _generate(bark: Bark, meter: Meter, tokens: int, voice: bool) -> Measured:
+    meter.reset()
+    last: dict[str, float] = {}
 
-    Stands around it instead of changing it, which would keep it alive: memory is measured, too.
+    def note(stage: str, done: int, total: int) -> None:
+        last[stage] = time.perf_counter()
+
+    started = time.perf_counter()
+    speech = bark.speak(
+        TEXT,
+        voice=bark.voices[0] if voice else None,
+        options=GenerationOptions.greedy(),
+        semantic_max_new_tokens=tokens,
+        on_progress=note,
+    )
+    assert len(speech.semantic_tokens) == tokens, "the utterance ended early"
+    ends = [started, *(last[stage] for stage in STAGES)]
+    seconds = {stage: ends[index + 1] - ends[index] for index, stage in enumerate(STAGES)}
+    return meter.measured(seconds, {"semantic": tokens, "coarse": speech.coarse_tokens.size})
+
+
+class _MeteredDecoder:
+    """A decoder whose prefills are measured.
+
+    A wrapper: a patched decoder would be kept alive, but memory is measured as well.
     """
 
-    def __init__(self, decoder: Any, prompts: Callable[[], Prompts]) -> None:
+    def __init__(self, decoder: Any, prefills: Callable[[], Prefills]) -> None:
         self._decoder = decoder
-        self._prompts = prompts
+        self._prefills = prefills
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._decoder, name)
 
-    def feed(self, slot: int, tokens: StepInput) -> Logits:
+    def prefill(self, slot: int, step: StepInput) -> Logits:
         started = time.perf_counter()
-        logits: Logits = self._decoder.feed(slot, tokens)
-        self._prompts().add(len(tokens.input_ids), time.perf_counter() - started)
+        logits: Logits = self._decoder.prefill(slot, step)
+        self._prefills().add(len(step.input_ids), time.perf_counter() - started)
         return logits

@@ -1,4 +1,4 @@
-"""What the figures were measured on, and with how much memory."""
+"""Description of the machine of a measurement, and memory use."""
 
 import os
 import platform
@@ -15,7 +15,7 @@ _PACKAGES = ("onnxruntime", "torch", "transformers", "openvino", "numpy")
 
 def describe_machine() -> dict[str, Any]:
     """Processor, cores, versions and date."""
-    gpu = _ask_gpu("name")
+    gpu = _query_gpu("name")
     return {
         "processor": _processor(),
         **({"gpu": gpu} if gpu else {}),
@@ -27,12 +27,12 @@ def describe_machine() -> dict[str, Any]:
 
 
 def peak_megabytes(process: int | None = None) -> float:
-    """Most memory that a process has held at once, mapped files that it touched included.
+    """Peak memory of a process, including the mapped files that it has read.
 
-    From /proc: getrusage would count what the parent held before it started this process.
+    From /proc: getrusage would include the memory of the parent before it started this process.
 
     Args:
-        process: its number; None: this one.
+        process: Process id; None for this process.
     """
     status = Path(f"/proc/{process or 'self'}/status").read_text()
     match = re.search(r"VmHWM:\s*(\d+) kB", status)
@@ -41,14 +41,14 @@ def peak_megabytes(process: int | None = None) -> float:
 
 
 def device_megabytes() -> float:
-    """Memory of the first GPU that is taken; neither engine gives any back before it ends."""
-    used = _ask_gpu("memory.used")
-    assert used is not None, "nvidia-smi does not answer"
+    """Memory in use on the first GPU; no engine frees any before it ends."""
+    used = _query_gpu("memory.used")
+    assert used is not None, "nvidia-smi failed"
     return float(used)
 
 
-def _ask_gpu(property_: str) -> str | None:
-    """What nvidia-smi says of the first GPU; None without one."""
+def _query_gpu(property_: str) -> str | None:
+    """Property of the first GPU from nvidia-smi; None without a GPU."""
     command = shutil.which("nvidia-smi")
     if command is None:
         return None

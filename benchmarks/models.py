@@ -1,6 +1,6 @@
-"""Checkpoints of Suno's full sizes with random weights, and what is made of them, kept.
+"""Checkpoints of full size with random weights and their exports, cached in build/benchmarks/.
 
-Random weights cost the same time and memory as trained ones. They lie in build/benchmarks/.
+Random weights need the same time and memory as trained ones.
 """
 
 import shutil
@@ -31,12 +31,12 @@ size_option = click.option(
 
 
 def checkpoint_folder(size: str) -> Path:
-    """A checkpoint of a size, written on first use."""
+    """Folder of a checkpoint of one size, written on first use."""
     folder = FOLDER / f"{size}-checkpoint"
     if not (folder / "speaker_embeddings_path.json").is_file():
         click.echo(f"writing a {size} checkpoint with random weights", err=True)
         shutil.rmtree(folder, ignore_errors=True)
-        # Imported here: engines without torch are measured without it.
+        # Imported here: engines that do not need torch are measured without it.
         from bark_onnx.export.demo import RandomBark, write_checkpoint
 
         write_checkpoint(folder, RandomBark(**SIZES[size]))
@@ -46,7 +46,7 @@ def checkpoint_folder(size: str) -> Path:
 def bundle_folder(
     size: str, precisions: tuple[str, ...] = ("fp32",), *, verify: bool = False
 ) -> Path:
-    """A bundle of a size with at least these precisions, exported on first use."""
+    """Folder of a bundle of one size with at least these precisions, exported on first use."""
     target = FOLDER / f"{size}-onnx"
     try:
         manifest = Manifest.read(target)
@@ -58,14 +58,14 @@ def bundle_folder(
         if set(precisions) <= (compared if verify else set(present)):
             return target
     click.echo(f"exporting {size} to {target.name}", err=True)
-    wanted = tuple(dict.fromkeys([*present, *precisions]))
-    return export_checkpoint(checkpoint_folder(size), target, wanted, verify=verify)
+    all_precisions = tuple(dict.fromkeys([*present, *precisions]))
+    return export_checkpoint(checkpoint_folder(size), target, all_precisions, verify=verify)
 
 
 def export_checkpoint(
     checkpoint: Path, target: Path, precisions: tuple[str, ...], *, verify: bool = False
 ) -> Path:
-    """Export a checkpoint, fp32 included; what was there is replaced."""
+    """Export a checkpoint, always with fp32, and replace the target."""
     from bark_onnx.export.bundle import ExportOptions, export_bundle
     from bark_onnx.export.checkpoints.checkpoint import open_checkpoint
 
@@ -80,7 +80,7 @@ def export_checkpoint(
 
 
 def openvino_folder(size: str, precision: str) -> Path:
-    """Models of a size for OpenVINO in "f32", "bf16" or "int8", converted on first use."""
+    """Folder of OpenVINO models of one size in "f32", "bf16" or "int8", converted on first use."""
     folder = FOLDER / f"{size}-openvino-{precision}"
     if not (folder / "codec.xml").is_file():
         click.echo(f"converting {size} to {folder.name}", err=True)

@@ -1,7 +1,7 @@
 """Eight-bit OpenVINO models: weights with a scale per output, activations with a scale per tensor.
 
-The pattern is the one that its quantisation tool writes and its CPU plugin runs on 8-bit kernels.
-With weights alone in 8 bits, prompts and the fine stage are slower than in bf16 (LOG.md).
+The pattern is that of the quantization tool of OpenVINO, whose CPU plugin runs it on 8-bit kernels.
+With 8-bit weights alone, prefills and the fine stage are slower than in bf16 (LOG.md).
 """
 
 from collections.abc import Iterator
@@ -19,11 +19,11 @@ _TABLE_ROWS = 1024  # embeddings from here on are stored in 8 bits
 
 
 def quantize(model: Any, feeds: Feeds) -> None:
-    """Put weights, embeddings and what is multiplied with weights into 8 bits, in place.
+    """Quantize weights, embeddings and the inputs of products to 8 bits, in place.
 
     Args:
-        model: in float32.
-        feeds: runs whose activations give the scales.
+        model: Model in float32.
+        feeds: Inputs of the runs whose activations determine the scales.
     """
     ranges = _activation_ranges(model, feeds)
     for product, (low, high) in zip(_products(model), ranges, strict=True):
@@ -59,7 +59,7 @@ def _is_weight(node: Any) -> bool:
 
 
 def _activation_ranges(model: Any, feeds: Feeds) -> NDArray[np.float32]:
-    """Least and largest value that each product is fed, (products, 2), 0 among them."""
+    """Smallest and largest input of each product, extended to 0, (products, 2)."""
     watched = model.clone()
     results = []
     for product in _products(watched):
@@ -83,7 +83,7 @@ def _activation_ranges(model: Any, feeds: Feeds) -> NDArray[np.float32]:
 
 
 def _rounded(rows: NDArray[np.float32]) -> Any:
-    """Weights (rows, columns) as integers times a scale per row."""
+    """Weights (rows, columns) as integers times one scale per row."""
     integers, scales = _integers(rows)
     return opset13.multiply(
         opset13.convert(opset13.constant(integers), "f32"), opset13.constant(scales)
@@ -91,10 +91,10 @@ def _rounded(rows: NDArray[np.float32]) -> Any:
 
 
 def _looked_up(table: NDArray[np.float32], input_ids: Any, axis: Any) -> Any:
-    """Rows of a table of integers, then scaled: OpenVINO would unpack a scaled table as a whole."""
+    """Scaled rows of an integer table: OpenVINO would convert a scaled table as a whole."""
     integers, scales = _integers(table)
-    rows = opset13.convert(opset13.wait_all(opset13.constant(integers), input_ids, axis), "f32")
-    return opset13.multiply(rows, opset13.wait_all(opset13.constant(scales), input_ids, axis))
+    rows = opset13.convert(opset13.gather(opset13.constant(integers), input_ids, axis), "f32")
+    return opset13.multiply(rows, opset13.gather(opset13.constant(scales), input_ids, axis))
 
 
 def _integers(rows: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:

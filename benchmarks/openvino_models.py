@@ -1,6 +1,6 @@
-"""Makes the models that OpenVINO runs Bark with best.
+"""Converts checkpoints to the OpenVINO models with which its CPU plugin runs Bark fastest.
 
-Making them needs torch; running them (openvino_stages.py) does not.
+The conversion needs torch; running the models (openvino_stages.py) does not.
 """
 
 import warnings
@@ -34,8 +34,8 @@ from bark_onnx.graphs.contract import (
 )
 from bark_onnx.graphs.shapes import CausalShape, FineShape
 
-BEAM_INDEX = "beam_idx"  # which row of the state goes on: always the one that there is
-_CALIBRATION_TOKENS = (887, 257)  # prompts whose activations give int8 its scales
+BEAM_INDEX = "beam_idx"  # row of the state that continues: always the only one
+_CALIBRATION_TOKENS = (887, 257)  # lengths of the prompts that determine the scales of int8
 
 
 class StatefulGraph(CausalGraph):
@@ -55,7 +55,7 @@ class StatefulGraph(CausalGraph):
             part.view(size).transpose(1, 2) for part in projected.chunk(3, dim=2)
         )
         key, value = torch.cat([key, keys], dim=2), torch.cat([value, values], dim=2)
-        # OpenVINO lets the last query see every key. Torch aligns the first ones, but its
+        # OpenVINO aligns the last query with the last key. Torch aligns the first ones, but its
         # results are not used.
         attended = scaled_dot_product_attention(queries, key, value, is_causal=True)
         return attended.transpose(1, 2).reshape(batch, count, -1), key, value
@@ -65,10 +65,10 @@ def write_models(checkpoint: Path, bundle: Path, folder: Path, precision: str) -
     """Write semantic.xml, coarse.xml, fine.xml and codec.xml, each with its weights in a .bin.
 
     Args:
-        checkpoint: folder whose causal stages are converted.
-        bundle: folder, of the same checkpoint, whose other graphs in fp32 are converted.
-        folder: is made.
-        precision: "f32"; "bf16", to which OpenVINO rounds by itself; or "int8".
+        checkpoint: Folder of the checkpoint, for the causal stages.
+        bundle: Folder of its bundle, for the fine and codec graphs in fp32.
+        folder: Folder to create.
+        precision: "f32", "int8", or "bf16", to which OpenVINO rounds at run time.
     """
     opened = open_checkpoint(str(checkpoint))
     folder.mkdir(parents=True)
@@ -91,7 +91,7 @@ def _save(model: Any, path: Path, precision: str) -> None:
 
 
 def _stateful_model(checkpoint: Checkpoint, stage: CausalStage) -> Any:
-    """One model for prompts and single tokens, with the cache as its state."""
+    """Model for prefill and decode steps, with the cache as its state."""
     shape: CausalShape = getattr(checkpoint.shapes, stage)
     with_history = stage == "semantic"
     names = [INPUT_IDS, POSITION_IDS, BEAM_INDEX, *([HISTORY_IDS] if with_history else [])]
@@ -134,7 +134,7 @@ def _name(ports: Iterable[Any], names: list[str]) -> None:
 
 
 def _keep_state(model: Any, pairs: dict[str, str]) -> None:
-    """Turn each pair of a past and a present into a variable that is empty at first."""
+    """Turn each pair of a past and a present into an initially empty variable."""
     manager = Manager()
     manager.register_pass(MakeStateful(pairs))
     manager.run_passes(model)
@@ -142,7 +142,7 @@ def _keep_state(model: Any, pairs: dict[str, str]) -> None:
         if node.get_type_name() == "ReadValue":
             axes = node.get_output_partial_shape(0)
             empty = np.zeros([0 if axis.is_dynamic else axis.get_length() for axis in axes])
-            # The plugin fuses no variable without a first value.
+            # The plugin does not fuse a variable without an initial value.
             node.set_arguments([opset13.constant(empty.astype(np.float32)).output(0)])
     model.validate_nodes_and_infer_types()
 

@@ -1,4 +1,4 @@
-"""The four stages on OpenVINO, as Bark's own loops want them. Never imports torch."""
+"""The four stages on OpenVINO, as decoders and sessions of bark-onnx. Never imports torch."""
 
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,16 @@ from bark_onnx.runtime.inference.sampling import Logits
 
 _BEAM_INDEX = np.zeros(1, np.int32)
 
-# What OpenVINO computes in by default is bf16 where the processor has it.
+# By default, OpenVINO computes in bf16 if the processor supports it.
 _EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
 
 
 class StatefulDecoder:
-    """A causal stage with its cache inside OpenVINO: one row, one model for all feeds.
+    """A decoder of one sequence whose cache is the state of an OpenVINO model.
 
     Args:
-        compiled: a stateful model of openvino_models.py.
-        no_history: the id that adds nothing; None where the model takes no history.
+        compiled: Stateful model of openvino_models.py.
+        null_history_id: History id with a zero embedding; None if the model has no history input.
     """
 
     slots = 1
@@ -32,60 +32,59 @@ class StatefulDecoder:
     def __init__(self, compiled: Any, null_history_id: int | None) -> None:
         self.lengths = np.zeros(1, np.int64)
         self._request = compiled.create_infer_request()
-        self._no_history = null_history_id
-        self._fed = np.zeros((2, 0), np.int64)  # ids and history ids that the state holds
+        self._null_history_id = null_history_id
+        self._cached = np.zeros((2, 0), np.int64)  # ids and history ids in the state
 
-    def feed(self, slot: int, feed: StepInput) -> Logits:
+    def prefill(self, slot: int, step: StepInput) -> Logits:
         """See `Decoder`."""
-        none = self._no_history or 0
-        history = (
-            np.full(len(feed.input_ids), none) if feed.history_ids is None else feed.history_ids
-        )
-        tokens = np.stack([feed.input_ids, history])
-        held = self._fed.shape[1]
-        if feed.past_length != held or (held and len(feed.input_ids) > 1):
-            # Run what is kept again. OpenVINO shortens its cache only by a detour through our
-            # memory, and several tokens after a cache take ten times as long as all of them
-            # without one (LOG.md).
-            tokens = np.concatenate([self._fed[:, : feed.past_length], tokens], axis=1)
-            self._fed = np.zeros((2, 0), np.int64)
+        history = step.history_ids
+        if history is None:
+            history = np.full(len(step.input_ids), self._null_history_id or 0)
+        tokens = np.stack([step.input_ids, history])
+        length = self._cached.shape[1]
+        if step.past_length != length or (length and len(step.input_ids) > 1):
+            # Run the kept tokens again. OpenVINO can crop its cache only by copying it out and
+            # back, and several tokens after a cache take ten times as long as all of them without
+            # one (LOG.md).
+            tokens = np.concatenate([self._cached[:, : step.past_length], tokens], axis=1)
+            self._cached = np.zeros((2, 0), np.int64)
             self._request.reset_state()
         logits: Logits = self._run(tokens)[0]
         return logits
 
-    def step(self, input_ids: Tokens) -> NDArray[np.float32]:
+    def decode(self, input_ids: Tokens) -> NDArray[np.float32]:
         """See `Decoder`."""
-        return self._run(np.array([input_ids, [self._no_history or 0]]))
+        return self._run(np.array([input_ids, [self._null_history_id or 0]]))
 
     def copy_slot(self, source: int, target: int) -> None:
-        """See `Decoder`. There is one slot, so a row is where it belongs."""
+        """See `Decoder`. With one slot, a copy has no effect."""
         assert source == target == 0
 
     def _run(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Run ids and history ids (2, n) after those that the state holds; logits (1, n)."""
-        past_length = self._fed.shape[1]
-        self._fed = np.concatenate([self._fed, tokens], axis=1)
+        """Run ids and history ids (2, n) after those in the state; return logits (1, n)."""
+        past_length = self._cached.shape[1]
+        self._cached = np.concatenate([self._cached, tokens], axis=1)
         inputs = {
             INPUT_IDS: tokens[:1],
-            POSITION_IDS: np.arange(past_length, self._fed.shape[1])[None],
+            POSITION_IDS: np.arange(past_length, self._cached.shape[1])[None],
             "beam_idx": _BEAM_INDEX,
         }
-        if self._no_history is not None:
+        if self._null_history_id is not None:
             inputs[HISTORY_IDS] = tokens[1:]
-        run = self._request.infer(inputs, share_inputs=True, share_outputs=True)
-        logits: NDArray[np.float32] = run[0]
-        self.lengths[0] = self._fed.shape[1]
+        outputs = self._request.infer(inputs, share_inputs=True, share_outputs=True)
+        logits: NDArray[np.float32] = outputs[0]
+        self.lengths[0] = self._cached.shape[1]
         return logits
 
 
 class Session:
-    """A stage without state, called as an onnxruntime session is."""
+    """A stage without state, with the `run` of an onnxruntime session."""
 
     def __init__(self, compiled: Any) -> None:
         self._request = compiled.create_infer_request()
 
     def run(self, _: None, inputs: dict[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
-        """All outputs."""
+        """Run the model and return all outputs."""
         arrays = {name: np.asarray(value, order="C") for name, value in inputs.items()}
         return [*self._request.infer(arrays).values()]
 
@@ -93,14 +92,14 @@ class Session:
 def open_stage(
     folder: Path, stage: Stage, shapes: ModelShapes, *, precision: str, threads: int
 ) -> Any:
-    """A `Decoder` (semantic, coarse) or a `Session` (fine, codec).
+    """Open a stage as a `Decoder` (semantic, coarse) or a `Session` (fine, codec).
 
     Args:
-        folder: of the models.
-        stage: which one.
-        shapes: of the checkpoint.
-        precision: "f32" computes in float32, all others in what OpenVINO takes by itself.
-        threads: of the CPU.
+        folder: Folder of the models.
+        stage: Name of the stage.
+        shapes: Shapes of the checkpoint.
+        precision: "f32" computes in float32, others in the default type of OpenVINO.
+        threads: CPU threads.
     """
     options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
     if precision == "f32":

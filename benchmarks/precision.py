@@ -168,7 +168,7 @@ def _compare(bundle: Bundle, language: Language) -> Iterator[tuple[str, Precisio
     }
     logits: dict[str, dict[str, Any]] = {}
     for precision in ("fp32", *_PRECISIONS):
-        stages = StageModels(
+        models = StageModels(
             bundle,
             provider="cpu",
             precision=precision,
@@ -177,33 +177,33 @@ def _compare(bundle: Bundle, language: Language) -> Iterator[tuple[str, Precisio
             low_memory=True,
         )
         logits[precision] = {
-            stage: _causal_logits(stages, stage, rows) for stage, rows in sequences.items()
+            stage: _causal_logits(models, stage, rows) for stage, rows in sequences.items()
         }
-        logits[precision]["fine"] = _fine_logits(stages, codes)
+        logits[precision]["fine"] = _fine_logits(models, codes)
     for precision in _PRECISIONS:
         for stage, temperature in temperatures.items():
             pair = (logits[precision][stage], logits["fp32"][stage])
             yield f"{precision}/{stage}", precision_error(*pair, temperature)
 
 
-def _causal_logits(stages: StageModels, stage: CausalStage, sequences: Tokens) -> Any:
+def _causal_logits(models: StageModels, stage: CausalStage, sequences: Tokens) -> Any:
     """Logits after the prompt and after each token that follows, (tokens, n)."""
     found = []
-    with stages.use(stage) as decoder:
+    with models.acquire(stage) as decoder:
         for sequence in sequences:
-            found.append(decoder.feed(0, StepInput(sequence[:_PROMPT], 0)).copy())
-            found += [decoder.step(sequence[i : i + 1])[0].copy() for i in _STEPS]
+            found.append(decoder.prefill(0, StepInput(sequence[:_PROMPT], 0)).copy())
+            found += [decoder.decode(sequence[i : i + 1])[0].copy() for i in _STEPS]
     return np.stack(found)
 
 
-def _fine_logits(stages: StageModels, codes: Tokens) -> Any:
+def _fine_logits(models: StageModels, codes: Tokens) -> Any:
     """Logits of the last codebook over one window, (frames, n)."""
     feeds = {
         CODES: codes,
         CODEBOOK_INDEX: np.array(_CODEBOOKS - 1),
         FRAME_INDICES: np.arange(codes.shape[1]),
     }
-    with stages.use("fine") as session:
+    with models.acquire("fine") as session:
         return session.run(None, feeds)[0][0]
 
 

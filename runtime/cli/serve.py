@@ -22,124 +22,128 @@ _DEFAULTS = ServerSettings(model_id="")
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 _COUNT = click.IntRange(1)
 _DURATION = click.FloatRange(0, min_open=True)
+_MODEL, _NETWORK, _VOICES = "Model and hardware", "Network", "Voices"
+_TEXT, _LIMITS, _LOGS = "Long text", "Limits", "Logging"
+
+Decorator = Callable[[Command], Command]
 
 
-def _option(group: str, flag: str, *names: str, **attributes: Any) -> Callable[[Command], Command]:
+def _option(group: str, flag: str, *names: str, **attributes: Any) -> Decorator:
     """Create an option that can also be set by an environment variable of the same name."""
     variable = flag.split("/")[0].strip("-").upper().replace("-", "_")
-    return grouped_option(group)(
-        flag, *names, envvar=f"BARK_ONNX_SERVE_{variable}", show_envvar=True, **attributes
-    )
+    attributes = {"envvar": f"BARK_ONNX_SERVE_{variable}", "show_envvar": True, **attributes}
+    return grouped_option(group)(flag, *names, **attributes)
 
 
-_model_option = partial(_option, "Model and hardware")
-_network_option = partial(_option, "Network")
-_text_option = partial(_option, "Long text")
-_voice_option = partial(_option, "Voices")
-_limit_option = partial(_option, "Limits")
-_log_option = partial(_option, "Logging")
+def _setting(group: str, name: str, **attributes: Any) -> Decorator:
+    """Create the option of a numeric field of `ServerSettings`."""
+    flag = f"--{name.replace('_', '-')}"
+    return _option(group, flag, default=getattr(_DEFAULTS, name), **attributes)
+
 
 _OPTIONS = add_options(
-    grouped_option("Model and hardware")(
-        "-m",
+    _option(
+        _MODEL,
         "--model",
+        "-m",
         "bundle",
+        help="Folder or hub id of a bundle.",
         required=True,
         envvar="BARK_ONNX_MODEL",
-        show_envvar=True,
         metavar="BUNDLE",
-        help="Folder or hub id of a bundle.",
     ),
-    _model_option("--model-id", help="Name in /v1/models; default: the bundle's."),
-    _model_option(
-        "--provider", type=click.Choice(PROVIDERS), default="auto", help="Where the graphs run."
+    _option(_MODEL, "--model-id", help="Name in /v1/models; default: the bundle's."),
+    _option(
+        _MODEL,
+        "--provider",
+        help="Where the graphs run.",
+        type=click.Choice(PROVIDERS),
+        default="auto",
     ),
-    _model_option("--precision", help="Precision of the graphs; default: the fastest."),
-    _model_option("--threads", type=_COUNT, help="CPU threads; default: one per core."),
-    _model_option("--low-memory", is_flag=True, help="Load only the stage that runs."),
-    _model_option(
-        "--max-batch-size", type=_COUNT, default=8, help="Sequences decoded together, at most."
-    ),
-    _model_option(
+    _option(_MODEL, "--precision", help="Precision of the graphs; default: the fastest."),
+    _option(_MODEL, "--threads", help="CPU threads; default: one per core.", type=_COUNT),
+    _option(_MODEL, "--low-memory", help="Load only the stage that runs.", is_flag=True),
+    _option(_MODEL, "--max-batch-size", help="Sequences decoded together.", type=_COUNT, default=8),
+    _option(
+        _MODEL,
         "--warm-up/--no-warm-up",
         "warms_up",
-        default=True,
         help="Run one warm-up request before /ready returns 200.",
+        default=True,
     ),
-    _network_option("--host", default="127.0.0.1", help="Address to listen on; 0.0.0.0: all."),
-    _network_option(
-        "--port", type=click.IntRange(0, 65535), default=8000, help="TCP port; 0: a free one."
+    _option(_NETWORK, "--host", help="Address to listen on; 0.0.0.0: all.", default="127.0.0.1"),
+    _option(
+        _NETWORK,
+        "--port",
+        help="TCP port; 0: a free one.",
+        type=click.IntRange(0, 65535),
+        default=8000,
     ),
-    _network_option("--api-key", help="Bearer token required from clients; prefer the variable."),
-    _network_option(
-        "--cors-origin", "cors_origins", multiple=True, help="Allowed CORS origin; repeatable."
+    _option(_NETWORK, "--api-key", help="Bearer token required from clients; prefer the variable."),
+    _option(
+        _NETWORK,
+        "--cors-origin",
+        "cors_origins",
+        help="Allowed CORS origin; repeatable.",
+        multiple=True,
     ),
-    _voice_option(
+    _option(
+        _VOICES,
         "--voices",
         "aliases",
-        type=click.Path(path_type=Path, exists=True, dir_okay=False),
         help='JSON file of other names for voices: {"alloy": "v2/en_speaker_6", "any": null}; '
         "null: the model chooses. Default: OpenAI's names.",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
     ),
-    _voice_option(
+    _option(
+        _VOICES,
         "--uploads",
-        type=click.Path(path_type=Path, file_okay=False),
         help="Folder for uploaded voices; default: uploads are off.",
+        type=click.Path(path_type=Path, file_okay=False),
     ),
-    _text_option(
-        "--concurrency",
+    _setting(_TEXT, "concurrency", type=_COUNT, help="Segments of one text generated in parallel."),
+    _setting(
+        _TEXT, "silence_seconds", type=click.FloatRange(0, 10), help="Silence between segments."
+    ),
+    _option(
+        _LIMITS,
+        "--max-queue",
+        help="Waiting segments; beyond, requests get a 429.",
         type=_COUNT,
-        default=_DEFAULTS.concurrency,
-        help="Segments of one text generated in parallel.",
+        default=64,
     ),
-    _text_option(
-        "--silence-seconds",
-        type=click.FloatRange(0, 10),
-        default=_DEFAULTS.silence_seconds,
-        help="Default silence between segments.",
+    _setting(_LIMITS, "max_text_characters", type=_COUNT, help="Length of a request's text."),
+    _setting(
+        _LIMITS, "max_body_bytes", type=_COUNT, help="Size of a request's body, uploads included."
     ),
-    _limit_option(
-        "--max-queue", type=_COUNT, default=64, help="Waiting segments; beyond, requests get a 429."
-    ),
-    _limit_option(
-        "--max-text-characters",
+    _setting(
+        _LIMITS,
+        "max_connections",
         type=_COUNT,
-        default=_DEFAULTS.max_text_characters,
-        help="Length of a request's text.",
-    ),
-    _limit_option(
-        "--max-body-bytes",
-        type=_COUNT,
-        default=_DEFAULTS.max_body_bytes,
-        help="Size of a request's body, uploads included.",
-    ),
-    _limit_option(
-        "--max-connections",
-        type=_COUNT,
-        default=_DEFAULTS.max_connections,
         help="Connections; beyond, idle ones are dropped and requests get a 429.",
     ),
-    _limit_option(
-        "--request-seconds",
-        type=_DURATION,
-        default=_DEFAULTS.request_seconds,
-        help="Time from a request's arrival to its last byte.",
+    _setting(
+        _LIMITS, "request_seconds", type=_DURATION, help="Time from a request's arrival to its end."
     ),
-    _limit_option(
-        "--client-seconds",
+    _setting(
+        _LIMITS,
+        "client_seconds",
         type=_DURATION,
-        default=_DEFAULTS.client_seconds,
         help="Time for a client to send a request, or to continue reading a response.",
     ),
-    _limit_option(
-        "--shutdown-seconds",
+    _setting(
+        _LIMITS,
+        "shutdown_seconds",
         type=_DURATION,
-        default=_DEFAULTS.shutdown_seconds,
-        help="Time for running requests to finish after a signal.",
+        help="Time for running requests to end after a signal.",
     ),
-    _log_option("--log-texts", "logs_texts", is_flag=True, help="Log the texts of requests."),
-    _log_option(
-        "--log-level", type=click.Choice(_LOG_LEVELS), default="info", help="Lowest logged level."
+    _option(_LOGS, "--log-texts", "logs_texts", help="Log the texts of requests.", is_flag=True),
+    _option(
+        _LOGS,
+        "--log-level",
+        help="Lowest level that is logged.",
+        type=click.Choice(_LOG_LEVELS),
+        default="info",
     ),
 )
 

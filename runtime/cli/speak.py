@@ -100,7 +100,7 @@ def speak(
       bark-onnx speak "Hello, my dog is cute" -m bark-small-onnx -o hello.wav
       echo "Bonjour !" | bark-onnx speak - -m bark-small-onnx --voice v2/fr_speaker_5
       bark-onnx speak -i article.txt -m bark-small-onnx --timestamps speech.srt
-      bark-onnx speak -i article.txt -m bark-small-onnx -o - --format mp3 | ssh desk mpv -
+      bark-onnx speak -i article.txt -m bark-small-onnx -o - --format mp3 | ssh host mpv -
       bark-onnx speak -i lines.txt -m bark-small-onnx --lines -o prompts/
     """
     # 1. Everything that can be wrong is checked before the model loads.

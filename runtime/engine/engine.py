@@ -11,15 +11,10 @@ from collections import deque
 from collections.abc import Sequence
 from time import monotonic
 
+from bark_onnx.graphs.contract import Stage
 from bark_onnx.graphs.errors import BarkError, ClosedError, EngineError, QueueFullError
 from bark_onnx.runtime.engine.future import RequestTimings, SpeechFuture
-from bark_onnx.runtime.engine.scheduler import (
-    Finished,
-    Scheduler,
-    StepResult,
-    clone_error,
-    summarize_error,
-)
+from bark_onnx.runtime.engine.scheduler import Finished, Scheduler, clone_error, summarize_error
 from bark_onnx.runtime.engine.stage_executor import EngineRequest, RequestGroup
 from bark_onnx.runtime.engine.status import EngineStatus, Observer
 from bark_onnx.runtime.inference.models import StageModels
@@ -60,7 +55,7 @@ class Engine:
     # Called by any thread
 
     def submit(
-        self, generators: Sequence[SpeechGenerator], *, keepalive: object
+        self, generators: Sequence[SpeechGenerator], *, keepalive: object = None
     ) -> list[SpeechFuture]:
         """Add the requests of one call: all of them, or none.
 
@@ -75,8 +70,7 @@ class Engine:
         """
         group = RequestGroup()
         with self._condition:
-            self._check_open()
-            self._check_room(len(generators))
+            self._check_accepts(len(generators))
             if not generators:
                 return []
             self._start()
@@ -131,17 +125,19 @@ class Engine:
                 self._models.close()
             self._condition.notify_all()
 
-    def close(self) -> None:
-        """End the thread and free the models. Unfinished requests fail with ClosedError."""
+    def close(self, *, timeout: float | None = None) -> None:
+        """End the thread and free the models. Unfinished requests fail with ClosedError.
+
+        Args:
+            timeout: Longest wait in seconds for the step that runs; None waits for its end.
+        """
         self.stop()
         if self._thread not in (None, threading.current_thread()):
-            self._thread.join()
+            self._thread.join(timeout)
 
-    def _check_open(self) -> None:
+    def _check_accepts(self, count: int) -> None:
         if self._closed_error is not None:
             raise clone_error(self._closed_error)
-
-    def _check_room(self, count: int) -> None:
         unfinished = len(self._incoming) + self._status.waiting + self._status.running
         if self._max_requests is not None and unfinished + count > self._max_requests:
             raise QueueFullError(
@@ -154,12 +150,7 @@ class Engine:
             thread = threading.Thread(target=self._run, name="bark-onnx engine", daemon=True)
             thread.start()
             self._thread = thread
-            atexit.register(self._exit)
-
-    def _exit(self) -> None:
-        self.stop()
-        if self._thread is not None:
-            self._thread.join(_EXIT_SECONDS)
+            atexit.register(self.close, timeout=_EXIT_SECONDS)
 
     # Called by the engine's thread
 
@@ -203,15 +194,12 @@ class Engine:
     def _step(self) -> None:
         self._finish(self._scheduler.schedule())
         result = self._scheduler.step()
-        if result.batch_size:
-            self._notify_observers(result)
+        if result.stage is not None and result.batch_size:
+            self._notify_observers(result.stage, result.batch_size, result.seconds)
         self._finish(result.finished)
 
     def _finish(self, finished: Finished) -> None:
-        """Publish the status, then resolve the futures of requests that ended.
-
-        In this order, a caller that waits for a request never finds it still counted.
-        """
+        """Publish the status, then resolve futures: a request that is done is never counted."""
         with self._condition:
             self._status = self._scheduler.status()
         for request, outcome in finished:
@@ -222,11 +210,10 @@ class Engine:
                 _log.exception("A callback failed")
             request.keepalive = None
 
-    def _notify_observers(self, result: StepResult) -> None:
-        assert result.stage is not None
+    def _notify_observers(self, stage: Stage, batch_size: int, seconds: float) -> None:
         for observer in self._observers:
             try:
-                observer.on_step(result.stage, result.batch_size, result.seconds)
+                observer.on_step(stage, batch_size, seconds)
             except BaseException:  # as for callbacks
                 _log.exception("An observer failed and was removed")
                 with self._condition:
@@ -240,4 +227,4 @@ class Engine:
         assert error is not None
         self._finish(self._scheduler.fail_all(error))
         self._models.close()
-        atexit.unregister(self._exit)
+        atexit.unregister(self.close)

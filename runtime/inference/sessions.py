@@ -89,7 +89,7 @@ def start_cuda() -> None:
 def open_session(
     path: Path, contract: GraphContract, target: ExecutionTarget, *, enable_cuda_graph: bool = False
 ) -> Any:
-    """Open a graph that fulfils `contract` as an `onnxruntime.InferenceSession`.
+    """Open a graph that fulfills `contract` as an `onnxruntime.InferenceSession`.
 
     Args:
         path: Path of the graph file.

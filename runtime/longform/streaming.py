@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Generator, Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Protocol
 
 from bark_onnx.graphs.contract import Stage
@@ -177,23 +177,24 @@ def stream_many(
     Closing the generator cancels the texts that are not complete.
 
     Args:
-        plans: Plans of the texts.
+        plans: Plans of the texts; each is taken when its text begins.
         submit: Submits a task.
         concurrency: Texts that are generated at the same time.
     """
-    waiting = deque(enumerate(plans))
+    waiting = enumerate(plans)
     active: dict[int, _ActiveText] = {}
     try:
-        while waiting or active:
-            while waiting and len(active) < concurrency:
-                index, plan = waiting.popleft()
+        while True:
+            for index, plan in islice(waiting, concurrency - len(active)):
                 active[index] = _ActiveText(_InFlight(SegmentWindow(plan), submit))
+            if not active:
+                return
             ends = [_advance_text(index, text) for index, text in active.items()]
             finished = [end for end in ends if end is not None]
             for end in finished:
                 del active[end.index]
             yield from finished
-            if active and not finished:
+            if not finished:
                 _wait([future for text in active.values() for future in text.flight.tasks])
     finally:
         for text in active.values():

@@ -91,7 +91,7 @@ def _limit(max_tokens: int, max_seconds: float) -> int:
 def _pack_segments(units: list[TextUnit], limit: int) -> Iterator[list[TextUnit]]:
     """Join units to segments with the least total cost, as a typesetter breaks lines.
 
-    Filling each segment up to the limit would leave short ones, in which Bark babbles.
+    Filling each segment up to the limit would leave short ones, after which Bark goes on talking.
     """
     costs = [0.0]  # of the first n units
     firsts = [0]  # where the last segment of those begins

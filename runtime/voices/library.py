@@ -32,7 +32,7 @@ class ResolvedVoice:
 class VoiceInfo:
     """A voice of a bundle, as listed by `Bark.find_voices`."""
 
-    name: str  # what `speak` takes
+    name: str  # value of `voice` in `Bark.speak`
     language: Language | None  # None: unknown
     seconds: float | None  # length of the voice's audio; None: the file is damaged
 

@@ -1,4 +1,4 @@
-"""OpenVINO, as the benchmarks run it, says what our own fp32 graphs say."""
+"""OpenVINO models of the benchmarks generate the tokens of the fp32 graphs."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 @pytest.fixture(scope="module")
 def scripts() -> Any:
-    """The benchmarks' own modules, which are no package."""
+    """Modules of the benchmarks, which are not a package."""
     with pytest.MonkeyPatch.context() as patched:
         patched.syspath_prepend(BENCHMARKS)
         import openvino_models
@@ -30,11 +30,11 @@ def scripts() -> Any:
 def models(
     scripts: Any, precision: str, checkpoint: Path, bundle: Path, folder: Path
 ) -> dict[str, Any]:
-    """The opened stages of a checkpoint at one precision."""
+    """Open the stages of a checkpoint at one precision."""
     writer, opener = scripts
     target = folder / precision
     writer.write_models(checkpoint, bundle, target, precision)
-    shapes = Bark.load(bundle)._stages.manifest.shapes
+    shapes = Bark.load(bundle)._models.manifest.shapes
     return {
         stage: opener.open_stage(target, stage, shapes, precision=precision, threads=2)
         for stage in ("semantic", "coarse", "fine", "codec")
@@ -63,8 +63,8 @@ def rounded(
     return models(scripts, "int8", demo_checkpoint, demo_bundle, folder)
 
 
-def feeds(vocabulary: int, *, with_history: bool) -> list[StepInput]:
-    """A prompt, single tokens, several tokens after a cache, and a shortened cache."""
+def steps(vocabulary: int, *, with_history: bool) -> list[StepInput]:
+    """A prompt, single tokens, several tokens after a cache, and a cropped cache."""
     rng = np.random.default_rng(0)
     made = []
     for count, start in ((300, 0), (1, 300), (1, 301), (40, 302), (50, 200), (1, 250), (257, 0)):
@@ -74,29 +74,33 @@ def feeds(vocabulary: int, *, with_history: bool) -> list[StepInput]:
 
 
 @pytest.mark.parametrize("stage", ["semantic", "coarse"])
-def test_logits_in_f32_are_those_of_our_graphs(
+def test_logits_in_f32_equal_those_of_the_graphs(
     stage: Any, exact: dict[str, Any], demo: Bark
 ) -> None:
-    vocabulary = getattr(demo._stages.manifest.shapes, stage).input_vocabulary
-    with demo._stages.use(stage) as decoder:
-        for feed in feeds(vocabulary, with_history=stage == "semantic"):
-            expected = decoder.feed(0, feed).copy()
-            found = exact[stage].feed(0, feed).copy()
+    vocabulary = getattr(demo._models.manifest.shapes, stage).input_vocabulary
+    with demo._models.acquire(stage) as decoder:
+        for step in steps(vocabulary, with_history=stage == "semantic"):
+            expected = decoder.prefill(0, step).copy()
+            found = exact[stage].prefill(0, step).copy()
             np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
-            assert exact[stage].lengths[0] == decoder.lengths[0] == feed.start + len(feed.ids)
+            assert (
+                exact[stage].lengths[0]
+                == decoder.lengths[0]
+                == step.past_length + len(step.input_ids)
+            )
         ids = np.array([7])
-        np.testing.assert_allclose(exact[stage].step(ids), decoder.step(ids), rtol=0, atol=1e-3)
+        np.testing.assert_allclose(exact[stage].decode(ids), decoder.decode(ids), rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("voice", [None, "v2/en_speaker_0"])
-def test_greedy_tokens_in_f32_are_those_of_our_graphs(
+def test_greedy_tokens_in_f32_equal_those_of_the_graphs(
     voice: str | None, exact: dict[str, Any], demo: Bark, demo_bundle: Path
 ) -> None:
     with patch.object(StageModels, "_open", lambda _, stage: exact[stage]):
-        theirs = Bark.load(demo_bundle, max_batch_size=1)
+        openvino = Bark.load(demo_bundle, max_batch_size=1)
     options = GenerationOptions.greedy()
     expected = demo.speak("Hello, my dog is cute", voice=voice, options=options)
-    found = theirs.speak("Hello, my dog is cute", voice=voice, options=options)
+    found = openvino.speak("Hello, my dog is cute", voice=voice, options=options)
     assert len(expected.semantic_tokens) > 0
     np.testing.assert_array_equal(found.semantic_tokens, expected.semantic_tokens)
     np.testing.assert_array_equal(found.coarse_tokens, expected.coarse_tokens)
@@ -105,10 +109,12 @@ def test_greedy_tokens_in_f32_are_those_of_our_graphs(
 
 
 @pytest.mark.parametrize("stage", ["semantic", "coarse"])
-def test_int8_is_near_but_not_the_same(stage: Any, rounded: dict[str, Any], demo: Bark) -> None:
-    vocabulary = getattr(demo._stages.manifest.shapes, stage).input_vocabulary
-    with demo._stages.use(stage) as decoder:
-        for feed in feeds(vocabulary, with_history=stage == "semantic"):
-            expected = decoder.feed(0, feed).copy()
-            distance = np.linalg.norm(rounded[stage].feed(0, feed) - expected)
+def test_int8_logits_are_near_those_of_the_graphs_but_not_equal(
+    stage: Any, rounded: dict[str, Any], demo: Bark
+) -> None:
+    vocabulary = getattr(demo._models.manifest.shapes, stage).input_vocabulary
+    with demo._models.acquire(stage) as decoder:
+        for step in steps(vocabulary, with_history=stage == "semantic"):
+            expected = decoder.prefill(0, step).copy()
+            distance = np.linalg.norm(rounded[stage].prefill(0, step) - expected)
             assert 1e-3 < distance / np.linalg.norm(expected) < 0.15

@@ -38,7 +38,7 @@ def test_decode_relates_steps_to_memory_speed_and_passes_to_product_speed():
 
 def test_batch_reports_tokens_per_second_for_each_batch_size():
     table, found = result("batch.py", "--precision", "fp32", "--steps", "2")
-    assert [point["rows"] for point in found["points"]] == [1, 2, 4, 8, 16, 32]
+    assert [point["batch_size"] for point in found["points"]] == [1, 2, 4, 8, 16, 32]
     assert all(point["tokens_per_second"] > 0 for point in found["points"])
     assert len(table) == 6
 

@@ -1,4 +1,4 @@
-"""bark-export: what it says, where it says it, and how it ends."""
+"""bark-export: output, errors and exit statuses."""
 
 import json
 import subprocess
@@ -14,14 +14,14 @@ from bark_onnx.export.checkpoints.checkpoint import Checkpoint
 from bark_onnx.export.cli import parity_table
 from bark_onnx.graphs.bundle.manifest import Manifest
 from bark_onnx.graphs.errors import ExportError
-from tests.export.conftest import Run, failed
+from tests.support.exporting import EXPORT, Run, assert_run_fails
 
 
 @pytest.fixture
 def calls(
     monkeypatch: pytest.MonkeyPatch, demo_bundle: Path
 ) -> list[tuple[Checkpoint, Path, ExportOptions, bool]]:
-    """Replaces the export itself; every call is kept, with one step of progress."""
+    """Replace the export; calls are recorded, each with one step of progress."""
     calls = []
 
     def export_bundle(
@@ -40,7 +40,7 @@ def test_help_shows_examples_and_every_option(run: Run, flag: str) -> None:
     status, out, err = run(flag)
     assert (status, err) == (0, "")
     assert "  bark-export suno/bark-small bark-small-onnx\n" in out
-    assert "\\b" not in out  # click's sign for lines that stay as they are
+    assert "\\b" not in out
     assert "  bark-export ~/.cache/suno/bark_v0 " in out
     for option in ("--precision", "--attention", "--voices", "--verify / --no-verify", "--force"):
         assert option in out
@@ -122,42 +122,42 @@ def test_demo_checkpoint_is_temporary(
     assert list(scratch.iterdir()) == []
 
 
-# Failures: one line, a status, nothing on stdout
+# Errors: one line on stderr, and a status
 
 
 @pytest.mark.parametrize("precision", ["fp8", "fp32,bf16", "", "fp32,"])
 def test_unknown_precision_is_refused(run: Run, tmp_path: Path, precision: str) -> None:
-    failed(run("demo", tmp_path / "b", "--precision", precision), 1, "precision", "fp32")
+    assert_run_fails(run("demo", tmp_path / "b", "--precision", precision), 1, "precision", "fp32")
     assert not (tmp_path / "b").exists()
 
 
 def test_unknown_form_of_attention_is_refused(run: Run, tmp_path: Path) -> None:
     result = run("demo", tmp_path / "b", "--attention", "flash")
-    failed(result, 2, "'flash'", "fused", "standard", "bark-export --help")
+    assert_run_fails(result, 2, "'flash'", "fused", "standard", "bark-export --help")
 
 
 def test_missing_arguments_are_named(run: Run) -> None:
-    failed(run(), 2, "SOURCE", "bark-export --help")
-    failed(run("demo"), 2, "BUNDLE", "bark-export --help")
+    assert_run_fails(run(), 2, "SOURCE", "bark-export --help")
+    assert_run_fails(run("demo"), 2, "BUNDLE", "bark-export --help")
 
 
 def test_unknown_option_is_named(run: Run) -> None:
-    failed(run("demo", "b", "--quantize"), 2, "--quantize", "bark-export --help")
+    assert_run_fails(run("demo", "b", "--quantize"), 2, "--quantize", "bark-export --help")
 
 
 def test_missing_source_prints_one_line(run: Run, tmp_path: Path) -> None:
-    failed(run(tmp_path / "nowhere", tmp_path / "b"), 1, "nowhere", "no such folder")
+    assert_run_fails(run(tmp_path / "nowhere", tmp_path / "b"), 1, "nowhere", "no such folder")
     assert not (tmp_path / "b").exists()
 
 
 def test_source_that_is_not_bark_prints_one_line(run: Run, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
-    failed(run(tmp_path, tmp_path / "b"), 1, "'gpt2'", "expected 'bark'")
+    assert_run_fails(run(tmp_path, tmp_path / "b"), 1, "'gpt2'", "expected 'bark'")
 
 
 def test_unknown_voice_prints_one_line(run: Run, demo_checkpoint: Path, tmp_path: Path) -> None:
     result = run(demo_checkpoint, tmp_path / "b", "--voices", "v2/en_speaker_1")
-    failed(result, 1, '"v2/en_speaker_1"', "nearest: v2/en_speaker_0")
+    assert_run_fails(result, 1, '"v2/en_speaker_1"', "nearest: v2/en_speaker_0")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -181,7 +181,7 @@ def test_aborted_export_prints_one_line(
         raise error
 
     monkeypatch.setattr(bark_onnx.export.bundle, "export_bundle", export_bundle)
-    failed(run(demo_checkpoint, tmp_path / "b"), status, words)
+    assert_run_fails(run(demo_checkpoint, tmp_path / "b"), status, words)
 
 
 def test_command_names_the_package_when_torch_is_missing(tmp_path: Path) -> None:
@@ -191,7 +191,9 @@ def test_command_names_the_package_when_torch_is_missing(tmp_path: Path) -> None
         "from bark_onnx.export.cli import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    failed((done.returncode, done.stdout, done.stderr), 1, "torch", "bark-onnx[export,cpu]")
+    assert_run_fails(
+        (done.returncode, done.stdout, done.stderr), 1, "torch", "bark-onnx[export,cpu]"
+    )
 
 
 def test_help_imports_no_torch() -> None:
@@ -203,3 +205,9 @@ def test_help_imports_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "False False\n")
+
+
+def test_module_runs_the_command() -> None:
+    done = subprocess.run([*EXPORT, "--help"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Usage: bark-export ")

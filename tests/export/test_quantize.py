@@ -1,146 +1,23 @@
-"""Lower precisions: what the passes make of a product, and what a whole bundle makes of speech."""
+"""Bundles of lower precisions: files, errors, and speech of batches."""
 
 import dataclasses
+import json
+import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnx_ir as ir
-import onnxruntime
 import pytest
 
+from bark_onnx.graphs.bundle.bundle import Bundle
+from bark_onnx.graphs.bundle.integrity import hash_file
 from bark_onnx.graphs.bundle.manifest import Manifest
 from bark_onnx.graphs.errors import BundleError
-from bark_onnx.graphs.passes.quantize_embeddings import QuantizeEmbeddingsPass
-from bark_onnx.graphs.passes.quantize_matmul_blockwise import (
-    QuantizeMatMulBlockwisePass,
-    quantize_blockwise,
-)
-from bark_onnx.graphs.passes.quantize_matmul_per_tensor import QuantizeMatMulPerTensorPass
-from bark_onnx.graphs.passes.quantize_matmul_per_token import QuantizeMatMulPerTokenPass
 from bark_onnx.graphs.precisions import PRECISIONS
 from bark_onnx.runtime import Bark, GenerationOptions
 from tests.conftest import export
 from tests.support.load import REQUESTS, same, under_load
-
-ROWS, COLUMNS = 96, 160
-MODEL = f"""
-<ir_version: 10, opset_import: ["" : 23]>
-bark_test (int64[batch, 1] ids) => (float[batch, {COLUMNS}] logits)
-<float[8192, {ROWS}] table, float[{ROWS}, {ROWS}] inner, float[{ROWS}, {COLUMNS}] head>
-{{
-    row = Gather (table, ids)
-    hidden = MatMul (row, inner)
-    wide = MatMul (hidden, head)
-    axes = Constant <value_ints = [1]> ()
-    logits = Squeeze (wide, axes)
-}}
-"""
-
-
-def graph(*, gelu: bool = False) -> ir.Model:
-    """Embedding, product and head; with `gelu`, the product is of what comes out of one."""
-    text = MODEL.replace("MatMul (row, inner)", "MatMul (bent, inner)") if gelu else MODEL
-    model = ir.from_onnx_text(text.replace("    hidden", "    bent = Gelu (row)\n    hidden", gelu))
-    rng = np.random.default_rng(0)
-    for name, size in (("table", (8192, ROWS)), ("inner", (ROWS, ROWS)), ("head", (ROWS, COLUMNS))):
-        value = model.graph.initializers.get(name)
-        tensor = ir.tensor(rng.standard_normal(size).astype(np.float32), name=name)
-        if value is None:
-            value = next(v for node in model.graph for v in node.inputs if v and v.name == name)
-            value.const_value = tensor
-            model.graph.register_initializer(value)
-        value.const_value = tensor
-    return model
-
-
-def run(model: ir.Model, ids: np.ndarray) -> np.ndarray:
-    content = ir.to_proto(model).SerializeToString()
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    return session.run(None, {"ids": ids})[0]
-
-
-def distance(ours: np.ndarray, theirs: np.ndarray) -> float:
-    return float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
-
-
-IDS = np.arange(0, 8192, 700)[:, None]
-
-
-@pytest.mark.parametrize(
-    ("passes", "operators", "error"),
-    [
-        ([QuantizeMatMulBlockwisePass(8, 32, head=False)], {"MatMulNBits": 1, "MatMul": 1}, 0.01),
-        ([QuantizeMatMulBlockwisePass(8, 32, head=True)], {"MatMulNBits": 1, "MatMul": 1}, 0.01),
-        ([QuantizeMatMulBlockwisePass(4, 32, head=False)], {"MatMulNBits": 1, "MatMul": 1}, 0.12),
-        ([QuantizeMatMulPerTensorPass()], {"DynamicQuantizeMatMul": 1, "MatMul": 1}, 0.02),
-        ([QuantizeMatMulPerTokenPass()], {"MatMulIntegerToFloat": 1, "MatMul": 1}, 0.02),
-        ([QuantizeEmbeddingsPass()], {"Gather": 2, "MatMul": 2}, 0.01),
-    ],
-    ids=["8 bits", "8 bits head", "4 bits", "dynamic", "rows", "embeddings"],
-)
-def test_pass_replaces_its_operators_within_the_error(passes, operators, error):
-    model = graph()
-    expected = run(model, IDS)
-    for rewrite in passes:
-        assert rewrite(model).modified
-        assert not rewrite(model).modified
-    found = {name: sum(n.op_type == name for n in model.graph) for name in operators}
-    assert found == operators
-    assert 0 < distance(run(model, IDS), expected) < error
-
-
-@pytest.mark.parametrize("block_size", [16, 32, 64])
-def test_sequences_are_independent_with_8_bit_blocks(block_size: int):
-    model = graph()
-    QuantizeMatMulBlockwisePass(8, block_size, head=False)(model)
-    QuantizeMatMulBlockwisePass(8, 32, head=True)(model)
-    together = run(model, IDS)
-    alone = np.concatenate([run(model, row[None]) for row in IDS])
-    np.testing.assert_array_equal(together, alone)
-
-
-@pytest.mark.parametrize("gelu", [False, True])
-def test_sequences_are_independent_with_scales_per_token(*, gelu: bool):
-    model = graph(gelu=gelu)
-    table = model.graph.initializers["table"].const_value.numpy()
-    table[IDS[3]] = 0  # says nothing, and has no largest value
-    table[IDS[4]] *= 1e4
-    expected = run(model, IDS)
-    QuantizeMatMulPerTokenPass()(model)
-    together = run(model, IDS)
-    alone = np.concatenate([run(model, row[None]) for row in IDS])
-    np.testing.assert_array_equal(together, alone)
-    for ours, theirs in zip(together, expected, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=0, atol=0.05 * np.abs(theirs).max() + 1e-3)
-
-
-def test_output_of_a_gelu_uses_all_integers():
-    errors = []
-    for rewrite in (QuantizeMatMulPerTokenPass(), QuantizeMatMulPerTensorPass()):
-        model = graph(gelu=True)
-        expected = run(model, IDS[:1])
-        rewrite(model)
-        errors.append(distance(run(model, IDS[:1]), expected))
-    assert errors[0] < errors[1] * 1.2
-
-
-@pytest.mark.parametrize("bits", [4, 8])
-@pytest.mark.parametrize("rows", [64, 96, 100])
-def test_blocks_round_the_weight_to_half_a_step(bits: int, rows: int):
-    weight = np.random.default_rng(rows).standard_normal((rows, 5)).astype(np.float32)
-    weight[:, 3] = 0
-    integers, scales = quantize_blockwise(weight, bits, 32)
-    assert integers.shape == (5, -(-rows // 32), 32 * bits // 8)
-    values = integers.astype(np.int64)
-    if bits == 4:
-        values = np.stack([values & 15, values >> 4], -1).reshape(*values.shape[:2], 32)
-    restored = ((values - 2 ** (bits - 1)) * scales[..., None]).reshape(5, -1)[:, :rows].T
-    step = np.repeat(np.abs(scales), 32, axis=1)[:, :rows].T
-    # The end of the range opposite to the largest value is one step short.
-    assert (np.abs(restored - weight) <= step * 1.001).all()
-    assert np.median(np.abs(restored - weight) / np.maximum(step, 1e-9)) < 0.5
-    np.testing.assert_array_equal(restored[:, 3], 0)
 
 
 @pytest.fixture(scope="module")
@@ -159,13 +36,13 @@ def test_manifest_reports_the_error_of_each_precision(quantized_bundle: Path):
         assert 0 < error.relative_logit_error < limit, graph_name
         assert 0.4 < error.equal_argmax_share <= 1
         assert 0 < error.kl_divergence < 1
-    assert not (quantized_bundle / "fp32").exists()  # nobody asked for it
+    assert not (quantized_bundle / "fp32").exists()
 
 
 @pytest.mark.parametrize("stage", ["semantic", "coarse"])
 def test_prefill_graph_shares_the_weights_of_the_decoding_graph(quantized_bundle: Path, stage: str):
     def places(precision: str) -> set[str]:
-        path = quantized_bundle / precision / f"{stage}.prompt.onnx"
+        path = quantized_bundle / precision / f"{stage}.prefill.onnx"
         model = onnx.load(path, load_external_data=False)
         return {
             entry.value
@@ -174,15 +51,55 @@ def test_prefill_graph_shares_the_weights_of_the_decoding_graph(quantized_bundle
             if entry.key == "location"
         }
 
-    own = f"{stage}.prompt.onnx.data"
+    own = f"{stage}.prefill.onnx.data"
     assert places("int8") == {f"{stage}.onnx.data"}
     assert not (quantized_bundle / "int8" / own).exists()
     assert places("int4") == {f"{stage}.onnx.data", own}
     assert (quantized_bundle / "int4" / own).stat().st_size < 200_000
 
 
+def use_former_names(bundle: Path) -> None:
+    """Rename prefill graphs and their weights to *.prompt.onnx, as earlier versions wrote them."""
+    manifest = json.loads((bundle / "bark.json").read_text())
+    for path in bundle.rglob("*.prefill.onnx"):
+        model = onnx.load(path, load_external_data=False)
+        for tensor in model.graph.initializer:
+            for entry in tensor.external_data:
+                entry.value = entry.value.replace(".prefill.", ".prompt.")
+        path.write_bytes(model.SerializeToString())
+    for path in bundle.rglob("*.prefill.onnx*"):
+        renamed = path.rename(path.with_name(path.name.replace(".prefill.", ".prompt.")))
+        del manifest["files"][path.relative_to(bundle).as_posix()]
+        manifest["files"][renamed.relative_to(bundle).as_posix()] = asdict(hash_file(renamed))
+    (bundle / "bark.json").write_text(json.dumps(manifest))
+
+
 @pytest.mark.parametrize("precision", ["int8", "int4"])
-def test_batched_speech_equals_single_runs_at_lower_precisions(quantized_bundle: Path, precision: str):
+def test_bundle_loads_with_the_former_names_of_prefill_graphs(
+    quantized_bundle: Path, tmp_path: Path, precision: str
+):
+    former = Path(shutil.copytree(quantized_bundle, tmp_path / "former"))
+    use_former_names(former)
+    files = Manifest.read(former).stage_files(precision, "semantic")
+    assert f"{precision}/semantic.prompt.onnx" in files
+    assert (f"{precision}/semantic.prompt.onnx.data" in files) == (precision == "int4")
+    assert not list(former.rglob("*.prefill.*"))
+    prefill = Bundle(former).prefill_graph(precision, "semantic")
+    assert prefill == former / precision / "semantic.prompt.onnx"
+    speech, expected = (
+        Bark.load(bundle, precision=precision).speak("Hello", seed=0, semantic_max_new_tokens=9)
+        for bundle in (former, quantized_bundle)
+    )
+    np.testing.assert_array_equal(speech.samples, expected.samples)
+    (former / precision / "semantic.prompt.onnx").unlink()
+    with pytest.raises(BundleError, match=r"semantic\.prompt\.onnx is missing"):
+        Bark.load(former, precision=precision)
+
+
+@pytest.mark.parametrize("precision", ["int8", "int4"])
+def test_batched_speech_equals_single_runs_at_lower_precisions(
+    quantized_bundle: Path, precision: str
+):
     bark = Bark.load(quantized_bundle, precision=precision, max_batch_size=3)
     options = dataclasses.replace(GenerationOptions.greedy(), semantic_max_new_tokens=40)
     texts = ["Hello", "Hello, my dog is cute", "a b", "What a day!"]
@@ -202,7 +119,7 @@ def test_int8_speech_equals_single_runs_under_load(quantized_bundle: Path):
 
 
 def test_bundle_loads_with_its_fastest_precision(quantized_bundle: Path):
-    assert Bark.load(quantized_bundle).describe()["precision"] == "int4"
-    assert Bark.load(quantized_bundle, precision="int8").describe()["precision"] == "int8"
+    assert Bark.load(quantized_bundle).describe().precision == "int4"
+    assert Bark.load(quantized_bundle, precision="int8").describe().precision == "int8"
     with pytest.raises(BundleError, match="has no fp32 graphs, only int8, int4; export with"):
         Bark.load(quantized_bundle, precision="fp32")

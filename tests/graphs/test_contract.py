@@ -1,4 +1,4 @@
-"""What graphs take and give in both forms of attention, and sessions that must fulfil it."""
+"""Contracts of the graphs in both forms of attention, and sessions that must match them."""
 
 import dataclasses
 import json
@@ -65,11 +65,11 @@ def test_standard_coarse_graph_appends_to_a_growing_cache():
 
 def test_only_the_semantic_graph_has_history_ids():
     for attention in ATTENTIONS:
-        taken = {
+        names = {
             stage: {tensor.name for tensor in graph_contract(stage, SHAPES, attention).inputs}
             for stage in STAGES
         }
-        assert [stage for stage in STAGES if "history_ids" in taken[stage]] == ["semantic"]
+        assert [stage for stage in STAGES if "history_ids" in names[stage]] == ["semantic"]
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
@@ -102,7 +102,17 @@ def test_only_the_cache_has_the_dtype_of_the_precision():
 @pytest.mark.parametrize("stage", STAGES)
 def test_contract_round_trips_through_json(stage, attention):
     contract = graph_contract(stage, SHAPES, attention)
-    assert GraphContract.from_json(contract.to_json(), "x.onnx") == contract
+    found = GraphContract.from_json(contract.to_json(), "x.onnx")
+    assert (found, found.to_json()) == (contract, contract.to_json())
+
+
+def test_contracts_are_equal_when_only_meanings_differ():
+    contract = graph_contract("coarse", SHAPES, "fused")
+    first, *others = contract.inputs
+    other_meaning = dataclasses.replace(first, meaning="ids of tokens")
+    other_shape = dataclasses.replace(first, shape=("batch", 1))
+    assert dataclasses.replace(contract, inputs=(other_meaning, *others)) == contract
+    assert dataclasses.replace(contract, inputs=(other_shape, *others)) != contract
 
 
 def test_later_contract_is_refused_with_update_as_remedy():
@@ -120,7 +130,7 @@ def test_malformed_contract_is_refused_with_export_as_remedy(text: str):
     assert_one_line(caught.value, "x.onnx: not a contract: ", "export it again")
 
 
-# A codec of one sample per frame, small enough to write out.
+# A codec of one sample per frame, small enough to write by hand.
 CODEC = graph_contract(
     "codec",
     dataclasses.replace(

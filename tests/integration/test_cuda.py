@@ -1,7 +1,8 @@
-"""What only a GPU can show; `make test-cuda` runs it, with the parity suite on CUDA."""
+"""Tests that need a GPU; `make test-cuda` runs them and the parity suite on CUDA."""
 
 import dataclasses
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -24,63 +25,61 @@ def _gpu(provider: str) -> None:
         pytest.skip("needs a GPU: make test-cuda")
 
 
-def _graphs(
-    folder: Path, stage: CausalStage, precision: str, *, device: ExecutionTarget
+def _sessions(
+    folder: Path, stage: CausalStage, precision: str, *, provider: Literal["cpu", "cuda"]
 ) -> CausalSessions:
     bundle = Bundle(folder)
     contract = bundle.contract(stage, precision)
     path = bundle.graph(precision, stage)
-    session = open_session(path, contract, device, recorded=device.provider == "cuda")
+    target = ExecutionTarget(provider)
+    session = open_session(path, contract, target, enable_cuda_graph=provider == "cuda")
     return CausalSessions(session, session, contract, getattr(bundle.manifest.shapes, stage))
 
 
 @pytest.mark.parametrize("stage", ["semantic", "coarse"])
-def test_float16_logits_of_a_gpu_are_near_those_of_float32_on_the_cpu(
+def test_fp16_logits_on_a_gpu_are_near_those_in_fp32_on_the_cpu(
     half_bundle: Path, stage: CausalStage
 ):
-    ours = CudaGraphDecoder(
-        _graphs(half_bundle, stage, "fp16", device=ExecutionTarget("cuda")), 4, "cuda"
-    )
-    exact = StaticCacheDecoder(
-        _graphs(half_bundle, stage, "fp32", device=ExecutionTarget("cpu")), 4
-    )
+    sessions = _sessions(half_bundle, stage, "fp16", provider="cuda")
+    gpu = CudaGraphDecoder(sessions, 4, "cuda")
+    cpu = StaticCacheDecoder(_sessions(half_bundle, stage, "fp32", provider="cpu"), 4)
     for slot, count in enumerate((257, 1, 700)):
-        feed = StepInput(RNG.integers(0, 10_000, count), 0)
-        _near(ours.feed(slot, feed), exact.feed(slot, feed))
-    for _ in range(5):  # the first of a batch is recorded, the others replay it
+        step = StepInput(RNG.integers(0, 10_000, count), 0)
+        _near(gpu.prefill(slot, step), cpu.prefill(slot, step))
+    for _ in range(5):  # the first step of a batch size is captured, the others replay it
         ids = RNG.integers(0, 10_000, 3)
-        _near(ours.step(ids), exact.step(ids))
-    for decoder in (ours, exact):
-        decoder.move(2, 0)
+        _near(gpu.decode(ids), cpu.decode(ids))
+    for decoder in (gpu, cpu):
+        decoder.copy_slot(2, 0)
     ids = RNG.integers(0, 10_000, 2)
-    _near(ours.step(ids), exact.step(ids))
+    _near(gpu.decode(ids), cpu.decode(ids))
 
 
-def _near(ours: np.ndarray, exact: np.ndarray) -> None:
-    assert np.linalg.norm(ours - exact) < 0.01 * np.linalg.norm(exact)
+def _near(found: np.ndarray, exact: np.ndarray) -> None:
+    assert np.linalg.norm(found - exact) < 0.01 * np.linalg.norm(exact)
 
 
-def test_recorded_steps_equal_steps_that_are_not(half_bundle: Path):
-    graphs = _graphs(half_bundle, "coarse", "fp16", device=ExecutionTarget("cuda"))
-    contract, path = graphs.contract, Bundle(half_bundle).graph("fp16", "coarse")
-    plain = open_session(path, contract, ExecutionTarget("cuda"), recorded=False)
+def test_replayed_steps_equal_steps_without_a_cuda_graph(half_bundle: Path):
+    sessions = _sessions(half_bundle, "coarse", "fp16", provider="cuda")
+    contract, path = sessions.contract, Bundle(half_bundle).graph("fp16", "coarse")
+    plain = open_session(path, contract, ExecutionTarget("cuda"))
     decoders = [
-        CudaGraphDecoder(graphs, 2, "cuda"),
-        CudaGraphDecoder(dataclasses.replace(graphs, prompt=plain, step=plain), 2, "cuda"),
+        CudaGraphDecoder(sessions, 2, "cuda"),
+        CudaGraphDecoder(dataclasses.replace(sessions, prefill=plain, decode=plain), 2, "cuda"),
     ]
     for slot, count in enumerate((40, 90)):
-        feed = StepInput(RNG.integers(0, 10_000, count), 0)
+        step = StepInput(RNG.integers(0, 10_000, count), 0)
         for decoder in decoders:
-            decoder.feed(slot, feed)
+            decoder.prefill(slot, step)
     for _ in range(5):
         ids = RNG.integers(0, 10_000, 2)
-        found, expected = (decoder.step(ids) for decoder in decoders)
+        found, expected = (decoder.decode(ids) for decoder in decoders)
         np.testing.assert_array_equal(found, expected)
 
 
-def test_speech_in_float16(half_bundle: Path):
+def test_speech_in_fp16_repeats_alone_and_in_batches(half_bundle: Path):
     bark = Bark.load(half_bundle)
-    assert (bark.describe()["provider"], bark.describe()["precision"]) == ("cuda", "fp16")
+    assert (bark.describe().provider, bark.describe().precision) == ("cuda", "fp16")
     settings = {"options": GenerationOptions.greedy(), "semantic_max_new_tokens": 40}
     speech = bark.speak("Hello", voice="v2/en_speaker_0", **settings)
     again = bark.speak("Hello", voice="v2/en_speaker_0", **settings)

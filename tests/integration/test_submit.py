@@ -1,4 +1,4 @@
-"""Speaking in the background: what `Bark.submit` says, and how a `Bark` comes to its end."""
+"""`Bark.submit`: results under load, errors, progress, interrupts, and the end of a `Bark`."""
 
 import gc
 import signal
@@ -18,7 +18,7 @@ import pytest
 from bark_onnx.graphs.contract import STAGES
 from bark_onnx.graphs.errors import ClosedError, EngineError, QueueFullError
 from bark_onnx.runtime import Bark, GenerationOptions, OptionsError, TextError, VoiceError
-from tests.support.load import PATIENCE, REQUESTS, same, under_load
+from tests.support.load import PATIENCE, REQUESTS, assert_same, under_load
 from tests.support.messages import assert_one_line
 
 SAMPLED = GenerationOptions(semantic_max_new_tokens=30)
@@ -28,7 +28,7 @@ SAMPLED = GenerationOptions(semantic_max_new_tokens=30)
     ("attention", "max_batch_size", "low_memory"),
     [("fused", 3, False), ("fused", 8, False), ("fused", 3, True), ("standard", 3, False)],
 )
-def test_speech_under_load_is_that_of_single_runs(
+def test_speech_under_load_equals_single_runs(
     ending_bundle: Callable[[str], Path], attention: str, max_batch_size: int, low_memory: bool
 ):
     bundle = ending_bundle(attention)
@@ -36,13 +36,13 @@ def test_speech_under_load_is_that_of_single_runs(
         alone = [single.speak(**request) for request in REQUESTS]
     with Bark.load(bundle, max_batch_size=max_batch_size, low_memory=low_memory, threads=1) as bark:
         for speech, expected in zip(under_load(bark, max_batch_size), alone, strict=True):
-            same(speech, expected)
+            assert_same(speech, expected)
         status = bark.engine_status()
     assert (status.waiting, status.running) == (0, 0)
-    assert status.stages["coarse"].sequences > status.stages["coarse"].steps  # they were shared
+    assert status.stages["coarse"].sequences > status.stages["coarse"].steps  # steps were shared
 
 
-# What is refused
+# Refused requests
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_speech_under_load_is_that_of_single_runs(
         ({"text": "a", "colour": 1}, OptionsError, ["'colour'"]),
     ],
 )
-def test_what_cannot_be_said_is_refused_at_once(demo: Bark, arguments, error, words):
+def test_submit_refuses_invalid_requests_at_once(demo: Bark, arguments, error, words):
     before = demo.engine_status()
     with pytest.raises(error) as caught:
         demo.submit(**arguments)
@@ -63,21 +63,21 @@ def test_what_cannot_be_said_is_refused_at_once(demo: Bark, arguments, error, wo
     assert demo.engine_status() == before
 
 
-@pytest.mark.parametrize("bound", [-1, True, 1.5, "2"])
-def test_a_bound_of_the_queue_below_none_is_refused(demo_bundle: Path, bound: Any):
+@pytest.mark.parametrize("max_queue", [-1, True, 1.5, "2"])
+def test_an_invalid_max_queue_is_refused(demo_bundle: Path, max_queue: Any):
     with pytest.raises(OptionsError) as caught:
-        Bark.load(demo_bundle, max_queue=bound)
-    assert_one_line(caught.value, f"max_queue is {bound!r}", "integer from 0")
+        Bark.load(demo_bundle, max_queue=max_queue)
+    assert_one_line(caught.value, f"max_queue is {max_queue!r}", "integer from 0")
 
 
-def test_a_full_queue_refuses_more(demo_bundle: Path):
+def test_a_full_queue_refuses_further_requests(demo_bundle: Path):
     with Bark.load(demo_bundle, max_batch_size=1, max_queue=1, threads=1) as bark:
-        jobs = [bark.submit("Hello", semantic_max_new_tokens=90) for _ in range(2)]
+        futures = [bark.submit("Hello", semantic_max_new_tokens=90) for _ in range(2)]
         with pytest.raises(QueueFullError) as caught:
             bark.speak("Hello")
         assert_one_line(caught.value, "2 requests", "at most 2", "try again later")
-        for job in jobs:
-            job.result(PATIENCE)
+        for future in futures:
+            future.result(PATIENCE)
         assert bark.speak("Hello", semantic_max_new_tokens=5).seconds > 0
 
 
@@ -85,44 +85,44 @@ def test_a_full_queue_refuses_more(demo_bundle: Path):
 
 
 def test_progress_is_summed_over_the_texts_of_a_call(ending: Bark):
-    heard = defaultdict(list)
+    seen = defaultdict(list)
     speeches = ending.speak_batch(
         ["Hello, my dog is cute", "x", "b c d"],
         seed=3,
         options=SAMPLED,
-        on_progress=lambda stage, done, total: heard[stage].append((done, total)),
+        on_progress=lambda stage, done, total: seen[stage].append((done, total)),
     )
     frames = sum(speech.fine_tokens.shape[1] for speech in speeches)
-    assert {total for _, total in heard["semantic"]} == {3 * 30}
-    assert {total for _, total in heard["coarse"]} == {2 * frames}
-    assert {total for _, total in heard["fine"]} == {3 * 6}
-    assert {total for _, total in heard["codec"]} == {frames}
+    assert {total for _, total in seen["semantic"]} == {3 * 30}
+    assert {total for _, total in seen["coarse"]} == {2 * frames}
+    assert {total for _, total in seen["fine"]} == {3 * 6}
+    assert {total for _, total in seen["codec"]} == {frames}
     for stage in STAGES:
-        done = [count for count, _ in heard[stage]]
+        done = [count for count, _ in seen[stage]]
         assert done == sorted(done)
         assert len(done) == len(set(done))
     for stage in STAGES[1:]:
-        assert heard[stage][-1][0] == heard[stage][-1][1]
+        assert seen[stage][-1][0] == seen[stage][-1][1]
 
 
-def test_progress_of_a_job_is_its_own(demo: Bark):
-    heard: list[list[tuple[str, int, int]]] = [[], []]
-    jobs = [
+def test_each_submitted_request_reports_its_own_progress(demo: Bark):
+    seen: list[list[tuple[str, int, int]]] = [[], []]
+    futures = [
         demo.submit(
             "b c d",
             seed=index,
             semantic_max_new_tokens=10,
             on_progress=lambda *event, mine=mine: mine.append(event),
         )
-        for index, mine in enumerate(heard)
+        for index, mine in enumerate(seen)
     ]
-    for job, mine in zip(jobs, heard, strict=True):
-        job.result(PATIENCE)
+    for future, mine in zip(futures, seen, strict=True):
+        future.result(PATIENCE)
         assert [*dict.fromkeys(stage for stage, _, _ in mine)] == [*STAGES]
         assert [done for stage, done, _ in mine if stage == "fine"] == [1, 2, 3, 4, 5, 6]
 
 
-def test_what_a_progress_callback_raises_comes_out_of_its_own_call(demo: Bark):
+def test_an_error_of_a_progress_callback_is_raised_by_its_own_call(demo: Bark):
     def fail(stage: str, done: int, total: int) -> None:
         if (stage, done) == ("fine", 2):
             raise LookupError("enough")
@@ -130,14 +130,14 @@ def test_what_a_progress_callback_raises_comes_out_of_its_own_call(demo: Bark):
     other = demo.submit("x", seed=1, semantic_max_new_tokens=20)
     with pytest.raises(LookupError, match="enough"):
         demo.speak("b c d", semantic_max_new_tokens=10, on_progress=fail)
-    same(other.result(PATIENCE), demo.speak("x", seed=1, semantic_max_new_tokens=20))
+    assert_same(other.result(PATIENCE), demo.speak("x", seed=1, semantic_max_new_tokens=20))
 
 
-# When something goes wrong
+# Failures and interrupts
 
 
 class Failing:
-    """A session whose n-th run fails."""
+    """A session whose run of a given number fails."""
 
     def __init__(self, session: Any, run: int) -> None:
         self._session = session
@@ -164,35 +164,37 @@ class Failing:
     ("attention", "stage"),
     [*(("fused", stage) for stage in STAGES), ("standard", "semantic")],
 )
-def test_a_session_that_fails_once_fails_its_rows_and_speech_goes_on(
+def test_a_session_that_fails_once_fails_the_requests_that_shared_the_run(
     ending_bundle: Callable[[str], Path], attention: str, stage: str
 ):
-    asked = [{**request, "options": SAMPLED} for request in REQUESTS[:4]]
+    requests = [{**request, "options": SAMPLED} for request in REQUESTS[:4]]
     with Bark.load(ending_bundle(attention), max_batch_size=3, threads=1) as bark:
-        expected = [bark.speak(**request) for request in asked]
-        opened = bark._stages._opened
+        expected = [bark.speak(**request) for request in requests]
+        loading = bark._models._loading
         if stage in ("semantic", "coarse"):
-            decoder = opened[stage].result()
-            graph = decoder._graph
-            prompt = graph.prompt if attention == "fused" else Failing(graph.prompt, 7)
-            decoder._graph = replace(graph, prompt=prompt, step=Failing(graph.step, 7))
+            decoder = loading[stage].result()
+            sessions = decoder._sessions
+            failing = {"decode": Failing(sessions.decode, 7)}
+            if attention == "standard":
+                failing["prefill"] = Failing(sessions.prefill, 7)
+            decoder._sessions = replace(sessions, **failing)
         else:
-            session, opened[stage] = opened[stage].result(), Future()
-            opened[stage].set_result(Failing(session, 1))
-        jobs = [bark.submit(**request) for request in asked]
+            session, loading[stage] = loading[stage].result(), Future()
+            loading[stage].set_result(Failing(session, 1))
+        futures = [bark.submit(**request) for request in requests]
         failed = 0
-        for job, speech in zip(jobs, expected, strict=True):
+        for future, speech in zip(futures, expected, strict=True):
             try:
-                same(job.result(PATIENCE), speech)
+                assert_same(future.result(PATIENCE), speech)
             except EngineError as error:
                 failed += 1
                 assert_one_line(error, stage, "out of memory", "try again")
         assert 1 <= failed <= 3
-        same(bark.speak(**asked[0]), expected[0])
+        assert_same(bark.speak(**requests[0]), expected[0])
 
 
 @pytest.mark.parametrize("several", [False, True])
-def test_an_interrupt_while_waiting_cancels_what_was_asked_for(demo_bundle: Path, several: bool):
+def test_an_interrupt_while_waiting_cancels_the_requests(demo_bundle: Path, several: bool):
     caught = threading.Event()
 
     def interrupt(stage: str, done: int, total: int) -> None:
@@ -212,42 +214,42 @@ def test_an_interrupt_while_waiting_cancels_what_was_asked_for(demo_bundle: Path
         assert bark.engine_status().stages["fine"].steps == 6  # of the last one alone
 
 
-# The end
+# The end of a Bark
 
 
-def test_a_bark_is_closed_at_the_end_of_its_block(demo_bundle: Path):
+def test_a_bark_is_closed_at_the_end_of_its_with_block(demo_bundle: Path):
     with Bark.load(demo_bundle) as bark:
-        job = bark.submit("Hello", semantic_max_new_tokens=200)
-    assert isinstance(job.exception(), ClosedError)
+        future = bark.submit("Hello", semantic_max_new_tokens=200)
+    assert isinstance(future.exception(), ClosedError)
     bark.close()
-    for ask in (bark.speak, bark.submit):
+    for method in (bark.speak, bark.submit):
         with pytest.raises(ClosedError) as caught:
-            ask("Hello")
+            method("Hello")
         assert_one_line(caught.value, "closed", "load the bundle again")
-    assert bark.describe()["max_batch_size"] == 8
+    assert bark.describe().max_batch_size == 8
 
 
 def _engines() -> set[threading.Thread]:
     return {thread for thread in threading.enumerate() if thread.name == "bark-onnx engine"}
 
 
-def test_a_bark_that_is_forgotten_finishes_its_jobs_and_ends_its_thread(demo_bundle: Path):
+def test_an_unreferenced_bark_finishes_its_requests_and_ends_its_thread(demo_bundle: Path):
     before = _engines()
     bark = Bark.load(demo_bundle, threads=1)
-    seen = weakref.ref(bark)
-    job = bark.submit("b c d", semantic_max_new_tokens=20)
+    reference = weakref.ref(bark)
+    future = bark.submit("b c d", semantic_max_new_tokens=20)
     (thread,) = _engines() - before
     del bark
     gc.collect()
-    assert job.result(PATIENCE).seconds > 0
+    assert future.result(PATIENCE).seconds > 0
     thread.join(PATIENCE)
     assert not thread.is_alive()
-    assert seen() is None
+    assert reference() is None
 
 
-def test_a_bark_that_is_forgotten_without_having_spoken_frees_its_models(demo_bundle: Path):
+def test_an_unused_bark_frees_its_models_when_it_is_unreferenced(demo_bundle: Path):
     bark = Bark.load(demo_bundle)
-    sessions = [weakref.ref(bark._stages._opened[stage]) for stage in ("fine", "codec")]
+    sessions = [weakref.ref(bark._models._loading[stage]) for stage in ("fine", "codec")]
     gc.disable()
     try:
         del bark
@@ -256,8 +258,8 @@ def test_a_bark_that_is_forgotten_without_having_spoken_frees_its_models(demo_bu
         gc.enable()
 
 
-@pytest.mark.parametrize("how", ["idle", "busy", "forgotten", "interrupted"])
-def test_the_interpreter_exits_whatever_the_engine_does(demo_bundle: Path, how: str):
+@pytest.mark.parametrize("how", ["idle", "busy", "unreferenced", "interrupted"])
+def test_the_interpreter_exits_in_every_state_of_the_engine(demo_bundle: Path, how: str):
     program = """
 import sys, threading
 from bark_onnx.runtime import Bark
@@ -267,12 +269,12 @@ bark = Bark.load(bundle, threads=1)
 bark.speak("x", semantic_max_new_tokens=3)
 begun = threading.Event()
 if how != "idle":
-    job = bark.submit(
+    future = bark.submit(
         "Hello", semantic_max_new_tokens=250, on_progress=lambda *event: begun.set()
     )
     begun.wait()
-if how == "forgotten":
-    del bark, job
+if how == "unreferenced":
+    del bark, future
 if how == "interrupted":
     raise KeyboardInterrupt
 """

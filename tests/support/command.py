@@ -1,4 +1,4 @@
-"""Runs bark-onnx in a subprocess, and checks what a command printed."""
+"""Runs the installed bark-onnx, and checks the results of commands."""
 
 import os
 import subprocess
@@ -14,19 +14,22 @@ Run = Callable[..., Result]
 ENTRY_POINT = Path(sys.executable).with_name("bark-onnx")
 
 
-def failed(result: Result, status: int, *words: str) -> None:
+def assert_fails(result: Result, status: int, *words: str) -> None:
+    """Check the exit status and an error of one line that contains `words`."""
     code, out, err = result
     assert (code, out) == (status, ""), err
     assert_one_line(err.removesuffix("\n"), "bark-onnx: ", *words)
 
 
-def worked(result: Result) -> str:
+def output_of(result: Result) -> str:
+    """Standard output of a command that succeeded without a warning."""
     status, out, err = result
     assert (status, err) == (0, "")
     return out
 
 
-def outside(*arguments: object, stdin: bytes = b"", **environment: str) -> Result:
+def run_installed(*arguments: object, stdin: bytes = b"", **environment: str) -> Result:
+    """Run the installed command in a process of its own."""
     done = subprocess.run(
         [ENTRY_POINT, *map(str, arguments)],
         input=stdin,

@@ -19,7 +19,7 @@ from bark_onnx.graphs.command_line import run_command
 from bark_onnx.runtime import Bark, Voice
 from tests.conftest import SHARED, export
 from tests.support.command import Result, Run
-from tests.support.reference import Reference, Said
+from tests.support.reference import Reference, ReferenceSpeech
 
 LOUDER = 1.5  # how much the weights behind the end of an utterance grow in an `ending` demo
 
@@ -66,28 +66,30 @@ def player(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
     return path
 
 
-class Asked:
-    """A `Reference` that answers the same question once."""
+class CachedReference:
+    """A `Reference` that generates each utterance once."""
 
     def __init__(self, checkpoint: Path) -> None:
         self.reference = Reference(checkpoint)
-        self._answers: dict[Any, Said] = {}
+        self._cache: dict[Any, ReferenceSpeech] = {}
 
-    def say(self, ids: np.ndarray, voice: Voice | None = None, **kwargs: Any) -> Said:
+    def generate(
+        self, ids: np.ndarray, voice: Voice | None = None, **kwargs: Any
+    ) -> ReferenceSpeech:
         key = (tuple(ids.tolist()), voice and voice.fine_prompt.tobytes(), tuple(kwargs.items()))
-        if key not in self._answers:
-            self._answers[key] = self.reference.say(ids, voice, **kwargs)
-        return self._answers[key]
+        if key not in self._cache:
+            self._cache[key] = self.reference.generate(ids, voice, **kwargs)
+        return self._cache[key]
 
 
 @pytest.fixture(scope="session")
-def demo_reference(demo_checkpoint: Path) -> Asked:
-    return Asked(demo_checkpoint)
+def demo_reference(demo_checkpoint: Path) -> CachedReference:
+    return CachedReference(demo_checkpoint)
 
 
 @pytest.fixture(scope="session")
-def real_reference(real_checkpoint: Path) -> Asked:
-    return Asked(real_checkpoint)
+def real_reference(real_checkpoint: Path) -> CachedReference:
+    return CachedReference(real_checkpoint)
 
 
 @pytest.fixture(scope="session")
@@ -122,11 +124,11 @@ def ending(ending_bundle: Callable[[str], Path], provider: str) -> Bark:
 
 
 @pytest.fixture(scope="session")
-def ending_reference(demo_checkpoint: Path) -> Asked:
-    asked = Asked(demo_checkpoint)
+def ending_reference(demo_checkpoint: Path) -> CachedReference:
+    cached = CachedReference(demo_checkpoint)
     with torch.no_grad():
-        asked.reference.model.semantic.lm_head.weight[10_000] *= LOUDER
-    return asked
+        cached.reference.model.semantic.lm_head.weight[10_000] *= LOUDER
+    return cached
 
 
 def _raise_end(bundle: Path) -> None:

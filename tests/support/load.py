@@ -1,12 +1,11 @@
-"""Many requests at random moments, from several threads."""
+"""Requests submitted at random times from several threads."""
 
 import threading
 from typing import Any
 
 import numpy as np
 
-from bark_onnx.runtime import Bark, GenerationOptions, Speech
-from bark_onnx.runtime.engine.future import SpeechFuture
+from bark_onnx.runtime import Bark, GenerationOptions, Speech, SpeechFuture
 
 PATIENCE = 60.0  # seconds until a test that hangs fails
 SAMPLED = GenerationOptions()
@@ -24,30 +23,31 @@ REQUESTS: list[dict[str, Any]] = [
 ]
 
 
-def same(one: Speech, other: Speech) -> None:
+def assert_same(one: Speech, other: Speech) -> None:
+    """Check that tokens, samples and metadata are equal."""
     for name in ("semantic_tokens", "coarse_tokens", "fine_tokens", "samples"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     assert (one.text, one.voice_name, one.seed) == (other.text, other.voice_name, other.seed)
 
 
 def under_load(bark: Bark, seed: int) -> list[Speech]:
-    """All requests from three threads at random moments, and others that are soon cancelled."""
-    jobs: dict[int, SpeechFuture] = {}
+    """Submit all requests from three threads at random times, and others that are cancelled."""
+    futures: dict[int, SpeechFuture] = {}
     order = np.random.default_rng(seed).permutation(len(REQUESTS))
 
-    def come(part: int) -> None:
+    def submit(part: int) -> None:
         rng = np.random.default_rng([seed, part])
         for index in order[part::3]:
             threading.Event().wait(rng.random() * 0.02)
             if rng.random() < 0.5:
-                job = bark.submit(**REQUESTS[index])
+                future = bark.submit(**REQUESTS[index])
                 threading.Event().wait(rng.random() * 0.02)
-                job.cancel()
-            jobs[index] = bark.submit(**REQUESTS[index])
+                future.cancel()
+            futures[index] = bark.submit(**REQUESTS[index])
 
-    threads = [threading.Thread(target=come, args=(part,)) for part in range(3)]
+    threads = [threading.Thread(target=submit, args=(part,)) for part in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return [jobs[index].result(PATIENCE) for index in range(len(REQUESTS))]
+    return [futures[index].result(PATIENCE) for index in range(len(REQUESTS))]

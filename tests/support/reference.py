@@ -1,4 +1,4 @@
-"""What transformers' own BarkModel says for the same checkpoint: the reference of parity tests."""
+"""Reference of the parity tests: BarkModel of transformers on the same checkpoint."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,8 @@ GREEDY = {"semantic_do_sample": False, "coarse_do_sample": False, "fine_temperat
 
 
 @dataclass(frozen=True)
-class Said:
-    """Everything that one call of `BarkModel.generate` produced."""
+class ReferenceSpeech:
+    """Tokens of every stage and samples of one call of `BarkModel.generate`."""
 
     semantic_tokens: NDArray[np.int64]  # (n,), without the token that ends the utterance
     coarse_tokens: NDArray[np.int64]  # (2, frames)
@@ -25,16 +25,18 @@ class Said:
 
 
 class Reference:
-    """`BarkModel.from_pretrained`, with the tokens of every stage kept."""
+    """`BarkModel.from_pretrained`, which keeps the tokens of every stage."""
 
     def __init__(self, checkpoint: Path) -> None:
         self.model = BarkModel.from_pretrained(checkpoint).eval()
-        self._seen: dict[str, torch.Tensor] = {}
+        self._tokens: dict[str, torch.Tensor] = {}
         for name in ("semantic", "coarse_acoustics", "fine_acoustics"):
             self._watch(name)
 
-    def say(self, text_ids: NDArray[np.int64], voice: Voice | None = None, **kwargs: Any) -> Said:
-        """Say token ids of at most 256, as the processor of transformers would pass them."""
+    def generate(
+        self, text_ids: NDArray[np.int64], voice: Voice | None = None, **kwargs: Any
+    ) -> ReferenceSpeech:
+        """Generate speech for token ids, padded to 256 as by the processor of transformers."""
         length = self.model.generation_config.semantic_config["max_input_semantic_length"]
         input_ids = np.zeros((1, max(length, len(text_ids))), np.int64)
         input_ids[0, : len(text_ids)] = text_ids
@@ -52,12 +54,12 @@ class Reference:
         )
         config = self.model.generation_config
         end = config.semantic_config["semantic_vocab_size"]
-        semantic = self._seen["semantic"][0].numpy()
-        coarse = self._seen["coarse_acoustics"][0].numpy().reshape(-1, 2).T
-        return Said(
+        semantic = self._tokens["semantic"][0].numpy()
+        coarse = self._tokens["coarse_acoustics"][0].numpy().reshape(-1, 2).T
+        return ReferenceSpeech(
             semantic[semantic < end],
             (coarse - end) % config.codebook_size,
-            self._seen["fine_acoustics"][0].numpy(),
+            self._tokens["fine_acoustics"][0].numpy(),
             samples[0].numpy(),
         )
 
@@ -67,7 +69,7 @@ class Reference:
 
         def watched(*args: Any, **kwargs: Any) -> torch.Tensor:
             tokens = generate(*args, **kwargs)
-            self._seen[name] = tokens.clone()
+            self._tokens[name] = tokens.clone()
             return tokens
 
         stage.generate = watched

@@ -59,6 +59,7 @@ class ScriptedBark:
         failure: Error of every segment: a BarkError is raised when it is submitted, others are
             set on its future.
         futures: All futures so far.
+        plans: All plans so far.
         warm_up_texts: Texts given to `speak`.
     """
 
@@ -67,6 +68,7 @@ class ScriptedBark:
 
     def __init__(self) -> None:
         self.futures: list[ScriptedFuture] = []
+        self.plans: list[StreamPlan] = []
         self.warm_up_texts: list[str] = []
         self.reset()
         self._observers: list[Any] = []
@@ -79,6 +81,7 @@ class ScriptedBark:
         self.failure: BaseException | None = None
         self.is_closed = False
         self.futures.clear()
+        self.plans.clear()
         self.warm_up_texts.clear()
 
     def plan(
@@ -101,7 +104,9 @@ class ScriptedBark:
             manifest=SimpleNamespace(generation=SimpleNamespace(semantic=_SEMANTIC)),
         )
         voices = {DEFAULT_SPEAKER: voice, **speakers}
-        return plan_stream(builder, text, voices, seed=seed, options=options, stream=stream)
+        plan = plan_stream(builder, text, voices, seed=seed, options=options, stream=stream)
+        self.plans.append(plan)
+        return plan
 
     def astream(self, plan: StreamPlan) -> AsyncGenerator[Speech]:
         return astream(plan, self._submit)  # type: ignore[arg-type]

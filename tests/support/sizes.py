@@ -1,4 +1,4 @@
-"""Suno's generation settings, and sub-models small enough to write a graph for by hand."""
+"""Suno's generation settings, and sizes of sub-models small enough for graphs by hand."""
 
 from bark_onnx.graphs.generation_config import (
     CoarseSettings,

@@ -14,11 +14,13 @@ from safetensors.torch import save_model
 from torch import nn
 from transformers import BarkModel
 
+from bark_onnx.export.checkpoints.checkpoint import Checkpoint
+from bark_onnx.export.checkpoints.sources import SourceOptions, open_source
 from bark_onnx.export.demo import RandomBark, random_model, write_checkpoint
 
 VOCABULARY = 119_547  # entries of bert-base-multilingual-cased
 SUNO = {"bias": False, "text_vocabulary": VOCABULARY, "max_new_tokens": 768}
-# Every stage has sizes of its own, as where small and large files are mixed.
+# Sizes differ by stage, as with a mixture of small and large files.
 SIZES = {
     "semantic": RandomBark(num_layers=1, num_heads=2, hidden_size=32, seed=11, **SUNO),
     "coarse_acoustics": RandomBark(num_layers=2, num_heads=3, hidden_size=48, seed=12, **SUNO),
@@ -39,8 +41,12 @@ class Twins:
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """What bark-export needs beside Suno's folder."""
+        """Options of bark-export for Suno's folder."""
         return ("--codec", str(self.codec), "--tokenizer", str(self.tokenizer))
+
+
+def open_suno(folder: Path, twins: Twins, **options: Any) -> Checkpoint:
+    return open_source(str(folder), SourceOptions(codec=str(twins.codec), **options))
 
 
 def write_twins(folder: Path) -> Twins:
@@ -78,7 +84,7 @@ def mixed_model() -> BarkModel:
 
 
 def suno_name(name: str) -> str:
-    """What Suno calls a tensor of transformers' semantic, coarse or fine model."""
+    """Suno's name of a tensor of transformers' semantic, coarse or fine model."""
     if name.startswith("lm_head"):
         return name
     for theirs, sunos in {
@@ -97,7 +103,7 @@ def suno_name(name: str) -> str:
 
 
 def contents(module: nn.Module) -> dict[str, Any]:
-    """What Suno's trainer saved of a stage."""
+    """Contents of a stage's file, as saved by Suno's trainer."""
     config = module.config
     arguments = {
         "n_layer": config.num_layers,
@@ -116,7 +122,7 @@ def contents(module: nn.Module) -> dict[str, Any]:
         arguments |= {"n_codes_total": config.n_codes_total, "n_codes_given": config.n_codes_given}
     state = {f"_orig_mod.{suno_name(name)}": tensor for name, tensor in module.state_dict().items()}
     if config.model_type != "fine_acoustics":
-        # Masks that a torch without flash attention stored. They are wrong: nobody may read them.
+        # Masks, as stored without flash attention; wrong, so that reading them would show.
         for layer in range(config.num_layers):
             state[f"_orig_mod.transformer.h.{layer}.attn.bias"] = torch.zeros(1, 1, 8, 8)
     return {
@@ -130,12 +136,12 @@ def contents(module: nn.Module) -> dict[str, Any]:
 
 
 def write_stage(path: Path, module: nn.Module, **changes: Any) -> None:
-    """Write a .pt file as Suno did, but for `changes`."""
+    """Write a .pt file as Suno did, with changes."""
     torch.save({**contents(module), **changes}, path, pickle_module=NUMPY_1)
 
 
 class _Numpy1Pickler(pickle._Pickler):
-    """Names numpy's scalar as numpy 1 did, with which Suno wrote its files."""
+    """Names numpy's scalar as numpy 1, with which Suno wrote its files."""
 
     def save_global(self, obj: Any, name: str | None = None) -> None:
         if getattr(obj, "__module__", None) == "numpy._core.multiarray":

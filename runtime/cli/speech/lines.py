@@ -57,17 +57,16 @@ def speak_lines(
     """
     make_folder(outputs[0].sound.parent)
     results = _Results(outputs, options.report)
+    positions: list[int] = []  # of the lines that were planned
+    plans = _plan_lines(lines, plan, options.summary.seed, positions, results)
     try:
-        plans = _plan_lines(lines, plan, results, options.summary.seed)
-        texts = stream_many(plans.values(), submit, concurrency=options.concurrency)
-        positions = [*plans]
         with (
-            closing(texts),
-            tqdm(total=len(plans), unit="line", leave=False, disable=None) as bar,
+            closing(stream_many(plans, submit, concurrency=options.concurrency)) as texts,
+            tqdm(total=len(lines), unit="line", leave=False, disable=None) as bar,
         ):
             for text in texts:
+                position = positions[text.index]
                 with _delayed_interrupt():
-                    position = positions[text.index]
                     results.add(position, _write_line(text, outputs[position], options))
                 bar.update()
                 bar.clear()
@@ -106,16 +105,17 @@ class _Results:
 
 
 def _plan_lines(
-    lines: dict[int, str], plan: PlanLine, results: _Results, seed: int
-) -> dict[int, StreamPlan]:
-    """Plans by position; an error of one line's text becomes its result."""
-    plans: dict[int, StreamPlan] = {}
+    lines: dict[int, str], plan: PlanLine, seed: int, positions: list[int], results: _Results
+) -> Iterator[StreamPlan]:
+    """Plan each line and append its position; an error of its text becomes its result."""
     for position, (number, line) in enumerate(lines.items()):
         try:
-            plans[position] = plan(line, segment_seed(seed, number - 1))
+            planned = plan(line, segment_seed(seed, number - 1))
         except TextError as error:
             results.add(position, error)
-    return plans
+        else:
+            positions.append(position)
+            yield planned
 
 
 def _write_line(

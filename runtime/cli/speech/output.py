@@ -15,7 +15,7 @@ from bark_onnx.graphs.errors import PlayerError
 from bark_onnx.runtime.audio.encoders.stream import SpeechStream
 from bark_onnx.runtime.audio.files.writer import SpeechWriter
 from bark_onnx.runtime.audio.player import SpeechPlayer
-from bark_onnx.runtime.audio.plot.plot import save_plot
+from bark_onnx.runtime.audio.plot import save_plot
 from bark_onnx.runtime.audio.speech import Speech
 from bark_onnx.runtime.audio.timestamps import write_timestamps
 from bark_onnx.runtime.cli.options.output import OutputOptions

@@ -14,7 +14,7 @@ from transformers import EncodecConfig, EncodecModel
 
 from bark_onnx.export.checkpoints.sources import SourceOptions, open_source
 from bark_onnx.graphs.errors import CheckpointError
-from tests.export.conftest import Run, failed, put_in_cache
+from tests.support.exporting import Run, assert_run_fails, put_in_cache
 from tests.support.messages import assert_one_line
 from tests.support.suno import Twins, encodec_state
 
@@ -22,7 +22,7 @@ HINTS = ("facebook/encodec_24khz", "encodec_24khz-d7cc33bc.th")
 
 
 def of_48_khz() -> EncodecModel:
-    """EnCodec 48 kHz as the conversion of transformers configures it, with few filters."""
+    """EnCodec 48 kHz as configured by the conversion of transformers, with few filters."""
     return EncodecModel(
         EncodecConfig(
             sampling_rate=48_000,
@@ -48,7 +48,7 @@ def folder(twins: Twins, tmp_path: Path) -> Path:
 
 
 def decoder(twins: Twins, codec: object) -> dict[str, Tensor]:
-    """What the codec's graph reads."""
+    """Tensors of the codec's graph."""
     checkpoint = open_source(str(twins.suno), SourceOptions(codec=str(codec)))
     with checkpoint.sub_model("codec") as model:
         used = model.state_dict().items()
@@ -138,11 +138,11 @@ def test_decoder_is_the_same_for_a_hub_id(cache: Path, twins: Twins, folder: Pat
     assert_same_decoder(twins, "facebook/encodec_24khz")
 
 
-# What is refused
+# Unusable codecs
 
 
 def refuse(run: Run, twins: Twins, tmp_path: Path, codec: object, *words: str) -> None:
-    failed(run(twins.suno, tmp_path / "bundle", "--codec", codec), 1, *words)
+    assert_run_fails(run(twins.suno, tmp_path / "bundle", "--codec", codec), 1, *words)
     assert not (tmp_path / "bundle").exists()
 
 
@@ -158,9 +158,7 @@ def test_hub_id_that_is_not_cached_names_the_option(
     refuse(run, twins, tmp_path, "facebook/encodec_24khz", *words)
 
 
-def test_folder_is_refused_without_a_configuration(
-    run: Run, twins: Twins, tmp_path: Path
-) -> None:
+def test_folder_is_refused_without_a_configuration(run: Run, twins: Twins, tmp_path: Path) -> None:
     refuse(run, twins, tmp_path, twins.tokenizer, "tokenizer", "no config.json", *HINTS)
 
 
@@ -292,7 +290,7 @@ def test_codec_option_is_refused_for_the_hugging_face_layout(
 ) -> None:
     for source in (twins.huggingface, "demo"):
         result = run(source, tmp_path / "b", "--codec", twins.codec)
-        failed(result, 1, "--codec", "Suno's .pt files", "leave --codec away")
+        assert_run_fails(result, 1, "--codec", "Suno's .pt files", "omit --codec")
 
 
 def test_folder_with_both_layouts_is_read_as_the_hugging_face_one(
@@ -305,4 +303,4 @@ def test_folder_with_both_layouts_is_read_as_the_hugging_face_one(
     assert checkpoint.source == str(both)
     with pytest.raises(CheckpointError) as caught:
         open_source(str(both), SourceOptions(size="small"))
-    assert_one_line(caught.value, "--size small", "no config.json", "leave --size away")
+    assert_one_line(caught.value, "--size small", "no config.json", "omit --size")

@@ -1,4 +1,4 @@
-"""Hub ids, from a cache laid out as the hub's own client lays it out, with no network."""
+"""Hub ids, from a cache in the layout of the hub's client, without a network."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.graphs.errors import BundleError, CheckpointError
 from bark_onnx.runtime import Bark, GenerationOptions, VoiceError
 from bark_onnx.runtime.voices.library import VoiceLibrary
-from tests.export.conftest import put_in_cache
+from tests.support.exporting import put_in_cache
 from tests.support.messages import assert_one_line
 
 ABSENT = "suno/bark-absent"
@@ -99,7 +99,7 @@ def test_cached_repository_without_the_files_raises_a_one_line_error(
     assert_one_line(caught.value, "config.json", "Bark checkpoint")
     with pytest.raises(BundleError) as caught_bundle:
         Bundle("suno/empty")
-    assert_one_line(caught_bundle.value, "bark.json", "no bundle")
+    assert_one_line(caught_bundle.value, "bark.json", "not a bundle")
 
 
 def test_command_finds_a_bundle_in_the_cache_of_the_environment(

@@ -1,4 +1,4 @@
-"""What is given beside a checkpoint: a tokenizer, and voices in place of its own."""
+"""Tokenizers and voices that complete or replace those of a checkpoint."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ from bark_onnx.export.checkpoints.voices import convert_voices
 from bark_onnx.graphs.errors import CheckpointError, VoiceError
 from bark_onnx.graphs.voices.voice import Voice
 from tests.conftest import SHARED, needs_shared_data
-from tests.export.conftest import Run, failed, put_in_cache
+from tests.support.exporting import Run, assert_run_fails, put_in_cache
 from tests.support.messages import assert_one_line
 from tests.support.suno import VOCABULARY, Twins
 
@@ -48,7 +48,7 @@ def test_export_names_the_tokenizer_option_without_a_connection(
 ) -> None:
     result = run(twins.suno, tmp_path / "b", "--codec", twins.codec)
     words = (BERT, "not in the local cache", f"hf download {BERT}", "that folder with --tokenizer")
-    failed(result, 1, *words)
+    assert_run_fails(result, 1, *words)
     assert not (tmp_path / "b").exists()
 
 
@@ -70,7 +70,7 @@ def test_tokenizer_of_another_model_is_refused(
 ) -> None:
     arguments = ("--codec", twins.codec, "--tokenizer", demo_checkpoint)
     result = run(twins.suno, tmp_path / "b", *arguments)
-    failed(result, 1, str(demo_checkpoint), "entries", f"reads {VOCABULARY}", BERT)
+    assert_run_fails(result, 1, str(demo_checkpoint), "entries", f"reads {VOCABULARY}", BERT)
 
 
 @pytest.mark.parametrize("name", ["nowhere", "vocab.txt"])
@@ -79,7 +79,7 @@ def test_tokenizer_is_refused_when_it_is_not_a_folder(
 ) -> None:
     path = twins.tokenizer / name
     result = run(twins.suno, tmp_path / "b", "--codec", twins.codec, "--tokenizer", path)
-    failed(result, 1, str(path), "no such folder", BERT)
+    assert_run_fails(result, 1, str(path), "no such folder", BERT)
 
 
 def test_tokenizer_replaces_that_of_the_hugging_face_layout(
@@ -175,13 +175,11 @@ def test_suno_files_have_no_voices(twins: Twins, tmp_path: Path) -> None:
 
 
 def refuse(run: Run, twins: Twins, tmp_path: Path, *arguments: object, words: tuple[str, ...]):
-    failed(run(twins.suno, tmp_path / "b", *twins.arguments, *arguments), 1, *words)
+    assert_run_fails(run(twins.suno, tmp_path / "b", *twins.arguments, *arguments), 1, *words)
     assert not (tmp_path / "b").exists()
 
 
-def test_missing_folder_of_voices_is_refused(
-    run: Run, twins: Twins, tmp_path: Path
-) -> None:
+def test_missing_folder_of_voices_is_refused(run: Run, twins: Twins, tmp_path: Path) -> None:
     path = tmp_path / "nowhere"
     refuse(run, twins, tmp_path, "--voices-from", path, words=(str(path), "no such folder"))
 
@@ -218,11 +216,11 @@ def test_voices_none_contradicts_voices_from(
     run: Run, twins: Twins, presets: Path, tmp_path: Path
 ) -> None:
     arguments = ("--voices-from", presets, "--voices", "none")
-    words = ("--voices none", "--voices-from", "leave one")
+    words = ("--voices none", "--voices-from", "give one of the two")
     refuse(run, twins, tmp_path, *arguments, words=words)
 
 
 def test_size_is_refused_without_suno_files(demo_checkpoint: Path) -> None:
     with pytest.raises(CheckpointError) as caught:
         open_source(str(demo_checkpoint), SourceOptions(size="large"))
-    assert_one_line(caught.value, "--size large", "Suno's .pt files", "leave --size away")
+    assert_one_line(caught.value, "--size large", "Suno's .pt files", "omit --size")

@@ -1,8 +1,7 @@
-"""Suno's own files: the same bundle as from the Hugging Face layout, and what is refused."""
+"""Suno's own files: the same bundle as from the Hugging Face layout, and unusable files."""
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,31 +13,18 @@ import pytest
 import torch
 from torch import nn
 
-from bark_onnx.export.checkpoints.checkpoint import Checkpoint
-from bark_onnx.export.checkpoints.sources import SourceOptions, open_source
-from bark_onnx.export.checkpoints.suno_files import parse_sizes
 from bark_onnx.graphs.bundle.manifest import Manifest
 from bark_onnx.graphs.contract import STAGES
 from bark_onnx.graphs.errors import CheckpointError
 from bark_onnx.runtime import Bark, GenerationOptions, Voice
 from tests.conftest import export
-from tests.export.conftest import Run, failed
+from tests.support.exporting import Run, assert_run_fails
 from tests.support.messages import assert_one_line
 from tests.support.reference import GREEDY, Reference
-from tests.support.suno import SIZES, Twins, contents, write_stage
+from tests.support.suno import SIZES, Twins, contents, open_suno, write_stage
 from tests.support.suno import STAGES as STAGES_OF_FILES
 
 FILES = {"text.pt": "semantic", "coarse.pt": "coarse", "fine_2.pt": "fine"}
-
-
-@pytest.fixture
-def folder(twins: Twins, tmp_path: Path) -> Path:
-    """Suno's files, of which a test may replace any."""
-    target = tmp_path / "suno"
-    target.mkdir()
-    for path in twins.suno.iterdir():
-        (target / path.name).symlink_to(path)
-    return target
 
 
 def module_of(twins: Twins, file: str) -> nn.Module:
@@ -48,21 +34,17 @@ def module_of(twins: Twins, file: str) -> nn.Module:
 
 
 def replace_file(path: Path, twins: Twins, **changes: Any) -> None:
-    """Write a file anew with other contents of some of its entries."""
+    """Write a file again with changes to some of its entries."""
     path.unlink()
     write_stage(path, module_of(twins, path.name), **changes)
 
 
-def opened(folder: Path, twins: Twins, **options: Any) -> Checkpoint:
-    return open_source(str(folder), SourceOptions(codec=str(twins.codec), **options))
-
-
-# The same as from the Hugging Face layout
+# Equality with the Hugging Face layout
 
 
 @pytest.fixture(scope="module")
 def bundles(twins: Twins, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The bundles that the command makes of both layouts, in processes of their own."""
+    """Bundles of both layouts, exported by the command."""
     ours, theirs = (tmp_path_factory.mktemp("bundles") / name for name in ("suno", "huggingface"))
     voices = twins.huggingface / "speaker_embeddings"
     command = [sys.executable, "-m", "bark_onnx.export"]
@@ -84,7 +66,9 @@ def test_bundle_equals_that_of_the_hugging_face_layout(bundles: tuple[Path, Path
     assert set(ours.parity) == {f"fp32/{stage}" for stage in STAGES}
 
 
-def test_manifest_lists_the_parts_of_the_checkpoint(bundles: tuple[Path, Path], twins: Twins) -> None:
+def test_manifest_lists_the_parts_of_the_checkpoint(
+    bundles: tuple[Path, Path], twins: Twins
+) -> None:
     source = Manifest.read(bundles[0]).source
     assert source == (
         f"{twins.suno} (text.pt, coarse.pt, fine_2.pt, EnCodec of {twins.codec}, "
@@ -93,7 +77,7 @@ def test_manifest_lists_the_parts_of_the_checkpoint(bundles: tuple[Path, Path], 
 
 
 def test_settings_equal_those_of_suno_bark(twins: Twins) -> None:
-    generation = opened(twins.suno, twins).generation
+    generation = open_suno(twins.suno, twins).generation
     assert generation.semantic.sampling == generation.coarse.sampling
     assert generation.semantic.sampling.do_sample
     assert generation.semantic.sampling.temperature == 0.7
@@ -110,18 +94,18 @@ def test_stages_of_different_sizes_generate_as_in_transformers(
     settings = {"semantic_max_new_tokens": 12}
     voice = Voice.load(bundles[0] / "voices" / "v2" / "en_speaker_0.npz")
     speech = bark.speak("Hello, dog", voice=voice, options=GenerationOptions.greedy(), **settings)
-    ids = bark._tokenizer.encode("Hello, dog")
-    said = Reference(twins.huggingface).say(ids, voice, **GREEDY, **settings)
-    np.testing.assert_array_equal(speech.semantic_tokens, said.semantic_tokens)
-    np.testing.assert_array_equal(speech.coarse_tokens, said.coarse_tokens)
-    np.testing.assert_array_equal(speech.fine_tokens, said.fine_tokens)
-    np.testing.assert_allclose(speech.samples, said.samples, atol=1e-4, rtol=0)
+    ids = bark._builder.tokenizer.encode("Hello, dog")
+    expected = Reference(twins.huggingface).generate(ids, voice, **GREEDY, **settings)
+    np.testing.assert_array_equal(speech.semantic_tokens, expected.semantic_tokens)
+    np.testing.assert_array_equal(speech.coarse_tokens, expected.coarse_tokens)
+    np.testing.assert_array_equal(speech.fine_tokens, expected.fine_tokens)
+    np.testing.assert_allclose(speech.samples, expected.samples, atol=1e-4, rtol=0)
     assert len(speech.semantic_tokens) == 12
     assert speech.samples.std() > 0.01
 
 
 def test_shapes_differ_by_stage(twins: Twins) -> None:
-    shapes = opened(twins.suno, twins).shapes
+    shapes = open_suno(twins.suno, twins).shapes
     for shape, sizes in zip(
         (shapes.semantic, shapes.coarse, shapes.fine), SIZES.values(), strict=True
     ):
@@ -170,16 +154,16 @@ def with_a_loss_as_a_tensor(found: dict[str, Any]) -> None:
     ],
 )
 def test_tensors_are_equal_for_every_form_of_a_file(
-    folder: Path, twins: Twins, change: Callable[[dict[str, Any]], None], module: str | None
+    suno_folder: Path, twins: Twins, change: Callable[[dict[str, Any]], None], module: str | None
 ) -> None:
     found = contents(twins.model.coarse_acoustics)
     change(found)
-    (folder / "coarse.pt").unlink()
+    (suno_folder / "coarse.pt").unlink()
     if module is None:
-        torch.save(found, folder / "coarse.pt")
+        torch.save(found, suno_folder / "coarse.pt")
     else:
-        write_stage(folder / "coarse.pt", twins.model.coarse_acoustics, **found)
-    with opened(folder, twins).sub_model("coarse") as model:
+        write_stage(suno_folder / "coarse.pt", twins.model.coarse_acoustics, **found)
+    with open_suno(suno_folder, twins).sub_model("coarse") as model:
         tensors = model.state_dict()
     for name, tensor in twins.model.coarse_acoustics.state_dict().items():
         assert torch.equal(tensors[name], tensor), name
@@ -187,18 +171,18 @@ def test_tensors_are_equal_for_every_form_of_a_file(
 
 def test_safe_globals_are_restored_after_reading(twins: Twins) -> None:
     before = set(torch.serialization.get_safe_globals())
-    opened(twins.suno, twins)
+    open_suno(twins.suno, twins)
     assert set(torch.serialization.get_safe_globals()) == before
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux's /proc")
-def test_optimizer_state_stays_on_disk(folder: Path, twins: Twins) -> None:
+def test_optimizer_state_stays_on_disk(suno_folder: Path, twins: Twins) -> None:
     megabytes = 64
     state = {"exp_avg": torch.ones(megabytes << 18)}
-    replace_file(folder / "coarse.pt", twins, optimizer={"state": {0: state}})
-    path = (folder / "coarse.pt").resolve()
+    replace_file(suno_folder / "coarse.pt", twins, optimizer={"state": {0: state}})
+    path = (suno_folder / "coarse.pt").resolve()
     assert path.stat().st_size > megabytes << 20
-    with opened(folder, twins).open_weights("coarse") as weights:
+    with open_suno(suno_folder, twins).open_weights("coarse") as weights:
         total = sum(float(tensor.double().sum()) for tensor in weights.tensors.values())
         mapped = Path("/proc/self/smaps").read_text().partition(f"{path}\n")[2]
         resident = re.search(r"^Rss: +(\d+) kB", mapped, re.MULTILINE)
@@ -207,86 +191,7 @@ def test_optimizer_state_stays_on_disk(folder: Path, twins: Twins) -> None:
     assert int(resident[1]) << 10 < path.stat().st_size // 4
 
 
-# Which files
-
-
-def test_folder_with_both_sizes_of_a_stage_requires_a_choice(
-    run: Run, folder: Path, twins: Twins, tmp_path: Path
-) -> None:
-    shutil.copy(folder / "text.pt", folder / "text_2.pt")
-    result = run(folder, tmp_path / "b", *twins.arguments)
-    failed(result, 1, "text.pt and text_2.pt", "--size small", "--size large", "--size text=small")
-    assert not (tmp_path / "b").exists()
-
-
-@pytest.mark.parametrize(
-    ("size", "expected"),
-    [
-        ("small", ("text.pt", "coarse.pt", "fine.pt")),
-        ("large", ("text_2.pt", "coarse_2.pt", "fine_2.pt")),
-        ("large,text=small", ("text.pt", "coarse_2.pt", "fine_2.pt")),
-        ("fine=large, small", ("text.pt", "coarse.pt", "fine_2.pt")),
-        ("text=small,coarse=large,fine=small", ("text.pt", "coarse_2.pt", "fine.pt")),
-    ],
-)
-def test_sizes_apply_to_all_stages_or_to_one(
-    folder: Path, twins: Twins, size: str, expected: tuple[str, ...]
-) -> None:
-    for name, other in (("text", ""), ("coarse", ""), ("fine", "_2")):
-        twin = f"{name}{'' if other else '_2'}.pt"
-        (folder / twin).symlink_to((folder / f"{name}{other}.pt").resolve())
-    assert f"({', '.join(expected)}, " in opened(folder, twins, size=size).source
-
-
-def test_size_of_one_stage_suffices_when_only_that_is_ambiguous(folder: Path, twins: Twins) -> None:
-    (folder / "text_2.pt").symlink_to((folder / "text.pt").resolve())
-    assert "(text_2.pt, coarse.pt, fine_2.pt," in opened(folder, twins, size="text=large").source
-
-
-def test_missing_size_is_refused(
-    run: Run, folder: Path, twins: Twins, tmp_path: Path
-) -> None:
-    result = run(folder, tmp_path / "b", *twins.arguments, "--size", "small")
-    failed(result, 1, "no fine.pt", "fine_2.pt", "--size fine=large")
-
-
-@pytest.mark.parametrize(
-    "size", ["", "medium", "semantic=small", "text", "text=", "=small", "small,,large"]
-)
-def test_unknown_size_is_refused(
-    run: Run, folder: Path, twins: Twins, tmp_path: Path, size: str
-) -> None:
-    result = run(folder, tmp_path / "b", *twins.arguments, "--size", size)
-    failed(result, 1, f"--size {size!r}", "small, large", "text=small,coarse=small,fine=large")
-
-
-def test_sizes_are_empty_without_a_choice() -> None:
-    assert parse_sizes(None) == {}
-
-
-@pytest.mark.parametrize(("name", "other"), [("text.pt", "text_2.pt"), ("fine_2.pt", "fine.pt")])
-def test_missing_file_is_named(
-    run: Run, folder: Path, twins: Twins, tmp_path: Path, name: str, other: str
-) -> None:
-    (folder / name).unlink()
-    result = run(folder, tmp_path / "b", *twins.arguments)
-    failed(result, 1, str(folder), "no ", name, other, "suno/bark")
-
-
-def test_missing_codec_is_named_with_every_remedy(
-    run: Run, folder: Path, tmp_path: Path
-) -> None:
-    words = ("--codec", "facebook/encodec_24khz", "encodec_24khz-d7cc33bc.th", "Hugging Face")
-    failed(run(folder, tmp_path / "b"), 1, str(folder), *words)
-
-
-def test_folder_is_refused_with_neither_layout(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    result = run(tmp_path / "empty", tmp_path / "b")
-    failed(result, 1, "empty", "config.json", "text.pt", "Hugging Face layout")
-
-
-# Files that are not Suno's, or not whole
+# Files that are damaged or of another kind
 
 
 def unreadable(path: Path, content: bytes) -> None:
@@ -297,22 +202,22 @@ def unreadable(path: Path, content: bytes) -> None:
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("kept", [0, 100_000, -100])
 def test_truncated_file_is_named(
-    run: Run, folder: Path, twins: Twins, tmp_path: Path, name: str, kept: int
+    run: Run, suno_folder: Path, twins: Twins, tmp_path: Path, name: str, kept: int
 ) -> None:
-    unreadable(folder / name, (twins.suno / name).read_bytes()[:kept])
-    result = run(folder, tmp_path / "b", *twins.arguments)
-    failed(result, 1, name, "not readable as weights", "download it again")
+    unreadable(suno_folder / name, (twins.suno / name).read_bytes()[:kept])
+    result = run(suno_folder, tmp_path / "b", *twins.arguments)
+    assert_run_fails(result, 1, name, "not readable as weights", "download it again")
 
 
 def test_unreadable_file_is_named(
-    run: Run, folder: Path, twins: Twins, tmp_path: Path
+    run: Run, suno_folder: Path, twins: Twins, tmp_path: Path
 ) -> None:
     if os.geteuid() == 0:
         pytest.skip("permissions do not bind the superuser")
-    unreadable(folder / "text.pt", b"")
-    (folder / "text.pt").chmod(0)
-    result = run(folder, tmp_path / "b", *twins.arguments)
-    failed(result, 1, "text.pt", "not readable as weights", "Permission denied")
+    unreadable(suno_folder / "text.pt", b"")
+    (suno_folder / "text.pt").chmod(0)
+    result = run(suno_folder, tmp_path / "b", *twins.arguments)
+    assert_run_fails(result, 1, "text.pt", "not readable as weights", "Permission denied")
 
 
 class _Malice:
@@ -325,26 +230,24 @@ class _Malice:
 
 @pytest.mark.parametrize("place", ["best_val_loss", "optimizer", "model_args", "model"])
 def test_file_that_runs_code_is_refused_and_runs_none(
-    run: Run, folder: Path, twins: Twins, tmp_path: Path, place: str
+    run: Run, suno_folder: Path, twins: Twins, tmp_path: Path, place: str
 ) -> None:
     proof = tmp_path / "code-was-run"
-    replace_file(folder / "text.pt", twins, **{place: _Malice(proof)})
-    torch.load(folder / "text.pt", weights_only=False)
+    replace_file(suno_folder / "text.pt", twins, **{place: _Malice(proof)})
+    torch.load(suno_folder / "text.pt", weights_only=False)
     assert proof.exists(), "the file is harmless, so refusing it proves nothing"
     proof.unlink()
-    result = run(folder, tmp_path / "b", *twins.arguments)
-    failed(result, 1, "text.pt", "not readable as weights", "system", "was not run")
+    result = run(suno_folder, tmp_path / "b", *twins.arguments)
+    assert_run_fails(result, 1, "text.pt", "not readable as weights", "system", "was not run")
     assert not proof.exists()
 
 
-def test_command_runs_no_code_of_a_file(
-    folder: Path, twins: Twins, tmp_path: Path
-) -> None:
+def test_command_runs_no_code_of_a_file(suno_folder: Path, twins: Twins, tmp_path: Path) -> None:
     proof = tmp_path / "code-was-run"
-    replace_file(folder / "fine_2.pt", twins, best_val_loss=_Malice(proof))
-    command = [sys.executable, "-m", "bark_onnx.export", folder, tmp_path / "b"]
+    replace_file(suno_folder / "fine_2.pt", twins, best_val_loss=_Malice(proof))
+    command = [sys.executable, "-m", "bark_onnx.export", suno_folder, tmp_path / "b"]
     done = subprocess.run([*command, *twins.arguments], capture_output=True, text=True)
-    failed((done.returncode, done.stdout, done.stderr), 1, "fine_2.pt", "was not run")
+    assert_run_fails((done.returncode, done.stdout, done.stderr), 1, "fine_2.pt", "was not run")
     assert not proof.exists()
     assert not (tmp_path / "b").exists()
 
@@ -353,21 +256,21 @@ def test_command_runs_no_code_of_a_file(
     "found", [[1, 2], {"model": {}}, {"model_args": {}}, {"model": {}, "model_args": 3}]
 )
 def test_file_of_another_program_is_refused(
-    run: Run, folder: Path, twins: Twins, tmp_path: Path, found: object
+    run: Run, suno_folder: Path, twins: Twins, tmp_path: Path, found: object
 ) -> None:
-    (folder / "text.pt").unlink()
-    torch.save(found, folder / "text.pt")
-    result = run(folder, tmp_path / "b", *twins.arguments)
-    failed(result, 1, "text.pt", "model_args", "expected Suno's own file")
+    (suno_folder / "text.pt").unlink()
+    torch.save(found, suno_folder / "text.pt")
+    result = run(suno_folder, tmp_path / "b", *twins.arguments)
+    assert_run_fails(result, 1, "text.pt", "model_args", "expected Suno's own file")
 
 
 @pytest.mark.parametrize("model", [[1], {"wte": 3}, {3: torch.zeros(1)}])
 def test_model_is_refused_when_it_is_not_tensors_by_name(
-    run: Run, folder: Path, twins: Twins, tmp_path: Path, model: object
+    run: Run, suno_folder: Path, twins: Twins, tmp_path: Path, model: object
 ) -> None:
-    replace_file(folder / "text.pt", twins, model=model)
-    result = run(folder, tmp_path / "b", *twins.arguments)
-    failed(result, 1, "text.pt", "expected tensors by name")
+    replace_file(suno_folder / "text.pt", twins, model=model)
+    result = run(suno_folder, tmp_path / "b", *twins.arguments)
+    assert_run_fails(result, 1, "text.pt", "expected tensors by name")
 
 
 @pytest.mark.parametrize(
@@ -386,41 +289,43 @@ def test_model_is_refused_when_it_is_not_tensors_by_name(
 )
 def test_sizes_that_bark_cannot_have_are_refused(
     run: Run,
-    folder: Path,
+    suno_folder: Path,
     twins: Twins,
     tmp_path: Path,
     changes: dict[str, object],
     words: tuple[str, ...],
 ) -> None:
     arguments = {**contents(twins.model.semantic)["model_args"], **changes}
-    replace_file(folder / "text.pt", twins, model_args=arguments)
-    failed(run(folder, tmp_path / "b", *twins.arguments), 1, "text.pt", *words)
+    replace_file(suno_folder / "text.pt", twins, model_args=arguments)
+    assert_run_fails(run(suno_folder, tmp_path / "b", *twins.arguments), 1, "text.pt", *words)
 
 
-def test_missing_model_argument_is_refused(run: Run, folder: Path, twins: Twins, tmp_path: Path) -> None:
+def test_missing_model_argument_is_refused(
+    run: Run, suno_folder: Path, twins: Twins, tmp_path: Path
+) -> None:
     arguments = contents(twins.model.semantic)["model_args"]
     del arguments["n_embd"]
-    replace_file(folder / "text.pt", twins, model_args=arguments)
-    result = run(folder, tmp_path / "b", *twins.arguments)
-    failed(result, 1, "text.pt", "'n_embd' is missing", "Suno's own text.pt")
+    replace_file(suno_folder / "text.pt", twins, model_args=arguments)
+    result = run(suno_folder, tmp_path / "b", *twins.arguments)
+    assert_run_fails(result, 1, "text.pt", "'n_embd' is missing", "Suno's own text.pt")
 
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("other", FILES)
 def test_file_of_another_stage_is_refused(
-    run: Run, folder: Path, twins: Twins, tmp_path: Path, name: str, other: str
+    run: Run, suno_folder: Path, twins: Twins, tmp_path: Path, name: str, other: str
 ) -> None:
     if name == other:
         return
-    (folder / name).unlink()
-    (folder / name).symlink_to(twins.suno / other)
-    failed(run(folder, tmp_path / "b", *twins.arguments), 1, name)
+    (suno_folder / name).unlink()
+    (suno_folder / name).symlink_to(twins.suno / other)
+    assert_run_fails(run(suno_folder, tmp_path / "b", *twins.arguments), 1, name)
 
 
-def refuse_tensors(folder: Path, twins: Twins, stage: str, *words: str) -> None:
+def refuse_tensors(suno_folder: Path, twins: Twins, stage: str, *words: str) -> None:
     with (
         pytest.raises(CheckpointError) as caught,
-        opened(folder, twins).sub_model(stage),  # type: ignore[arg-type]
+        open_suno(suno_folder, twins).sub_model(stage),  # type: ignore[arg-type]
     ):
         pass
     assert_one_line(caught.value, *words)
@@ -437,27 +342,29 @@ def refuse_tensors(folder: Path, twins: Twins, stage: str, *words: str) -> None:
     ],
 )
 def test_missing_tensor_is_named_as_in_the_file(
-    folder: Path, twins: Twins, file: str, tensor: str
+    suno_folder: Path, twins: Twins, file: str, tensor: str
 ) -> None:
     tensors = contents(module_of(twins, file))["model"]
     del tensors[f"_orig_mod.{tensor}"]
-    replace_file(folder / file, twins, model=tensors)
-    refuse_tensors(folder, twins, FILES[file], file, f"{tensor} is missing", "download it again")
+    replace_file(suno_folder / file, twins, model=tensors)
+    refuse_tensors(
+        suno_folder, twins, FILES[file], file, f"{tensor} is missing", "download it again"
+    )
 
 
 def test_tensor_of_another_shape_is_named_with_both_shapes(
-    run: Run, folder: Path, twins: Twins, tmp_path: Path
+    run: Run, suno_folder: Path, twins: Twins, tmp_path: Path
 ) -> None:
     name = "transformer.h.0.mlp.c_fc.weight"
     tensors = contents(twins.model.semantic)["model"]
     tensors[f"_orig_mod.{name}"] = torch.zeros(3, 32)
-    replace_file(folder / "text.pt", twins, model=tensors)
-    result = run(folder, tmp_path / "b", *twins.arguments)
-    failed(result, 1, "text.pt", name, "[3, 32]", "[128, 32]", "model_args")
+    replace_file(suno_folder / "text.pt", twins, model=tensors)
+    result = run(suno_folder, tmp_path / "b", *twins.arguments)
+    assert_run_fails(result, 1, "text.pt", name, "[3, 32]", "[128, 32]", "model_args")
     assert not (tmp_path / "b").exists()
 
 
-def test_layers_are_refused_when_the_sizes_exclude_them(folder: Path, twins: Twins) -> None:
+def test_layers_are_refused_when_the_sizes_exclude_them(suno_folder: Path, twins: Twins) -> None:
     arguments = {**contents(twins.model.coarse_acoustics)["model_args"], "n_layer": 1}
-    replace_file(folder / "coarse.pt", twins, model_args=arguments)
-    refuse_tensors(folder, twins, "coarse", "coarse.pt", "transformer.h.1.", "model_args")
+    replace_file(suno_folder / "coarse.pt", twins, model_args=arguments)
+    refuse_tensors(suno_folder, twins, "coarse", "coarse.pt", "transformer.h.1.", "model_args")

@@ -1,4 +1,4 @@
-"""A checkpoint's tokenizer, from either form it is stored in, against transformers' own."""
+"""A checkpoint's tokenizer in either stored form, compared with that of transformers."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ from bark_onnx.graphs.errors import CheckpointError
 from tests.conftest import SHARED, needs_shared_data
 from tests.support.messages import assert_one_line
 
-PIECES = [
+WORD_PIECES = [
     *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "hello", "Hello", ",", "!", "'", "my", "dog"),
     *("##s", "is", "cute", "naïve", "naive", "中", "中文", "文", "a", "##a", "é", "e", "##", "É"),
     *("X", "##yz", "...", ".", "[", "laughs", "]", "♪", "CLS", "##é"),
@@ -39,7 +39,7 @@ TEXTS = [
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "vocab.txt").write_text("\n".join(PIECES) + "\n", encoding="utf-8")
+    (tmp_path / "vocab.txt").write_text("\n".join(WORD_PIECES) + "\n", encoding="utf-8")
     return tmp_path
 
 
@@ -134,7 +134,7 @@ def test_stored_padding_and_truncation_are_dropped(folder: Path) -> None:
 
 def test_vocabulary_with_windows_line_ends_gives_the_same_ids(folder: Path) -> None:
     expected = [ids(read_tokenizer(folder), text) for text in TEXTS]
-    (folder / "vocab.txt").write_bytes("\r\n".join([*PIECES, ""]).encode())
+    (folder / "vocab.txt").write_bytes("\r\n".join([*WORD_PIECES, ""]).encode())
     assert [ids(read_tokenizer(folder), text) for text in TEXTS] == expected
 
 
@@ -164,7 +164,7 @@ def _multilingual() -> tuple[Tokenizer, BertTokenizerFast]:
         return read_tokenizer(Path(name)), of_transformers(vocabulary, **config)
 
 
-# What is refused
+# Unusable tokenizers
 
 
 def refuse(folder: Path, *words: str) -> None:
@@ -203,6 +203,6 @@ def test_setting_of_the_wrong_type_is_refused(folder: Path, config: dict[str, ob
 
 
 def test_vocabulary_is_refused_without_the_unknown_token(folder: Path) -> None:
-    # Otherwise the first unknown word of a user ends in the tokenizer's own exception.
+    # Otherwise, the first unknown word would raise the tokenizer's own exception.
     (folder / "vocab.txt").write_text("a\nb\n")
     refuse(folder, "vocab.txt", "[UNK]")

@@ -1,4 +1,4 @@
-"""A checkpoint's speaker embeddings to voices: which are chosen, and which files are trusted."""
+"""Conversion of a checkpoint's speaker embeddings: selection, and files that are refused."""
 
 import json
 import shutil
@@ -96,9 +96,7 @@ def test_written_voice_equals_its_arrays(checkpoint: Checkpoint, tmp_path: Path)
             assert getattr(voice, key).dtype == np.int64
 
 
-def test_checkpoint_has_no_voices_without_an_index(
-    checkpoint: Checkpoint, tmp_path: Path
-) -> None:
+def test_checkpoint_has_no_voices_without_an_index(checkpoint: Checkpoint, tmp_path: Path) -> None:
     (checkpoint.folder / INDEX).unlink()
     assert convert_voices(checkpoint, "all", tmp_path / "voices") == []
     refuse(checkpoint, "announcer", '"announcer"', "no voices")

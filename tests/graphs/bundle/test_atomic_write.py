@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and errors of the system as one line."""
+"""Atomic writes of files, and errors of the system as one line."""
 
 from pathlib import Path
 
@@ -25,15 +25,13 @@ def test_file_is_renamed_when_the_block_ends(tmp_path: Path) -> None:
     with atomic_write(path) as partial:
         partial.write_text("all of it")
         assert path.read_text() == "what was there"
-        assert partial.name.startswith("."), "people and patterns would find it"
+        assert partial.name.startswith("."), "patterns such as * would match it"
     assert path.read_text() == "all of it"
     assert names(tmp_path) == ["a.txt"]
 
 
 @pytest.mark.parametrize("error", [ValueError(), KeyboardInterrupt()])
-def test_old_file_is_kept_when_the_block_raises(
-    tmp_path: Path, error: BaseException
-) -> None:
+def test_old_file_is_kept_when_the_block_raises(tmp_path: Path, error: BaseException) -> None:
     path = tmp_path / "a.txt"
     path.write_text("what was there")
     with pytest.raises(type(error)):

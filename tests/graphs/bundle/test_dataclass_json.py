@@ -1,4 +1,4 @@
-"""Parsed JSON becomes a dataclass exactly, or an error that names the place."""
+"""Parsed JSON becomes a dataclass, or an error that names the location."""
 
 import dataclasses
 import json

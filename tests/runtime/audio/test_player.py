@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from bark_onnx.runtime.audio.player import PLAYERS, find_player
-from tests.support.command import ENTRY_POINT, Run, failed, worked
+from tests.support.command import ENTRY_POINT, Run, assert_fails, output_of
 from tests.support.messages import assert_one_line
 
 SETTINGS = ("--seed", 3, "--semantic-max-new-tokens", 15)
@@ -33,7 +33,7 @@ def script(player: Path, body: str) -> None:
 def test_segments_are_played_and_no_file_is_written(
     speak: Run, player: Path, tmp_path: Path
 ) -> None:
-    out = worked(speak(TEXT, "--play", "--max-seconds", 4))
+    out = output_of(speak(TEXT, "--play", "--max-seconds", 4))
     assert out.startswith("played: ")
     played = (player.parent / "heard").read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == []
@@ -46,14 +46,14 @@ def test_segments_are_played_and_no_file_is_written(
 def test_a_file_is_written_while_playing_if_it_is_named(
     speak: Run, player: Path, tmp_path: Path
 ) -> None:
-    found = json.loads(worked(speak("Hi", "--play", "-o", "a.wav", "--json", "--no-metadata")))
+    found = json.loads(output_of(speak("Hi", "--play", "-o", "a.wav", "--json", "--no-metadata")))
     assert found["output"] == "a.wav"
     assert (player.parent / "heard").read_bytes() == (tmp_path / "a.wav").read_bytes()[44:]
-    assert json.loads(worked(speak("Hi", "--play", "--json")))["output"] is None
+    assert json.loads(output_of(speak("Hi", "--play", "--json")))["output"] is None
 
 
 def test_speech_is_played_at_the_requested_rate(speak: Run, player: Path) -> None:
-    worked(speak("Hi", "--play", "--sample-rate", 48_000))
+    output_of(speak("Hi", "--play", "--sample-rate", 48_000))
     assert "-r 48000" in (player.parent / "arguments").read_text()
 
 
@@ -62,11 +62,11 @@ def test_a_missing_player_is_one_line_before_the_model_loads(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     result = run("speak", "Hi", "-m", "nowhere", "--play")
-    failed(result, 1, "No program to play sound", "aplay (alsa-utils)", "play (sox)")
+    assert_fails(result, 1, "No program to play sound", "aplay (alsa-utils)", "play (sox)")
 
 
 def test_a_format_is_refused_if_nothing_is_written(run: Run, player: Path) -> None:
-    failed(run("speak", "Hi", "-m", "nowhere", "--play", "--raw"), 1, "--format raw", "-o")
+    assert_fails(run("speak", "Hi", "-m", "nowhere", "--play", "--raw"), 1, "--format raw", "-o")
 
 
 @pytest.mark.parametrize("program", [player.program for player in PLAYERS])
@@ -100,12 +100,12 @@ def test_a_failed_player_is_one_line_and_the_file_is_complete(
 
 def test_a_failed_player_ends_the_command_if_nothing_is_written(speak: Run, player: Path) -> None:
     script(player, BROKEN)
-    failed(speak(TEXT * 5, "--play"), 1, "aplay ended too soon", "status 3", "sound card")
+    assert_fails(speak(TEXT * 5, "--play"), 1, "aplay ended too soon", "status 3", "sound card")
 
 
 def test_a_player_that_cannot_start_is_one_line(speak: Run, player: Path) -> None:
     player.write_text("#!/nowhere/at/all\n")
-    failed(speak("Hi", "--play"), 1, "aplay: cannot be started", "No such file")
+    assert_fails(speak("Hi", "--play"), 1, "aplay: cannot be started", "No such file")
 
 
 @pytest.mark.parametrize("when", ["generating", "playing"])

@@ -14,7 +14,7 @@ import pytest
 import bark_onnx.export.cli as export_cli
 import bark_onnx.runtime.cli.main as cli
 from bark_onnx.runtime import GenerationOptions, StreamOptions
-from tests.support.command import ENTRY_POINT, Run, worked
+from tests.support.command import ENTRY_POINT, Run, output_of
 
 
 def commands() -> dict[str, click.Command]:
@@ -68,11 +68,11 @@ def test_every_option_in_an_example_exists(name: str) -> None:
 
 @pytest.mark.parametrize("arguments", [("--help",), ("-h",), ("speak", "--help")])
 def test_help_is_printed_to_stdout(run: Run, arguments: tuple[str, ...]) -> None:
-    assert worked(run(*arguments)).startswith("Usage: bark-onnx ")
+    assert output_of(run(*arguments)).startswith("Usage: bark-onnx ")
 
 
 def test_help_has_an_example_and_explains_every_option(run: Run) -> None:
-    text = worked(run("speak", "--help"))
+    text = output_of(run("speak", "--help"))
     assert "\\b" not in text  # click's mark of lines that are not wrapped
     assert 'bark-onnx speak "Hello, my dog is cute" -m bark-small-onnx -o hello.wav' in text
     assert "BARK_ONNX_MODEL" in text
@@ -84,7 +84,7 @@ def test_help_has_an_example_and_explains_every_option(run: Run) -> None:
 
 
 def test_help_of_speak_lists_common_options_first(run: Run) -> None:
-    lines = worked(run("speak", "--help")).splitlines()
+    lines = output_of(run("speak", "--help")).splitlines()
     headings = [line for line in lines if re.fullmatch(r"[A-Z][a-z ]+:", line)]
     expected = ("Input", "Output", "Voice", "Long text", "Quality", "Generation")
     assert headings == [f"{name}:" for name in (*expected, "Model and hardware", "Other")]
@@ -94,7 +94,7 @@ def test_help_of_speak_lists_common_options_first(run: Run) -> None:
 def test_version_is_that_of_the_package(run: Run) -> None:
     from importlib.metadata import version
 
-    assert version("bark-onnx") in worked(run("--version"))
+    assert version("bark-onnx") in output_of(run("--version"))
 
 
 # Completion

@@ -21,7 +21,7 @@ from bark_onnx.runtime.cli.options.output import OutputOptions
 from bark_onnx.runtime.provenance.provenance import Provenance
 from bark_onnx.runtime.provenance.replay import replay_command, replay_warnings
 from bark_onnx.runtime.provenance.tags import read_tags
-from tests.support.command import ENTRY_POINT, Run, failed, worked
+from tests.support.command import ENTRY_POINT, Run, assert_fails, output_of
 
 VOICE = "v2/en_speaker_0"
 SHORT = ("--semantic-max-new-tokens", 15)
@@ -102,7 +102,7 @@ def test_printed_command_writes_the_same_bytes(
     common = ("-m", "my bundle", "-o", f"a b.{suffix}", "--seed", 7, *SHORT)
     status, _, error = run("speak", *common, *options, "--", text)
     assert status == 0, error
-    command = worked(run("info", f"a b.{suffix}", "--command")).removesuffix("\n")
+    command = output_of(run("info", f"a b.{suffix}", "--command")).removesuffix("\n")
     run_in_shell(command, folder)
     first, second = ((folder / f"{name}.{suffix}").read_bytes() for name in ("a b", "a b-again"))
     assert first == second
@@ -112,9 +112,9 @@ def test_printed_command_writes_the_same_bytes(
 def test_long_text_is_piped_from_the_file(run: Run, folder: Path) -> None:
     (folder / "text.txt").write_text(LONG * 20, encoding="utf-8")
     common = ("-m", "my bundle", "--seed", 1, "--max-seconds", 400, "--semantic-max-new-tokens", 3)
-    worked(run("speak", "-i", "text.txt", *common, "-o", "-a.wav"))
-    assert worked(run("info", "--text", "--", "-a.wav")) == LONG * 20
-    command = worked(run("info", "--command", "--", "-a.wav"))
+    output_of(run("speak", "-i", "text.txt", *common, "-o", "-a.wav"))
+    assert output_of(run("info", "--text", "--", "-a.wav")) == LONG * 20
+    command = output_of(run("info", "--command", "--", "-a.wav"))
     assert command.startswith("bark-onnx info --text -- -a.wav | bark-onnx speak - ")
     run_in_shell(command, folder)
     assert (folder / "-a.wav").read_bytes() == (folder / "-a-again.wav").read_bytes()
@@ -141,7 +141,7 @@ def test_segment_of_a_long_text_has_its_number(run: Run, demo: Bark, tmp_path: P
         *range(1, len(speeches) + 1)
     ]
     speeches[1].save(tmp_path / "a.wav")
-    out = worked(run("info", "a.wav"))
+    out = output_of(run("info", "a.wav"))
     assert "warning     the file is segment 2 of the sound that the command generates" in out
     (single,) = demo.stream("Hello", seed=1, semantic_max_new_tokens=5)
     assert single.provenance is not None
@@ -151,7 +151,7 @@ def test_segment_of_a_long_text_has_its_number(run: Run, demo: Bark, tmp_path: P
 def test_voice_without_a_file_causes_a_warning(run: Run, demo: Bark, tmp_path: Path) -> None:
     voice = demo.voice(VOICE)
     demo.speak("Hello", voice=voice, seed=1, semantic_max_new_tokens=5).save(tmp_path / "a.wav")
-    out = worked(run("info", "a.wav"))
+    out = output_of(run("info", "a.wav"))
     assert f"voice       {VOICE} (given as arrays)" in out
     assert "save it (Voice.save) as voice.npz" in out
     assert "--voice voice.npz" in out
@@ -160,14 +160,16 @@ def test_voice_without_a_file_causes_a_warning(run: Run, demo: Bark, tmp_path: P
 def test_speaker_without_a_voice_causes_a_warning(run: Run, demo: Bark, tmp_path: Path) -> None:
     (speech,) = demo.stream("A: Hello", speakers={"A": None}, seed=1, semantic_max_new_tokens=5)
     speech.save(tmp_path / "a.wav")
-    assert "only the library supports" in worked(run("info", "a.wav"))
+    assert "only the library supports" in output_of(run("info", "a.wav"))
 
 
 def test_info_prints_the_settings(run: Run, folder: Path) -> None:
     options = ("--voice", "it's me.npz", "--semantic-temperature", 0.65, "--trim", *SHORT)
-    worked(run("speak", "Hello,\n world", "-m", "my bundle", "-o", "a.flac", "--seed", 5, *options))
+    output_of(
+        run("speak", "Hello,\n world", "-m", "my bundle", "-o", "a.flac", "--seed", 5, *options)
+    )
     manifest = Manifest.read(folder / "my bundle")
-    printed, command = worked(run("info", "a.flac")).split("\n\nTo generate it again:\n")
+    printed, command = output_of(run("info", "a.flac")).split("\n\nTo generate it again:\n")
     lines = printed.splitlines()
     for line in (
         "text        Hello, world",
@@ -188,51 +190,51 @@ def test_info_shortens_a_text_without_control_characters(run: Run, demo: Bark) -
     text = "a\x1b[2Jb\nc\u202e" + "x" * 500
     provenance = dataclasses.replace(speech.provenance, text=text)
     dataclasses.replace(speech, provenance=provenance).save("a.wav")
-    printed = worked(run("info", "a.wav"))
+    printed = output_of(run("info", "a.wav"))
     assert f"text        a [2Jb c {'x' * 190}… ({len(text)} characters)" in printed.splitlines()
     assert all(character.isprintable() or character == "\n" for character in printed)
 
 
 def test_json_has_the_provenance_and_the_command(run: Run, folder: Path) -> None:
-    worked(run("speak", LANGUAGES, "-m", "my bundle", "-o", "a.wav", "--seed", 5, *SHORT))
-    found = json.loads(worked(run("info", "a.wav", "--json")))
+    output_of(run("speak", LANGUAGES, "-m", "my bundle", "-o", "a.wav", "--seed", 5, *SHORT))
+    found = json.loads(output_of(run("info", "a.wav", "--json")))
     assert (found["file"], found["text"], found["seed"]) == ("a.wav", LANGUAGES, 5)
     assert found["generation"] == {"semantic_max_new_tokens": 15}
-    assert found["command"] == worked(run("info", "a.wav", "--command")).strip()
+    assert found["command"] == output_of(run("info", "a.wav", "--command")).strip()
     assert found["warnings"] == []
-    bundle = json.loads(worked(run("info", "my bundle", "--json")))
+    bundle = json.loads(output_of(run("info", "my bundle", "--json")))
     assert bundle == json.loads((folder / "my bundle" / "bark.json").read_text("utf-8"))
 
 
 def test_bundle_can_be_an_argument_or_an_option(run: Run, folder: Path) -> None:
-    assert worked(run("info", "my bundle")) == worked(run("info", "-m", "my bundle"))
+    assert output_of(run("info", "my bundle")) == output_of(run("info", "-m", "my bundle"))
 
 
 def test_other_bundle_in_the_command_causes_a_warning(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, standard_bundle: Path
 ) -> None:
-    worked(run("speak", "Hello", "-m", "my bundle", "-o", "a.wav", "--seed", 5, *SHORT))
+    output_of(run("speak", "Hello", "-m", "my bundle", "-o", "a.wav", "--seed", 5, *SHORT))
     monkeypatch.setenv("BARK_ONNX_MODEL", "elsewhere")
-    assert "-m 'my bundle'" in worked(run("info", "a.wav", "--command"))
-    out = worked(run("info", "a.wav", "-m", standard_bundle))
+    assert "-m 'my bundle'" in output_of(run("info", "a.wav", "--command"))
+    out = output_of(run("info", "a.wav", "-m", standard_bundle))
     assert f"-m {standard_bundle} " in out
     assert "another bundle than the one that was used" in out
 
 
 def test_changed_voice_causes_a_warning(run: Run, folder: Path) -> None:
     options = ("--voice", "it's me.npz", *SHORT)
-    worked(run("speak", "Hello", "-m", "my bundle", "-o", "a.wav", "--seed", 5, *options))
-    assert "warning" not in worked(run("info", "a.wav"))
+    output_of(run("speak", "Hello", "-m", "my bundle", "-o", "a.wav", "--seed", 5, *options))
+    assert "warning" not in output_of(run("info", "a.wav"))
     with (folder / "it's me.npz").open("ab") as file:
         file.write(b"x")
-    out = worked(run("info", "a.wav"))
+    out = output_of(run("info", "a.wav"))
     assert "warning     it's me.npz is another voice than the one that was used" in out
 
 
 def test_no_metadata_omits_the_provenance(run: Run, folder: Path) -> None:
-    worked(run("speak", "A secret", "-m", "my bundle", "-o", "a.wav", "--no-metadata", *SHORT))
+    output_of(run("speak", "A secret", "-m", "my bundle", "-o", "a.wav", "--no-metadata", *SHORT))
     assert b"secret" not in (folder / "a.wav").read_bytes()
-    failed(run("info", "a.wav"), 1, "a.wav has no provenance", "--no-metadata")
+    assert_fails(run("info", "a.wav"), 1, "a.wav has no provenance", "--no-metadata")
 
 
 @pytest.mark.parametrize("option", [(), ("--json",), ("--text",), ("--command",)])
@@ -240,20 +242,20 @@ def test_file_without_provenance_is_one_line(
     run: Run, tmp_path: Path, option: tuple[str, ...]
 ) -> None:
     soundfile.write(tmp_path / "a.wav", np.zeros(10), 24_000)
-    failed(run("info", "a.wav", *option), 1, "a.wav has no provenance")
+    assert_fails(run("info", "a.wav", *option), 1, "a.wav has no provenance")
     (tmp_path / "a.wav").write_bytes(b"RIFF")
-    failed(run("info", "a.wav", *option), 1, "a.wav", "not a sound file, or damaged")
+    assert_fails(run("info", "a.wav", *option), 1, "a.wav", "not a sound file, or damaged")
     (tmp_path / "a.wav").unlink()
-    failed(run("info", "a.wav", *option), 1, "a.wav", "no such file")
+    assert_fails(run("info", "a.wav", *option), 1, "a.wav", "no such file")
 
 
 def test_damaged_provenance_is_one_line(run: Run, folder: Path) -> None:
-    worked(run("speak", "Hello", "-m", "my bundle", "-o", "a.wav", *SHORT))
+    output_of(run("speak", "Hello", "-m", "my bundle", "-o", "a.wav", *SHORT))
     data = (folder / "a.wav").read_bytes()
     (folder / "a.wav").write_bytes(data.replace(b'"format":2', b'"format":9'))
-    failed(run("info", "a.wav"), 1, "a.wav", "format is 9", "expected", "newer")
+    assert_fails(run("info", "a.wav"), 1, "a.wav", "format is 9", "expected", "newer")
     (folder / "a.wav").write_bytes(data.replace(b'"semantic_max_', b'"semantic_min_'))
-    failed(run("info", "a.wav"), 1, "semantic_min_new_tokens", "unknown to this version")
+    assert_fails(run("info", "a.wav"), 1, "semantic_min_new_tokens", "unknown to this version")
 
 
 @pytest.mark.parametrize(
@@ -270,7 +272,7 @@ def test_damaged_provenance_is_one_line(run: Run, folder: Path) -> None:
 def test_impossible_info_is_one_line(
     run: Run, arguments: tuple[str, ...], status: int, words: tuple[str, ...]
 ) -> None:
-    failed(run("info", *arguments), status, *words)
+    assert_fails(run("info", *arguments), status, *words)
 
 
 def test_text_too_long_for_its_file_is_read_from_another_file(demo: Bark) -> None:
@@ -286,21 +288,21 @@ def test_text_too_long_for_its_file_is_read_from_another_file(demo: Bark) -> Non
 def test_every_line_has_its_own_provenance(run: Run, folder: Path) -> None:
     options = ("-i", "-", "--lines", "-m", "my bundle", "--seed", 5, *SHORT)
     lines = b"One.\nTwo.\n"
-    worked(run("speak", *options, "-o", "out/", stdin=lines))
+    output_of(run("speak", *options, "-o", "out/", stdin=lines))
     paths = sorted((folder / "out").iterdir())
     assert [read_provenance(path).text for path in paths] == ["One.", "Two."]
-    run_in_shell(worked(run("info", paths[1], "--command")), folder)
+    run_in_shell(output_of(run("info", paths[1], "--command")), folder)
     again = paths[1].with_stem(f"{paths[1].stem}-again")
     assert again.read_bytes() == paths[1].read_bytes()
-    worked(run("speak", *options, "-o", "secret/", "--no-metadata", stdin=lines))
+    output_of(run("speak", *options, "-o", "secret/", "--no-metadata", stdin=lines))
     for path in (folder / "secret").iterdir():
-        failed(run("info", path), 1, "no provenance")
+        assert_fails(run("info", path), 1, "no provenance")
 
 
 def test_file_with_another_suffix_is_generated_again_in_its_format(run: Run, folder: Path) -> None:
     options = ("-m", "my bundle", "--seed", 5, *SHORT)
-    worked(run("speak", "Hello", *options, "-o", "a.sound", "--format", "mp3"))
-    run_in_shell(worked(run("info", "a.sound", "--command")), folder)
+    output_of(run("speak", "Hello", *options, "-o", "a.sound", "--format", "mp3"))
+    run_in_shell(output_of(run("info", "a.sound", "--command")), folder)
     assert (folder / "a.sound-again.mp3").read_bytes() == (folder / "a.sound").read_bytes()
 
 
@@ -365,7 +367,7 @@ def test_fingerprint_distinguishes_bundles(demo_bundle: Path) -> None:
 
 
 def test_provenance_has_neither_dates_nor_paths_that_were_not_given(run: Run, folder: Path) -> None:
-    worked(run("speak", "Hello", "-m", "my bundle", "-o", "a.wav", *SHORT))
+    output_of(run("speak", "Hello", "-m", "my bundle", "-o", "a.wav", *SHORT))
     comment = read_tags(folder / "a.wav").comment
     assert str(folder) not in comment
     assert str((folder / "my bundle").resolve()) not in comment

@@ -9,7 +9,7 @@ import pytest
 from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.graphs.bundle.manifest import Manifest, PrecisionError
 from bark_onnx.graphs.contract import STAGES
-from tests.support.command import Run, worked
+from tests.support.command import Run, output_of
 
 
 @pytest.mark.parametrize("form", ["fused", "standard"])
@@ -18,7 +18,7 @@ def test_info_prints_every_input_and_output_of_the_contract(
 ) -> None:
     folder = demo_bundle if form == "fused" else standard_bundle
     bundle = Bundle(folder)
-    out = worked(run("info", "-m", folder))
+    out = output_of(run("info", "-m", folder))
     sections = dict(zip(STAGES, out.split("\n\n")[1:], strict=True))
     for stage in STAGES:
         contract = bundle.contract(stage, "fp32")
@@ -34,7 +34,7 @@ def test_info_prints_every_input_and_output_of_the_contract(
 
 
 def test_info_prints_the_manifest(run: Run, demo_bundle: Path) -> None:
-    out = worked(run("info", "-m", demo_bundle))
+    out = output_of(run("info", "-m", demo_bundle))
     manifest = Bundle(demo_bundle).manifest
     head = dict(
         line.split(maxsplit=1) for line in out.split("\n\n")[0].splitlines() if "parity" not in line
@@ -64,7 +64,7 @@ def test_info_replaces_control_characters_of_the_manifest(run: Run, bundle: Path
         precision_errors={"fp16/\x07semantic": PrecisionError(0.1, 0.9, 0.01)},
     )
     (bundle / "bark.json").write_text(steering.to_json(), encoding="utf-8")
-    out = worked(run("info", bundle))
+    out = output_of(run("info", bundle))
     assert "de [2Jmo" in out
     assert "fp16/ semantic: logits" in out
     assert all(character.isprintable() or character == "\n" for character in out)

@@ -14,11 +14,11 @@ import pytest
 import soundfile
 
 from bark_onnx.graphs.errors import EngineError
-from bark_onnx.runtime import Bark, SpeechFuture, StreamOptions
+from bark_onnx.runtime import Bark, Speech, SpeechFuture, SpeechWriter, StreamOptions
 from bark_onnx.runtime.cli.options.stream import build_stream_options, line_concurrency
 from bark_onnx.runtime.longform.window import SegmentTask
 from bark_onnx.runtime.seeds import segment_seed
-from tests.support.command import ENTRY_POINT, Run, failed, worked
+from tests.support.command import ENTRY_POINT, Run, assert_fails, output_of
 
 SHORT = ("--semantic-max-new-tokens", 15)
 LINES = "One, to begin with.\n\n  And the third line.  \r\n\u200b\nThe fifth.\n"
@@ -77,7 +77,7 @@ def test_each_file_equals_a_single_run_with_the_seed_of_its_line(
     for number, text in ((1, "One, to begin with."), (3, "And the third line.")):
         seed = segment_seed(3, number - 1)
         arguments = ("-m", demo_bundle, *SHORT, *voice, "--seed", seed, "-o", "alone.flac")
-        worked(run("speak", text, *arguments))
+        output_of(run("speak", text, *arguments))
         alone = (tmp_path / "alone.flac").read_bytes()
         assert (tmp_path / f"line-{number}.flac").read_bytes() == alone
 
@@ -113,7 +113,7 @@ def test_folder_that_cannot_be_created_is_one_line(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    failed(speak("-o", "out/"), 1, "out: cannot be created (No space left on device)")
+    assert_fails(speak("-o", "out/"), 1, "out: cannot be created (No space left on device)")
     assert file_names(tmp_path) == ["lines.txt"]
 
 
@@ -186,3 +186,19 @@ def test_interrupt_leaves_complete_files(demo_bundle: Path, tmp_path: Path) -> N
     assert err.endswith(" of 500 files are written\n")
     assert err.count("\n") == 1
     assert len(out.splitlines()) <= len(files)
+
+
+def test_interrupt_while_a_file_is_written_leaves_it_complete(
+    speak: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = SpeechWriter.write
+
+    def interrupt(self: SpeechWriter, speech: Speech) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        write(self, speech)
+
+    monkeypatch.setattr(SpeechWriter, "write", interrupt)
+    status, out, err = speak("-o", "{n}.wav", "--timestamps", "{n}.srt", "--concurrency", 1)
+    assert (status, out, err) == (130, "", "bark-onnx: interrupted; 1 of 4 files are written\n")
+    assert file_names(tmp_path) == ["1.srt", "1.wav", "lines.txt"]
+    assert soundfile.info(tmp_path / "1.wav").frames > 0

@@ -14,7 +14,7 @@ import soundfile
 
 from bark_onnx.runtime import Bark
 from bark_onnx.runtime.seeds import segment_seed
-from tests.support.command import ENTRY_POINT, Run, failed, outside, worked
+from tests.support.command import ENTRY_POINT, Run, assert_fails, output_of, run_installed
 
 RATE = 24_000
 SETTINGS = ("--seed", 3, "--semantic-max-new-tokens", 15)
@@ -106,7 +106,7 @@ def test_standard_output_supports_every_format(speak: Run, name: str) -> None:
 def test_raw_output_has_no_header(speak: Run, tmp_path: Path) -> None:
     sound, _ = piped(speak, "Hello", "--raw")
     for arguments in (("-o", "a.pcm", "--raw"), ("-o", "a.wav", "--no-metadata")):
-        worked(speak("Hello", *arguments))
+        output_of(speak("Hello", *arguments))
     assert len(sound) > 1000
     assert (tmp_path / "a.pcm").read_bytes() == sound
     assert (tmp_path / "a.wav").read_bytes()[44:] == sound
@@ -116,20 +116,22 @@ def test_terminal_as_output_is_refused(speak: Run) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stdout", Stdout(is_terminal=True))
         result = speak("Hello", "-o", "-")
-    failed(result, 1, "is a terminal", "-o speech.wav", "--play")
+    assert_fails(result, 1, "is a terminal", "-o speech.wav", "--play")
 
 
 def test_closed_standard_output_is_one_line(speak: Run) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stdout", None)
         result = speak("Hello", "-o", "-")
-    failed(result, 1, "Standard output is closed")
+    assert_fails(result, 1, "Standard output is closed")
 
 
 def test_closed_standard_input_is_one_line(demo_bundle: Path) -> None:
     command = f"{ENTRY_POINT} speak - -m {demo_bundle} <&-"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
-    failed((done.returncode, done.stdout, done.stderr), 1, "Standard input is closed", "--input")
+    assert_fails(
+        (done.returncode, done.stdout, done.stderr), 1, "Standard input is closed", "--input"
+    )
 
 
 # Formats and rates
@@ -150,22 +152,22 @@ def test_closed_standard_input_is_one_line(demo_bundle: Path) -> None:
 def test_format_and_rate_of_the_file_are_those_of_the_options(
     speak: Run, name: str, arguments: tuple[object, ...], expected: tuple[object, ...]
 ) -> None:
-    out = worked(speak(TEXT, "-o", name, *arguments))
+    out = output_of(speak(TEXT, "-o", name, *arguments))
     info = soundfile.info(name)
     assert (info.format, info.subtype, info.samplerate) == expected
     assert info.duration == pytest.approx(float(out.split(": ")[1].split(" s of")[0]), abs=0.01)
 
 
 def test_default_file_name_has_the_suffix_of_the_format(speak: Run, tmp_path: Path) -> None:
-    assert worked(speak("Hello", "--format", "flac")).startswith("speech.flac: ")
+    assert output_of(speak("Hello", "--format", "flac")).startswith("speech.flac: ")
     assert soundfile.info(tmp_path / "speech.flac").format == "FLAC"
 
 
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        (("-o", "a.wav", "--format", "mp3"), 1, ("suffix says wav", "format mp3")),
-        (("-o", "a.wav", "--raw"), 1, ("suffix says wav", "format raw")),
+        (("-o", "a.wav", "--format", "mp3"), 1, ("suffix means wav", "format is mp3")),
+        (("-o", "a.wav", "--raw"), 1, ("suffix means wav", "format is raw")),
         (("-o", "-", "--format", "aac"), 2, ("--format", "'aac'", "'opus'")),
         (("-o", "-", "--format", "opus", "--sample-rate", 44_100), 1, ("opus", "44100", "24000")),
         (("-o", "a.mp3", "--sample-rate", 96_000), 1, ("mp3", "96000", "48000")),
@@ -178,7 +180,7 @@ def test_default_file_name_has_the_suffix_of_the_format(speak: Run, tmp_path: Pa
         (("--lines", "-o", "a/{n}.wav"), 1, ("a: no such folder",)),
         (("--lines", "-o", "text.txt/"), 1, ("text.txt is a file", "expected a folder")),
         (("--lines", "-o", "{n}.m4a"), 1, ("'.m4a'", "unknown")),
-        (("--lines", "-o", "{n}.wav", "--format", "mp3"), 1, ("suffix says wav",)),
+        (("--lines", "-o", "{n}.wav", "--format", "mp3"), 1, ("suffix means wav",)),
         (("--lines", "-o", "{n}.opus", "--sample-rate", 44_100), 1, ("opus", "44100")),
         (("--lines", "-o", "{n}.wav", "--timestamps", "a.srt"), 1, ("a.srt", "pattern")),
         (("--lines", "-o", "{n}.wav", "--timestamps", "{n}.txt"), 1, ("'.txt'", ".srt")),
@@ -201,7 +203,7 @@ def test_impossible_options_are_refused_before_the_model_loads(
 ) -> None:
     (tmp_path / "text.txt").write_text("Hello")
     # A bundle that does not exist: loading it would be another error.
-    failed(run("speak", "-i", "text.txt", "-m", "nowhere", *arguments), status, *words)
+    assert_fails(run("speak", "-i", "text.txt", "-m", "nowhere", *arguments), status, *words)
     assert [path.name for path in tmp_path.iterdir()] == ["text.txt"]
 
 
@@ -209,7 +211,7 @@ def test_format_that_libsndfile_lacks_is_refused_before_the_model_loads(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(soundfile, "check_format", lambda container, encoding: False)
-    failed(run("speak", "Hi", "-m", "nowhere", "-o", "a.mp3"), 1, "mp3", "cannot write it")
+    assert_fails(run("speak", "Hi", "-m", "nowhere", "-o", "a.mp3"), 1, "mp3", "cannot write it")
 
 
 # JSON
@@ -230,7 +232,7 @@ def check_object(found: dict[str, Any]) -> None:
 
 
 def test_standard_output_has_only_json(speak: Run, demo: Bark) -> None:
-    out = worked(
+    out = output_of(
         speak(TEXT, "--json", "-o", "a.flac", "--voice", "v2/en_speaker_0", "--max-seconds", 4)
     )
     assert out.count("\n") == 1
@@ -265,7 +267,7 @@ def test_byte_order_mark_and_windows_line_ends_are_ignored(
 ) -> None:
     (tmp_path / "a.txt").write_bytes(data)
     arguments = source if isinstance(source, tuple) else (source,)
-    found = json.loads(worked(speak(*arguments, "--json", stdin=data)))
+    found = json.loads(output_of(speak(*arguments, "--json", stdin=data)))
     assert found["segments"][0]["text"] == "Hello.\nAnd bye.\n"
 
 
@@ -274,12 +276,14 @@ def test_empty_file_is_refused_before_the_model_loads(
     run: Run, tmp_path: Path, data: bytes
 ) -> None:
     (tmp_path / "a.txt").write_bytes(data)
-    failed(run("speak", "-i", "a.txt", "-m", "nowhere"), 1, "a.txt: the text is empty")
-    failed(run("speak", "-", "-m", "nowhere", stdin=data), 1, "standard input: the text is empty")
+    assert_fails(run("speak", "-i", "a.txt", "-m", "nowhere"), 1, "a.txt: the text is empty")
+    assert_fails(
+        run("speak", "-", "-m", "nowhere", stdin=data), 1, "standard input: the text is empty"
+    )
 
 
 def test_two_inputs_are_refused(run: Run) -> None:
-    failed(run("speak", "-", "-i", "-", "-m", "nowhere"), 1, "both a text and --input")
+    assert_fails(run("speak", "-", "-i", "-", "-m", "nowhere"), 1, "both a text and --input")
 
 
 def test_installed_command_pipes_raw_sound(demo_bundle: Path) -> None:
@@ -292,11 +296,11 @@ def test_installed_command_pipes_raw_sound(demo_bundle: Path) -> None:
 
 
 def test_installed_command_writes_lines(demo_bundle: Path, tmp_path: Path) -> None:
-    result = outside(
+    result = run_installed(
         *("speak", "-", "-m", demo_bundle, "--lines", "-o", f"{tmp_path}/", *SETTINGS),
         stdin=b"One.\nTwo.\n",
     )
-    assert len(worked(result).splitlines()) == 2
+    assert len(output_of(result).splitlines()) == 2
     found = sorted(path.name for path in tmp_path.iterdir())
     assert found == ["001.wav", "002.wav"]
     assert np.ptp(soundfile.read(tmp_path / "002.wav")[0]) > 0

@@ -9,7 +9,7 @@ import termios
 from fcntl import ioctl
 from pathlib import Path
 
-from tests.support.command import ENTRY_POINT, outside, worked
+from tests.support.command import ENTRY_POINT, output_of, run_installed
 
 TEXT = "Here is the first sentence of it. Then there is another one, somewhat longer."
 OPTIONS = ("--max-seconds", "4", "--semantic-max-new-tokens", "40", "--seed", "1")
@@ -79,6 +79,6 @@ def test_simulated_terminal_overwrites_like_a_real_one() -> None:
 
 def test_pipe_has_no_progress_bars(demo_bundle: Path, tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
-    out = worked(outside("speak", TEXT, "-m", demo_bundle, "-o", path, *OPTIONS))
+    out = output_of(run_installed("speak", TEXT, "-m", demo_bundle, "-o", path, *OPTIONS))
     assert out.count("\n") == 1
     assert "%" not in out

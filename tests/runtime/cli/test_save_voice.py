@@ -18,8 +18,8 @@ from bark_onnx.graphs.voices.provenance import PROVENANCE_KEY, VoiceProvenance
 from bark_onnx.runtime import Bark, GenerationOptions, Speech, Voice
 from bark_onnx.runtime.cli.speech.voice_saver import VoiceSaver
 from bark_onnx.runtime.text.tokenizer import TextTokenizer
-from tests.support.command import Run, failed, worked
-from tests.support.fixtures import Asked
+from tests.support.command import Run, assert_fails, output_of
+from tests.support.fixtures import CachedReference
 from tests.support.messages import assert_one_line
 from tests.support.reference import GREEDY
 
@@ -183,10 +183,10 @@ def test_saved_voice_can_be_used_and_has_provenance(
     assert len(out.splitlines()) == 1
     assert_one_line(err.removesuffix("\n"), "me.npz: a voice of 0.60 s", "--voice me.npz")
     assert {path.name for path in tmp_path.iterdir()} == {"a.wav", "me.npz"}
-    worked(run("speak", "Hello", *common, "--voice", "me.npz", "-o", "b.wav"))
-    worked(run("speak", "Hello", *common, "-o", "c.wav"))
+    output_of(run("speak", "Hello", *common, "--voice", "me.npz", "-o", "b.wav"))
+    output_of(run("speak", "Hello", *common, "-o", "c.wav"))
     assert (tmp_path / "b.wav").read_bytes() != (tmp_path / "c.wav").read_bytes()
-    checked = worked(run("voices", "check", "me.npz", "-m", demo_bundle)).splitlines()
+    checked = output_of(run("voices", "check", "me.npz", "-m", demo_bundle)).splitlines()
     assert checked[:3] == [
         "me.npz: a voice of 0.60 s",
         "  tokens      30 semantic, 45 frames of coarse and fine codes",
@@ -217,7 +217,7 @@ def test_one_segment_of_a_long_text_is_saved(run: Run, demo_bundle: Path, tmp_pa
 def test_silent_speech_is_one_line(run: Run, demo_bundle: Path, tmp_path: Path) -> None:
     end_at_once = ("--greedy", "--min-eos-p", 1e-30)
     result = run("speak", "Hi", "-m", demo_bundle, *end_at_once, "--save-voice", "me.npz")
-    failed(result, 1, "me.npz", "speech is empty", "another seed")
+    assert_fails(result, 1, "me.npz", "speech is empty", "another seed")
     assert [path.name for path in tmp_path.iterdir()] == ["speech.wav"]
 
 
@@ -239,7 +239,7 @@ def test_impossible_save_voice_is_refused_before_the_model_loads(
     run: Run, tmp_path: Path, arguments: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
     (tmp_path / "folder.npz").mkdir()
-    failed(run("speak", "Hi", "-m", "no-bundle", "-o", "a.wav", *arguments), 1, *words)
+    assert_fails(run("speak", "Hi", "-m", "no-bundle", "-o", "a.wav", *arguments), 1, *words)
     assert {path.name for path in tmp_path.iterdir()} == {"folder.npz"}
 
 
@@ -249,13 +249,13 @@ def test_write_protected_folder_of_a_voice_is_refused_before_the_model_loads(
 ) -> None:
     (tmp_path / "locked").mkdir(mode=0o500)
     result = run("speak", "Hi", "-m", "no-bundle", "--save-voice", "locked/me.npz")
-    failed(result, 1, "locked", "may not be written to")
+    assert_fails(result, 1, "locked", "may not be written to")
 
 
 def test_text_of_a_voice_is_printed_without_control_characters(run: Run, tmp_path: Path) -> None:
     text = "a\x1b[2Jb\nc\u202e" + "x" * 500
     speech(1, text).to_voice().save(tmp_path / "me.npz")
-    out = worked(run("voices", "check", "me.npz"))
+    out = output_of(run("voices", "check", "me.npz"))
     (line,) = [line for line in out.splitlines() if "text" in line]
     assert "\x1b" not in out
     assert "\u202e" not in out
@@ -267,7 +267,7 @@ def test_text_of_a_voice_is_printed_without_control_characters(run: Run, tmp_pat
 
 
 def test_transformers_generates_the_same_from_a_saved_voice(
-    demo: Bark, demo_reference: Asked, demo_checkpoint: Path, tmp_path: Path
+    demo: Bark, demo_reference: CachedReference, demo_checkpoint: Path, tmp_path: Path
 ) -> None:
     demo.speak("Hello", seed=1, semantic_max_new_tokens=60).to_voice().save(tmp_path / "me.npz")
     text, tokens = "again", 25
@@ -276,7 +276,7 @@ def test_transformers_generates_the_same_from_a_saved_voice(
     preset = processor(text, voice_preset=str(tmp_path / "me.npz"))["history_prompt"]
     theirs = Voice(*(preset[key].numpy() for key in KEYS))
     ids = TextTokenizer.from_bundle(demo._bundle).encode(text)
-    expected = demo_reference.say(ids, theirs, **GREEDY, semantic_max_new_tokens=tokens)
+    expected = demo_reference.generate(ids, theirs, **GREEDY, semantic_max_new_tokens=tokens)
     options = GenerationOptions.greedy()
     speech = demo.speak(
         text, voice=tmp_path / "me.npz", options=options, semantic_max_new_tokens=tokens

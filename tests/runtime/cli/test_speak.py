@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from tests.support.command import Run, failed, outside, worked
+from tests.support.command import Run, assert_fails, output_of, run_installed
 from tests.support.fake_bark import FakeBark
 
 # The installed command
@@ -18,8 +18,8 @@ from tests.support.fake_bark import FakeBark
 
 def test_installed_command_writes_a_sound_file(demo_bundle: Path, tmp_path: Path) -> None:
     path = tmp_path / "hello.wav"
-    out = worked(
-        outside(
+    out = output_of(
+        run_installed(
             *("speak", "-", "-o", path, "--seed", 3, "--semantic-max-new-tokens", 40),
             *("--voice", "v2/en_speaker_0"),
             stdin="Grüße!".encode(),
@@ -36,8 +36,8 @@ def test_installed_command_writes_a_sound_file(demo_bundle: Path, tmp_path: Path
 
 
 def test_installed_command_fails_with_one_line_and_a_status(tmp_path: Path) -> None:
-    result = outside("speak", "Hello", "-m", tmp_path / "nowhere", "-o", tmp_path / "a.wav")
-    failed(result, 1, "nowhere", "no such folder", "bark-export")
+    result = run_installed("speak", "Hello", "-m", tmp_path / "nowhere", "-o", tmp_path / "a.wav")
+    assert_fails(result, 1, "nowhere", "no such folder", "bark-export")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -61,23 +61,23 @@ def test_bundle_can_come_from_the_environment(
     run: Run, fake: type[FakeBark], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BARK_ONNX_MODEL", "from-the-environment")
-    worked(run("speak", "Hello"))
-    worked(run("speak", "Hello", "-m", "from-the-option"))
+    output_of(run("speak", "Hello"))
+    output_of(run("speak", "Hello", "-m", "from-the-option"))
     assert [bundle for bundle, _ in fake.loaded] == ["from-the-environment", "from-the-option"]
 
 
 @pytest.mark.parametrize("name", ["speak", "voices", "info"])
 def test_missing_bundle_names_the_option_and_its_help(run: Run, name: str) -> None:
     arguments = [name, "Hello"] if name == "speak" else [name]
-    failed(run(*arguments), 2, "--model", f"bark-onnx {name} --help")
-    help_text = worked(run(name, "--help"))
+    assert_fails(run(*arguments), 2, "--model", f"bark-onnx {name} --help")
+    help_text = output_of(run(name, "--help"))
     assert "--model" in help_text
     assert "BARK_ONNX_MODEL" in help_text
 
 
 @pytest.mark.parametrize("name", ["voices", "info"])
 def test_folder_that_is_not_a_bundle_is_one_line(run: Run, tmp_path: Path, name: str) -> None:
-    failed(run(name, "-m", tmp_path), 1, "no bark.json", "bark-export")
+    assert_fails(run(name, "-m", tmp_path), 1, "no bark.json", "bark-export")
 
 
 # The output
@@ -98,7 +98,7 @@ def test_unwritable_output_is_refused_before_the_model_loads(
     run: Run, fake: type[FakeBark], tmp_path: Path, output: str, words: tuple[str, ...]
 ) -> None:
     (tmp_path / "folder.wav").mkdir()
-    failed(run("speak", "Hello", "-m", "bundle", "-o", output), 1, *words)
+    assert_fails(run("speak", "Hello", "-m", "bundle", "-o", output), 1, *words)
     assert not fake.loaded
 
 
@@ -106,12 +106,12 @@ def test_write_protected_output_folder_is_refused_before_the_model_loads(
     run: Run, fake: type[FakeBark], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: not (mode & os.W_OK))
-    failed(run("speak", "Hello", "-m", "bundle"), 1, "may not be written to")
+    assert_fails(run("speak", "Hello", "-m", "bundle"), 1, "may not be written to")
     assert not fake.loaded
 
 
 def test_summary_is_one_line_on_stdout(run: Run, fake: type[FakeBark], tmp_path: Path) -> None:
-    out = worked(run("speak", "Hello", "-m", "bundle", "--seed", 5))
+    out = output_of(run("speak", "Hello", "-m", "bundle", "--seed", 5))
     assert out.startswith("speech.wav: 0.10 s of audio in ")
     assert ", seed 5 (loading took " in out
     assert out.count("\n") == 1
@@ -122,7 +122,7 @@ def test_summary_is_one_line_on_stdout(run: Run, fake: type[FakeBark], tmp_path:
 def test_suffix_selects_the_format(
     run: Run, fake: type[FakeBark], tmp_path: Path, suffix: str
 ) -> None:
-    worked(run("speak", "Hello", "-m", "bundle", "--output", f"hello.{suffix}"))
+    output_of(run("speak", "Hello", "-m", "bundle", "--output", f"hello.{suffix}"))
     format_ = soundfile.info(tmp_path / f"hello.{suffix}").format
     assert format_ in (suffix.upper(), "MPEG")
 
@@ -130,7 +130,7 @@ def test_suffix_selects_the_format(
 def test_same_seed_writes_the_same_bytes(run: Run, demo_bundle: Path, tmp_path: Path) -> None:
     for name, seed in (("a.wav", 11), ("b.wav", 11), ("c.wav", 12)):
         arguments = ("-m", demo_bundle, "-o", name, "--seed", seed, *SHORT)
-        assert f"seed {seed} " in worked(run("speak", "Hello", *arguments))
+        assert f"seed {seed} " in output_of(run("speak", "Hello", *arguments))
     first, second, third = ((tmp_path / f"{name}.wav").read_bytes() for name in "abc")
     assert first == second
     assert first != third
@@ -139,9 +139,9 @@ def test_same_seed_writes_the_same_bytes(run: Run, demo_bundle: Path, tmp_path: 
 def test_random_seed_is_printed_and_reproduces_the_file(
     run: Run, demo_bundle: Path, tmp_path: Path
 ) -> None:
-    out = worked(run("speak", "Hello", "-m", demo_bundle, "-o", "a.wav", *SHORT))
+    out = output_of(run("speak", "Hello", "-m", demo_bundle, "-o", "a.wav", *SHORT))
     seed = out.partition("seed ")[2].partition(" ")[0]
-    worked(run("speak", "Hello", "-m", demo_bundle, "-o", "b.wav", "--seed", seed, *SHORT))
+    output_of(run("speak", "Hello", "-m", demo_bundle, "-o", "b.wav", "--seed", seed, *SHORT))
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
 
 
@@ -150,16 +150,16 @@ def test_greedy_output_does_not_depend_on_the_seed(
 ) -> None:
     for name in ("a.wav", "b.wav"):
         common = ("-m", demo_bundle, "--no-metadata", *SHORT)
-        worked(run("speak", "Hello", *common, "-o", name, "--greedy"))
+        output_of(run("speak", "Hello", *common, "-o", name, "--greedy"))
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
 
 
 def test_voice_can_be_a_file(run: Run, demo_bundle: Path, tmp_path: Path) -> None:
     shutil.copy(demo_bundle / "voices" / "v2" / "en_speaker_0.npz", tmp_path / "me.npz")
     common = ("-m", demo_bundle, "--greedy", "--no-metadata", *SHORT)
-    worked(run("speak", "Hello", *common, "-o", "a.wav", "--voice", "me.npz"))
-    worked(run("speak", "Hello", *common, "-o", "b.wav", "--voice", "v2/en_speaker_0"))
-    worked(run("speak", "Hello", *common, "-o", "c.wav"))
+    output_of(run("speak", "Hello", *common, "-o", "a.wav", "--voice", "me.npz"))
+    output_of(run("speak", "Hello", *common, "-o", "b.wav", "--voice", "v2/en_speaker_0"))
+    output_of(run("speak", "Hello", *common, "-o", "c.wav"))
     first, second, third = ((tmp_path / f"{name}.wav").read_bytes() for name in "abc")
     assert first == second
     assert first != third
@@ -189,7 +189,7 @@ class Terminal(io.StringIO):
 def test_progress_bars_appear_only_on_a_terminal(
     run: Run, fake: type[FakeBark], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    worked(run("speak", "Hello", "-m", "bundle"))  # stderr is not a terminal and stays empty
+    output_of(run("speak", "Hello", "-m", "bundle"))  # stderr is not a terminal and stays empty
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     _, out, _ = run("speak", "Hello", "-m", "bundle")

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from bark_onnx.runtime import Bark, GenerationOptions
-from tests.support.command import ENTRY_POINT, Run, failed, worked
+from tests.support.command import ENTRY_POINT, Run, assert_fails, output_of
 
 RATE = 24_000
 VOICE = ("--voice", "v2/en_speaker_0")
@@ -39,7 +39,7 @@ def generate(run: Run, bundle: Path, name: str, *arguments: object) -> np.ndarra
         *("speak", "-i", "article.txt", "-m", bundle, "-o", name, "--seed", 3),
         *(*SHORT, *arguments),
     )
-    worked(out)
+    output_of(out)
     samples, rate = soundfile.read(name, dtype="float32")
     assert rate == RATE
     return samples
@@ -50,7 +50,9 @@ def segments_of(path: str) -> list[dict[str, Any]]:
 
 
 def test_long_text_is_generated_completely(run: Run, article: Path, demo_bundle: Path) -> None:
-    out = worked(run("speak", "-i", article, "-m", demo_bundle, *SHORT, "--timestamps", "a.json"))
+    out = output_of(
+        run("speak", "-i", article, "-m", demo_bundle, *SHORT, "--timestamps", "a.json")
+    )
     segments = segments_of("a.json")
     assert f", {len(segments)} segments (loading took" in out
     assert out.count("\n") == 1
@@ -60,7 +62,7 @@ def test_long_text_is_generated_completely(run: Run, article: Path, demo_bundle:
 
 
 def test_short_text_equals_bark_speak(run: Run, demo: Bark, demo_bundle: Path) -> None:
-    worked(run("speak", "Hello!", "-m", demo_bundle, "-o", "a.wav", "--seed", 3, *SHORT))
+    output_of(run("speak", "Hello!", "-m", demo_bundle, "-o", "a.wav", "--seed", 3, *SHORT))
     demo.speak("Hello!", seed=3, semantic_max_new_tokens=15).save("b.wav")
     assert Path("a.wav").read_bytes() == Path("b.wav").read_bytes()
 
@@ -199,10 +201,10 @@ def test_normalize_peak_scales_each_segment(run: Run, article: Path, demo_bundle
         assert np.abs(part).max() == pytest.approx(0.25, abs=1e-3)
 
 
-def test_limit_duration_stops_babble(run: Run, demo_bundle: Path) -> None:
+def test_limit_duration_ends_overlong_segments(run: Run, demo_bundle: Path) -> None:
     lengths = []
     for arguments in ((), ("--limit-duration",)):
-        worked(
+        output_of(
             run(
                 *("speak", "Hi", "-m", demo_bundle, "-o", "a.wav", "--seed", 3),
                 *("--semantic-max-new-tokens", 300, *arguments),
@@ -240,7 +242,7 @@ def test_limit_duration_stops_babble(run: Run, demo_bundle: Path) -> None:
 def test_impossible_option_is_one_line_and_writes_nothing(
     run: Run, article: Path, demo_bundle: Path, arguments: tuple[Any, ...], status: int, words: Any
 ) -> None:
-    failed(run("speak", "-i", article, "-m", demo_bundle, *SHORT, *arguments), status, *words)
+    assert_fails(run("speak", "-i", article, "-m", demo_bundle, *SHORT, *arguments), status, *words)
     assert list(article.parent.iterdir()) == [article]
 
 
@@ -250,7 +252,7 @@ def test_write_protected_folder_of_timestamps_is_refused(
     (article.parent / "closed").mkdir()
     monkeypatch.setattr(os, "access", lambda path, mode: "closed" not in str(path))
     result = run("speak", "-i", article, "-m", demo_bundle, "--timestamps", "closed/a.srt")
-    failed(result, 1, "closed", "may not be written to")
+    assert_fails(result, 1, "closed", "may not be written to")
 
 
 # Interrupts

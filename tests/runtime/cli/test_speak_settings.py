@@ -11,7 +11,7 @@ import bark_onnx.runtime.cli.main as cli
 from bark_onnx.runtime import GenerationOptions, StreamOptions
 from bark_onnx.runtime.cli.options.output import OutputOptions
 from bark_onnx.runtime.cli.options.suno_compat import SUNO_NAMES
-from tests.support.command import Run, failed, worked
+from tests.support.command import Run, assert_fails, output_of
 from tests.support.fake_bark import FakeBark
 
 VALUES = {bool: None, int: 7, float: 0.25}
@@ -24,7 +24,7 @@ KINDS = {
 
 def options_of(run: Run, fake: type[FakeBark], *arguments: object) -> GenerationOptions:
     fake.planned.clear()
-    worked(run("speak", "Hello", "-m", "bundle", *arguments))
+    output_of(run("speak", "Hello", "-m", "bundle", *arguments))
     return typing.cast(GenerationOptions, fake.planned[0][1]["options"])
 
 
@@ -144,7 +144,7 @@ def test_option_out_of_range_is_refused_before_the_model_loads(
     status: int,
     words: tuple[str, ...],
 ) -> None:
-    failed(run("speak", "Hello", "-m", "bundle", *arguments), status, *words)
+    assert_fails(run("speak", "Hello", "-m", "bundle", *arguments), status, *words)
     assert not fake.loaded
 
 
@@ -167,5 +167,5 @@ def test_option_that_the_bundle_does_not_support_is_refused(
     arguments: tuple[object, ...],
     words: tuple[str, ...],
 ) -> None:
-    failed(run("speak", "Hello", "-m", demo_bundle, *arguments), 1, *words)
+    assert_fails(run("speak", "Hello", "-m", demo_bundle, *arguments), 1, *words)
     assert list(tmp_path.iterdir()) == []

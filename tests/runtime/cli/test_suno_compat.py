@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from tests.support.command import Run, failed, worked
+from tests.support.command import Run, assert_fails, output_of
 
 NAMES = ("text", "history_prompt", "text_temp", "waveform_temp", "output_filename", "output_dir")
 VOICE = "v2/en_speaker_0"
@@ -21,9 +21,9 @@ def test_suno_options_equal_their_counterparts(run: Run, demo_bundle: Path, tmp_
         *("Hello", "--voice", VOICE, "--semantic-temperature", 0.6),
         *("--coarse-temperature", 0.8, "-o", "ours.wav"),
     )
-    worked(run("speak", "-m", demo_bundle, *suno, *SHORT))
-    worked(run("speak", "-m", demo_bundle, *ours, *SHORT))
-    worked(run("speak", "Hello", "-m", demo_bundle, "-o", "plain.wav", *SHORT))
+    output_of(run("speak", "-m", demo_bundle, *suno, *SHORT))
+    output_of(run("speak", "-m", demo_bundle, *ours, *SHORT))
+    output_of(run("speak", "Hello", "-m", demo_bundle, "-o", "plain.wav", *SHORT))
     first = (tmp_path / "new" / "folder" / "suno.wav").read_bytes()
     assert first == (tmp_path / "ours.wav").read_bytes()
     assert first != (tmp_path / "plain.wav").read_bytes()
@@ -31,8 +31,8 @@ def test_suno_options_equal_their_counterparts(run: Run, demo_bundle: Path, tmp_
 
 def test_suno_temperature_changes_one_stage(run: Run, demo_bundle: Path) -> None:
     for name, stage in (("--text_temp", "semantic"), ("--waveform_temp", "coarse")):
-        worked(run("speak", "Hello", "-m", demo_bundle, name, 0.3, *SHORT))
-        out = worked(run("info", "speech.wav"))
+        output_of(run("speak", "Hello", "-m", demo_bundle, name, 0.3, *SHORT))
+        out = output_of(run("info", "speech.wav"))
         lines = [line for line in out.splitlines() if "_temperature" in line]
         assert lines == [f"generation  {stage}_temperature 0.3"]
 
@@ -40,13 +40,15 @@ def test_suno_temperature_changes_one_stage(run: Run, demo_bundle: Path) -> None
 def test_output_dir_holds_a_file_with_suno_default_name(
     run: Run, demo_bundle: Path, tmp_path: Path
 ) -> None:
-    worked(run("speak", "--text", "-", "-m", demo_bundle, "--output_dir", "a", *SHORT, stdin=b"Hi"))
+    output_of(
+        run("speak", "--text", "-", "-m", demo_bundle, "--output_dir", "a", *SHORT, stdin=b"Hi")
+    )
     assert soundfile.info(tmp_path / "a" / "bark_generation.wav").frames
 
 
 def test_history_prompt_can_be_a_file(run: Run, demo_bundle: Path) -> None:
     path = demo_bundle / "voices" / f"{VOICE}.npz"
-    worked(run("speak", "--text", "Hi", "-m", demo_bundle, "--history_prompt", path, *SHORT))
+    output_of(run("speak", "--text", "Hi", "-m", demo_bundle, "--history_prompt", path, *SHORT))
 
 
 def test_first_version_preset_does_not_match_a_second_version_preset(
@@ -54,7 +56,7 @@ def test_first_version_preset_does_not_match_a_second_version_preset(
 ) -> None:
     arguments = ("--text", "Hi", "--history_prompt", "en_speaker_0")
     result = run("speak", "-m", demo_bundle, *arguments)
-    failed(result, 1, '"en_speaker_0" not found', f"nearest: {VOICE}")
+    assert_fails(result, 1, '"en_speaker_0" not found', f"nearest: {VOICE}")
 
 
 @pytest.mark.parametrize(
@@ -79,17 +81,19 @@ def test_first_version_preset_does_not_match_a_second_version_preset(
 def test_option_given_by_both_names_is_refused(
     run: Run, tmp_path: Path, arguments: tuple[object, ...], words: tuple[str, ...]
 ) -> None:
-    failed(run("speak", "-m", "nowhere", *arguments), 1, *words)
+    assert_fails(run("speak", "-m", "nowhere", *arguments), 1, *words)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_output_dir_that_cannot_be_created_is_one_line(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    failed(run("speak", "a", "-m", "nowhere", "--output_dir", "file/x"), 1, "file/x", "be created")
+    assert_fails(
+        run("speak", "a", "-m", "nowhere", "--output_dir", "file/x"), 1, "file/x", "be created"
+    )
 
 
 def test_suno_options_are_hidden(run: Run) -> None:
-    text = worked(run("speak", "--help"))
+    text = output_of(run("speak", "--help"))
     for name in NAMES:
         assert f"--{name} " not in text
     assert "_temp " not in text

@@ -10,7 +10,7 @@ from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.runtime import Bark, VoiceError
 from bark_onnx.runtime.text.languages import LANGUAGES
 from bark_onnx.runtime.voices.library import VoiceLibrary
-from tests.support.command import Run, failed, worked
+from tests.support.command import Run, assert_fails, output_of
 from tests.support.messages import assert_one_line
 from tests.support.presets import PRESET_NAMES, preset_arrays, write_presets
 
@@ -26,7 +26,7 @@ def presets_bundle(demo_bundle: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 def listed(run: Run, bundle: Path, *arguments: object) -> list[str]:
     """Names in the list."""
-    lines = worked(run("voices", "-m", bundle, *arguments)).splitlines()
+    lines = output_of(run("voices", "-m", bundle, *arguments)).splitlines()
     return [line.split(" ")[0] for line in lines]
 
 
@@ -61,9 +61,9 @@ def test_list_has_a_line_per_voice_with_language_and_length(
 ) -> None:
     shutil.copy(bundle / "voices" / "v2" / "en_speaker_0.npz", bundle / "voices" / "me.npz")
     expected = "me               -             4.0 s\nv2/en_speaker_0  English (en)  4.0 s\n"
-    assert worked(run("voices", "-m", bundle)) == expected
+    assert output_of(run("voices", "-m", bundle)) == expected
     monkeypatch.setenv("BARK_ONNX_MODEL", str(bundle))
-    assert worked(run("voices")) == expected
+    assert output_of(run("voices")) == expected
 
 
 def test_list_of_a_bundle_without_voices_is_empty(run: Run, bundle: Path) -> None:
@@ -74,7 +74,7 @@ def test_list_of_a_bundle_without_voices_is_empty(run: Run, bundle: Path) -> Non
 
 
 def test_json_is_one_array_with_every_voice(run: Run, presets_bundle: Path) -> None:
-    records = json.loads(worked(run("voices", "-m", presets_bundle, "--json")))
+    records = json.loads(output_of(run("voices", "-m", presets_bundle, "--json")))
     assert [record["name"] for record in records] == sorted(PRESET_NAMES)
     by_name = {record["name"]: record for record in records}
     assert by_name["announcer"] == {
@@ -148,7 +148,7 @@ def test_search_finds_own_voices_by_part_of_their_names(run: Run, bundle: Path) 
 @pytest.mark.parametrize("search", ["germna", "german 12", "german announcer"])
 def test_search_without_a_match_is_one_line(run: Run, presets_bundle: Path, search: str) -> None:
     words = (f'No voice matches "{search}" among 271', "a language", "bark-onnx voices")
-    failed(run("voices", "-m", presets_bundle, "--search", search), 1, *words)
+    assert_fails(run("voices", "-m", presets_bundle, "--search", search), 1, *words)
 
 
 def test_bark_finds_voices(demo_bundle: Path) -> None:
@@ -170,8 +170,10 @@ def test_bark_finds_voices(demo_bundle: Path) -> None:
 )
 def test_options_before_a_subcommand_are_refused(run: Run, arguments: tuple[str, ...]) -> None:
     option = "--model" if arguments[0] == "-m" else arguments[0]
-    failed(run("voices", *arguments, "check", "me.npz"), 2, option, "before check", "after check")
+    assert_fails(
+        run("voices", *arguments, "check", "me.npz"), 2, option, "before check", "after check"
+    )
 
 
 def test_unknown_subcommand_is_one_line(run: Run) -> None:
-    failed(run("voices", "chek"), 2, "chek", "bark-onnx voices --help")
+    assert_fails(run("voices", "chek"), 2, "chek", "bark-onnx voices --help")

@@ -101,7 +101,7 @@ def _install(monkeypatch: pytest.MonkeyPatch, runtime: FakeRuntime) -> None:
 
 
 def test_auto_selects_the_cpu_without_cuda(demo_bundle: Path):
-    assert Bark.load(demo_bundle).describe()["provider"] == "cpu"
+    assert Bark.load(demo_bundle).describe().provider == "cpu"
 
 
 def test_cuda_is_refused_with_the_name_of_the_extra_when_it_is_not_installed(demo_bundle: Path):
@@ -115,14 +115,14 @@ def test_cuda_without_a_gpu_is_refused_and_skipped_by_auto(
     _install(monkeypatch, FakeRuntime(gpu=False))
     words = ("does not start", "driver version is insufficient", "nvidia-smi", "--provider cpu")
     _refused(half_bundle, *words, provider="cuda")
-    assert Bark.load(half_bundle).describe()["provider"] == "cpu"
+    assert Bark.load(half_bundle).describe().provider == "cpu"
 
 
 def test_auto_selects_cuda_and_fp16_and_runs_the_cuda_graph_decoder(
     half_bundle: Path, fake: FakeRuntime
 ):
     bark = Bark.load(half_bundle)
-    assert (bark.describe()["provider"], bark.describe()["precision"]) == ("cuda", "fp16")
+    assert (bark.describe().provider, bark.describe().precision) == ("cuda", "fp16")
     assert fake.preloaded == 1
     requested = {path.name: settings for path, settings in fake.requested}
     assert set(requested) == {f"{stage}.onnx" for stage in ("semantic", "coarse", "fine", "codec")}
@@ -177,7 +177,7 @@ def test_auto_selects_the_cpu_for_a_precision_that_cuda_does_not_run(
     half_bundle: Path, fake: FakeRuntime
 ):
     bark = Bark.load(half_bundle, precision="int8")
-    assert (bark.describe()["provider"], bark.describe()["precision"]) == ("cpu", "int8")
+    assert (bark.describe().provider, bark.describe().precision) == ("cpu", "int8")
 
 
 def test_a_bundle_without_a_precision_for_the_cpu_is_refused(demo_checkpoint: Path, tmp_path: Path):

@@ -2,7 +2,7 @@
 
 import tracemalloc
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -355,6 +355,20 @@ def test_closing_cancels_the_texts_that_run_and_no_more_run_than_the_concurrency
     assert 1 <= len(in_flight) <= 2
     texts.close()
     assert all(future.was_cancelled for future in in_flight)
+
+
+def test_plan_is_taken_when_its_text_begins() -> None:
+    taken = []
+
+    def plans() -> Iterator[StreamPlan]:
+        for seed in range(5):
+            taken.append(seed)
+            yield plan_of(segments(1), seed=seed)
+
+    texts = streaming.stream_many(plans(), FakeEngine().submit, concurrency=2)
+    next(texts)
+    assert len(taken) < 5
+    assert len(list(texts)) == 4
 
 
 def test_a_full_queue_delays_further_texts() -> None:

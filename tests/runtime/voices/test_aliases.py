@@ -20,7 +20,7 @@ from bark_onnx.runtime.voices.aliases import (
     resolve_alias,
 )
 from bark_onnx.runtime.voices.library import VoiceLibrary
-from tests.support.command import Run, failed, worked
+from tests.support.command import Run, assert_fails, output_of
 from tests.support.messages import assert_one_line
 from tests.support.presets import PRESET_NAMES, write_presets
 
@@ -149,7 +149,11 @@ def test_voice_named_like_a_language_takes_precedence(bundle: Path) -> None:
 
 def test_speak_command_accepts_a_language(run: Run, demo_bundle: Path) -> None:
     short = ("-m", demo_bundle, "--semantic-max-new-tokens", 2, "-o", "a.wav")
-    assert "a.wav" in worked(run("speak", "Hi", "--voice", "english", *short))
-    assert "a.wav" in worked(run("speak", "A: Hi", "--cast", "A=en-0", *short))
-    failed(run("speak", "Hi", "--voice", "deutsch", *short), 1, "no German voice", "English (en)")
-    failed(run("speak", "Hi", "--voice", "en-3", *short), 1, "no v2/en_speaker_3", "English voices")
+    assert "a.wav" in output_of(run("speak", "Hi", "--voice", "english", *short))
+    assert "a.wav" in output_of(run("speak", "A: Hi", "--speaker", "A=en-0", *short))
+    assert_fails(
+        run("speak", "Hi", "--voice", "deutsch", *short), 1, "no German voice", "English (en)"
+    )
+    assert_fails(
+        run("speak", "Hi", "--voice", "en-3", *short), 1, "no v2/en_speaker_3", "English voices"
+    )

@@ -18,7 +18,7 @@ from bark_onnx.graphs.errors import BundleError
 from bark_onnx.runtime.voices.importing import Imported, import_voices
 from bark_onnx.runtime.voices.library import VoiceLibrary
 from tests.conftest import SHARED, needs_shared_data
-from tests.support.command import Run, failed, worked
+from tests.support.command import Run, assert_fails, output_of
 from tests.support.messages import assert_one_line
 from tests.support.presets import preset_arrays, write_presets
 
@@ -55,7 +55,7 @@ def equals_preset(bundle: Path, name: str, preset: str | None = None) -> None:
 def refused(run: Run, bundle: Path, *arguments: object, words: tuple[str, ...]) -> None:
     """Check that the command fails with one line and does not change the bundle."""
     before = state(bundle)
-    failed(run("voices", "import", *arguments, "-m", bundle), 1, *words)
+    assert_fails(run("voices", "import", *arguments, "-m", bundle), 1, *words)
     assert state(bundle) == before
     assert not list(bundle.rglob(".*"))
 
@@ -81,7 +81,7 @@ def embeddings(folder: Path, names: list[str], *, indexed: bool) -> Path:
 
 def test_presets_keep_the_names_of_their_folder(run: Run, bundle: Path, presets: Path) -> None:
     manifest = (bundle / "bark.json").read_bytes()
-    out = worked(run("voices", "import", presets, "-m", bundle))
+    out = output_of(run("voices", "import", presets, "-m", bundle))
     assert out.splitlines() == [f"added {name}" for name in NAMES]
     for name in NAMES:
         equals_preset(bundle, name)
@@ -94,7 +94,7 @@ def test_speaker_embeddings_are_imported_with_or_without_their_index(
     run: Run, bundle: Path, tmp_path: Path, indexed: bool
 ) -> None:
     source = embeddings(tmp_path / "bark", NAMES, indexed=indexed)
-    worked(run("voices", "import", source, "-m", bundle))
+    output_of(run("voices", "import", source, "-m", bundle))
     for name in NAMES:
         equals_preset(bundle, name)
 
@@ -105,14 +105,14 @@ def test_single_files_are_named_by_their_stem(
     monkeypatch.setenv("BARK_ONNX_MODEL", str(bundle))
     (presets / "announcer.npz").rename(presets / "me.npz")
     files = (presets / "me.npz", presets / "v2" / "de_speaker_3.npz")
-    assert worked(run("voices", "import", *files)) == "added de_speaker_3\nadded me\n"
+    assert output_of(run("voices", "import", *files)) == "added de_speaker_3\nadded me\n"
     equals_preset(bundle, "me", "announcer")
     equals_preset(bundle, "de_speaker_3", "v2/de_speaker_3")
 
 
 @needs_shared_data
 def test_suno_presets_are_imported(run: Run, bundle: Path) -> None:
-    out = worked(run("voices", "import", SHARED / "voices", "-m", bundle))
+    out = output_of(run("voices", "import", SHARED / "voices", "-m", bundle))
     assert len(out.splitlines()) == 12
     assert len(Bundle(bundle).voice_names()) == 13
 
@@ -124,7 +124,7 @@ def test_voices_are_imported_into_a_bundle_without_voices(
     manifest = Manifest.read(bundle)
     del manifest.files[RECORD]
     (bundle / "bark.json").write_text(manifest.to_json(), encoding="utf-8")
-    worked(run("voices", "import", presets, "-m", bundle))
+    output_of(run("voices", "import", presets, "-m", bundle))
     assert Bundle(bundle).voice_names() == NAMES
 
 
@@ -132,11 +132,11 @@ def test_voices_are_imported_into_a_bundle_without_voices(
 
 
 def test_voice_is_replaced_only_with_force(run: Run, bundle: Path, presets: Path) -> None:
-    worked(run("voices", "import", presets, "-m", bundle))
+    output_of(run("voices", "import", presets, "-m", bundle))
     write_presets(presets, ["new"])
     shutil.copy(presets / "announcer.npz", presets / "de_speaker_1.npz")
     refused(run, bundle, presets, words=("announcer, de_speaker_1", "already", "--force"))
-    out = worked(run("voices", "import", presets, "-m", bundle, "--force"))
+    out = output_of(run("voices", "import", presets, "-m", bundle, "--force"))
     assert out.splitlines() == ["added new", *(f"replaced {name}" for name in NAMES)]
     equals_preset(bundle, "de_speaker_1", "announcer")
 
@@ -147,7 +147,7 @@ def test_replaced_voice_loses_its_checksum_in_the_manifest(
     write_presets(tmp_path / "new", [OWN])
     before = Manifest.read(bundle).files
     refused(run, bundle, tmp_path / "new", words=(OWN, "already", "--force"))
-    worked(run("voices", "import", tmp_path / "new", "-m", bundle, "--force"))
+    output_of(run("voices", "import", tmp_path / "new", "-m", bundle, "--force"))
     equals_preset(bundle, OWN)
     assert Manifest.read(bundle).files == {n: r for n, r in before.items() if n != RECORD}
     # The user may now delete it.
@@ -162,7 +162,7 @@ def test_replaced_voice_can_be_replaced_again(run: Run, bundle: Path, tmp_path: 
         target = tmp_path / name.replace("/", "-") / "v2" / "en_speaker_0.npz"
         target.parent.mkdir(parents=True)
         source.rename(target)
-        worked(run("voices", "import", target.parents[1], "-m", bundle, "--force"))
+        output_of(run("voices", "import", target.parents[1], "-m", bundle, "--force"))
         equals_preset(bundle, OWN, name)
 
 
@@ -359,6 +359,6 @@ def test_import_into_the_hub_cache_is_refused(run: Run, bundle: Path, presets: P
 
 
 def test_import_requires_a_source_and_a_bundle(run: Run, bundle: Path, presets: Path) -> None:
-    failed(run("voices", "import", "-m", bundle), 2, "SOURCE", "voices import --help")
-    failed(run("voices", "import", presets), 2, "--model", "voices import --help")
-    failed(run("voices", "import", presets, "-m", presets), 1, "no bark.json")
+    assert_fails(run("voices", "import", "-m", bundle), 2, "SOURCE", "voices import --help")
+    assert_fails(run("voices", "import", presets), 2, "--model", "voices import --help")
+    assert_fails(run("voices", "import", presets, "-m", presets), 1, "no bark.json")

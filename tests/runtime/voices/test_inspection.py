@@ -9,7 +9,7 @@ import pytest
 from bark_onnx.runtime import Voice
 from bark_onnx.runtime.voices.inspection import HistoryLimits, voice_warnings
 from tests.conftest import SHARED, needs_shared_data
-from tests.support.command import Run, failed, worked
+from tests.support.command import Run, assert_fails, output_of
 from tests.support.messages import assert_one_line
 from tests.support.presets import preset_arrays, write_presets
 from tests.support.sizes import SETTINGS
@@ -25,7 +25,7 @@ def test_presets_are_described(run: Run, tmp_path: Path) -> None:
     write_presets(tmp_path, ["announcer", "v2/de_speaker_3"])
     arrays = preset_arrays("v2/de_speaker_3")
     tokens, frames = len(arrays["semantic_prompt"]), arrays["fine_prompt"].shape[1]
-    out = worked(run("voices", "check", "v2/de_speaker_3.npz", "announcer.npz"))
+    out = output_of(run("voices", "check", "v2/de_speaker_3.npz", "announcer.npz"))
     assert out.splitlines() == [
         f"v2/de_speaker_3.npz: a voice of {frames / 75:.2f} s",
         f"  tokens      {tokens} semantic, {frames} frames of coarse and fine codes",
@@ -63,7 +63,7 @@ def test_anomaly_is_a_one_line_warning_with_status_0(
     (warning,) = voice_warnings(odd, HistoryLimits())
     assert_one_line(warning, *words)
     odd.save(tmp_path / "odd.npz")
-    assert f"  warning     {warning}" in worked(run("voices", "check", "odd.npz")).splitlines()
+    assert f"  warning     {warning}" in output_of(run("voices", "check", "odd.npz")).splitlines()
 
 
 @pytest.mark.parametrize(("tokens", "frames"), [(2, 3), (100, 146), (100, 154), (309, 464)])
@@ -86,13 +86,13 @@ def test_tokens_unknown_to_the_bundle_are_refused(
     run: Run, demo_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     voice(100, 150, semantic_prompt=np.full(100, 10_000)).save(tmp_path / "me.npz")
-    worked(run("voices", "check", "me.npz"))
+    output_of(run("voices", "check", "me.npz"))
     result = run("voices", "check", "me.npz", "-m", demo_bundle)
-    failed(result, 1, "me.npz", "semantic_prompt holds 10000")
+    assert_fails(result, 1, "me.npz", "semantic_prompt holds 10000")
     monkeypatch.setenv("BARK_ONNX_MODEL", str(demo_bundle))
-    failed(run("voices", "check", "me.npz"), 1, "semantic_prompt holds 10000")
+    assert_fails(run("voices", "check", "me.npz"), 1, "semantic_prompt holds 10000")
 
 
 def test_check_requires_a_file_and_a_valid_bundle(run: Run, tmp_path: Path) -> None:
-    failed(run("voices", "check"), 2, "FILE", "voices check --help")
-    failed(run("voices", "check", "a.npz", "-m", tmp_path), 1, "no bark.json")
+    assert_fails(run("voices", "check"), 2, "FILE", "voices check --help")
+    assert_fails(run("voices", "check", "a.npz", "-m", tmp_path), 1, "no bark.json")

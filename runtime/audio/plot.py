@@ -1,4 +1,4 @@
-"""Speech as a picture: waveform and mel spectrogram, with segments marked."""
+"""Speech as a picture: waveform and spectrogram, with segments marked. Needs the extra [plot]."""
 
 import warnings
 from collections.abc import Sequence
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from bark_onnx.graphs.bundle.atomic_write import atomic_write, wrap_os_errors
 from bark_onnx.graphs.errors import AudioError
 from bark_onnx.runtime.audio.files.paths import check_file_path, check_suffix
-from bark_onnx.runtime.audio.plot.mel import HOP_SAMPLES, mel_edges_hz, mel_spectrogram
 from bark_onnx.runtime.audio.speech import Speech
 from bark_onnx.runtime.audio.timeline import SpeechTimeline
 from bark_onnx.runtime.text.terminal import one_line
@@ -21,7 +20,8 @@ SUFFIXES = (".png", ".svg", ".pdf")
 _WIDTH_INCHES, _HEIGHT_INCHES = 12.0, 6.0
 _DOTS_PER_INCH = 120
 _COLUMNS = 2400  # of waveform and spectrogram; more would not be visible
-_PITCHES_HZ = (250, 500, 1000, 2000, 4000, 8000, 16000)
+_FFT_SAMPLES, _HOP_SAMPLES = 1024, 256
+_FLOOR_DB = -80.0  # below the loudest
 _MAX_NUMBERS = 40  # of segments; more would overlap
 _WAVE, _BOUNDARY, _INK = "#2a6f97", "#d1495b", "#333333"
 # The same picture is the same file: no date, no random identifiers.
@@ -100,13 +100,13 @@ def _draw(speeches: Sequence[Speech]) -> Any:
     timeline = SpeechTimeline(rate)
     samples = np.concatenate([*map(timeline.add, speeches), timeline.finish()])
     figure = Figure(figsize=(_WIDTH_INCHES, _HEIGHT_INCHES), layout="constrained")
-    wave, mel = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1.7))
+    wave, spectrogram = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1.7))
     figure.suptitle(_heading(speeches), x=0.01, ha="left", fontsize=11, color=_INK)
     _draw_wave(wave, samples, rate)
-    _draw_mel(figure, mel, samples, rate)
-    mel.set_xlabel("time in seconds", color=_INK)
-    _mark(wave, mel, [speech.start_seconds for speech in speeches])
-    for axes in (wave, mel):
+    _draw_spectrogram(figure, spectrogram, samples, rate)
+    spectrogram.set_xlabel("time in seconds", color=_INK)
+    _mark((wave, spectrogram), [speech.start_seconds for speech in speeches])
+    for axes in (wave, spectrogram):
         axes.set_xlim(0, max(len(samples) / rate, 1e-3))
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(colors=_INK, labelsize=9)
@@ -125,33 +125,31 @@ def _draw_wave(axes: Any, samples: NDArray[np.float32], rate: int) -> None:
     axes.set_ylabel("amplitude", color=_INK)
 
 
-def _draw_mel(figure: Any, axes: Any, samples: NDArray[np.float32], rate: int) -> None:
-    hop = max(HOP_SAMPLES, -(-len(samples) // (4 * _COLUMNS)))
-    decibels = mel_spectrogram(samples, rate, hop_samples=hop)
-    bands, frames = decibels.shape
+def _draw_spectrogram(figure: Any, axes: Any, samples: NDArray[np.float32], rate: int) -> None:
+    from matplotlib.mlab import specgram
+
+    hop = min(_FFT_SAMPLES, max(_HOP_SAMPLES, -(-len(samples) // (4 * _COLUMNS))))
+    padded = np.pad(samples, (_FFT_SAMPLES // 2, _FFT_SAMPLES // 2 + hop))
+    power, _, _ = specgram(padded, NFFT=_FFT_SAMPLES, Fs=rate, noverlap=_FFT_SAMPLES - hop)
+    decibels = 10 * np.log10(np.maximum(power, 1e-20) / max(float(power.max()), 1e-10))
+    seconds = max(len(samples) / rate, 1e-3)
     image = axes.imshow(
         decibels,
         origin="lower",
         aspect="auto",
         cmap="magma",
-        vmin=-80,
+        vmin=_FLOOR_DB,
         vmax=0,
-        extent=(-hop / rate / 2, (frames - 0.5) * hop / rate, 0, bands),
+        extent=(0, seconds, 0, rate / 2000),
     )
-    peaks = mel_edges_hz(rate)[1:-1]
-    shown = [pitch for pitch in _PITCHES_HZ if pitch < peaks[-1]]
-    axes.set_yticks(np.interp(shown, peaks, np.arange(bands) + 0.5))
-    axes.set_yticklabels(
-        [f"{pitch / 1000:g} kHz" if pitch >= 1000 else f"{pitch} Hz" for pitch in shown]
-    )
-    axes.set_ylabel("pitch (mel scale)", color=_INK)
+    axes.set_ylabel("frequency in kHz", color=_INK)
     bar = figure.colorbar(image, ax=axes, pad=0.01, aspect=30)
     bar.set_label("decibels below the loudest", color=_INK)
     bar.outline.set_visible(False)
     bar.ax.tick_params(colors=_INK, labelsize=9)
 
 
-def _mark(wave: Any, mel: Any, starts_seconds: Sequence[float]) -> None:
+def _mark(all_axes: Sequence[Any], starts_seconds: Sequence[float]) -> None:
     """Draw a line and a number where each segment begins."""
     if len(starts_seconds) < 2:
         return
@@ -159,10 +157,10 @@ def _mark(wave: Any, mel: Any, starts_seconds: Sequence[float]) -> None:
     line = {"color": _BOUNDARY, "linewidth": 0.8 if every == 1 else 0.4, "alpha": 0.8}
     for index, start in enumerate(starts_seconds):
         if index:
-            for axes in (wave, mel):
+            for axes in all_axes:
                 axes.axvline(start, **line)
         if index % every == 0:
-            wave.annotate(
+            all_axes[0].annotate(
                 str(index + 1),
                 (start, 1.0),
                 xycoords=("data", "axes fraction"),

@@ -1,1 +1,0 @@
-"""Pictures of speech. Needs the extra [plot]."""
