@@ -52,13 +52,12 @@ class VoiceFile:
             VoiceError: The file is missing, unreadable, or too large.
         """
         path = Path(path)
-        try:
+        with _wrap_read_errors(f"{path}: not a voice"):
+            if not path.exists():
+                raise VoiceError(f"{path}: no such file; expected a voice as .npz")
             with path.open("rb") as file:
-                return cls(path, read_contents(file, name=str(path)))
-        except FileNotFoundError as error:
-            raise VoiceError(f"{path}: no such file; expected a voice as .npz") from error
-        except (OSError, ValueError) as error:
-            raise VoiceError(f"{path}: not a voice: {error}") from error
+                _check_size(_size(file), str(path))
+                return cls(path, file.read(MAX_BYTES))
 
     @property
     def sha256(self) -> str:
@@ -72,17 +71,6 @@ class VoiceFile:
             VoiceError: The file is not an .npz file, or unpacks to too many bytes.
         """
         return read_npz(io.BytesIO(self.contents), keys, name=str(self.path))
-
-
-def read_contents(file: BinaryIO, *, name: str) -> bytes:
-    """Read an open file after a check of its size.
-
-    Raises:
-        VoiceError: The file is unreadable, or too large.
-    """
-    with _wrap_read_errors(f"{name}: not a voice"):
-        _check_size(_size(file), name)
-        return file.read(MAX_BYTES)
 
 
 def read_npz(file: BinaryIO, keys: Iterable[str], *, name: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from bark_onnx.graphs.bundle.dataclass_json import SchemaError, from_json_dict
 from bark_onnx.graphs.errors import VoiceError
 
 PROVENANCE_KEY = "provenance_json"
-OLD_PROVENANCE_KEY = "origin_json"  # of files written before 0.1.0
+OLD_KEY = "origin_json"  # of files written before 0.1.0
 
 
 @dataclass(frozen=True)

@@ -16,16 +16,12 @@ from bark_onnx.graphs.bundle.atomic_write import atomic_write, wrap_os_errors
 from bark_onnx.graphs.errors import VoiceError
 from bark_onnx.graphs.generation_config import GenerationSettings
 from bark_onnx.graphs.voices.npz import VoiceFile, read_npz
-from bark_onnx.graphs.voices.provenance import (
-    OLD_PROVENANCE_KEY,
-    PROVENANCE_KEY,
-    VoiceProvenance,
-)
+from bark_onnx.graphs.voices.provenance import OLD_KEY, PROVENANCE_KEY, VoiceProvenance
 
 Tokens = NDArray[np.int64]
 
 _RANKS = {"semantic_prompt": 1, "coarse_prompt": 2, "fine_prompt": 2}
-_KEYS = (*_RANKS, PROVENANCE_KEY, OLD_PROVENANCE_KEY)
+_KEYS = (*_RANKS, PROVENANCE_KEY, OLD_KEY)
 _NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -106,7 +102,7 @@ class Voice:
         if missing := [key for key in _RANKS if key not in arrays]:
             raise VoiceError(f"{where}: {missing[0]} is missing; expected {', '.join(_RANKS)}")
         provenance = None
-        for key in (PROVENANCE_KEY, OLD_PROVENANCE_KEY):
+        for key in (PROVENANCE_KEY, OLD_KEY):
             if key in arrays and provenance is None:
                 provenance = VoiceProvenance.from_array(arrays[key], f"{where}: {key}")
         return cls(**{key: arrays[key] for key in _RANKS}, name=name, provenance=provenance)

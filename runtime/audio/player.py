@@ -28,43 +28,21 @@ class Player:
     """A program that plays signed 16-bit mono samples from its standard input."""
 
     program: str
-    arguments: tuple[str, ...]  # with RATE for the sample rate
+    arguments: str  # with RATE for the sample rate
     package: str  # that contains it
 
     def command(self, sample_rate_hz: int) -> list[str]:
         """The command line for a sample rate."""
-        return [
-            self.program,
-            *(part.replace("RATE", str(sample_rate_hz)) for part in self.arguments),
-        ]
+        return [self.program, *self.arguments.replace("RATE", str(sample_rate_hz)).split()]
 
 
 # Not pw-play: its reading of standard input differs between versions. Not afplay: it needs a file
 # that can seek.
 PLAYERS = (
-    Player(
-        "paplay",
-        ("--raw", "--format=s16le", "--channels=1", "--rate=RATE"),
-        "pulseaudio-utils",
-    ),
-    Player(
-        "aplay",
-        ("-q", "-t", "raw", "-f", "S16_LE", "-c", "1", "-r", "RATE", "-"),
-        "alsa-utils",
-    ),
-    Player(
-        "ffplay",
-        (
-            *("-nodisp", "-autoexit", "-loglevel", "error"),
-            *("-f", "s16le", "-sample_rate", "RATE", "-i", "-"),
-        ),
-        "ffmpeg",
-    ),
-    Player(
-        "play",
-        ("-q", "-t", "raw", "-e", "signed-integer", "-b", "16", "-L", "-c", "1", "-r", "RATE", "-"),
-        "sox",
-    ),
+    Player("paplay", "--raw --format=s16le --channels=1 --rate=RATE", "pulseaudio-utils"),
+    Player("aplay", "-q -t raw -f S16_LE -c 1 -r RATE -", "alsa-utils"),
+    Player("ffplay", "-nodisp -autoexit -loglevel error -f s16le -sample_rate RATE -i -", "ffmpeg"),
+    Player("play", "-q -t raw -e signed-integer -b 16 -L -c 1 -r RATE -", "sox"),
 )
 
 
@@ -104,11 +82,6 @@ class SpeechPlayer:
         self._thread = threading.Thread(
             target=self._write_loop, name="bark-onnx player", daemon=True
         )
-
-    @property
-    def seconds(self) -> float:
-        """Length of the speech so far."""
-        return self._timeline.seconds
 
     def __enter__(self) -> Self:
         self._stderr: IO[bytes] = tempfile.TemporaryFile()

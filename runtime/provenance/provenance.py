@@ -6,6 +6,7 @@ no date, and no path but those of the request: the same request gives the same b
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -88,7 +89,9 @@ class Provenance:
         if not isinstance(data, dict) or _KEY not in data:
             return None
         provenance = from_json_dict(cls, _upgrade(data[_KEY]), _KEY)
-        _check_printable(provenance)
+        for name in _strings(asdict(replace(provenance, text=None))):
+            if not name.isprintable():  # it could control the terminal it is printed on
+                raise SchemaError(f"{name!r} is not printable; expected a name")
         return provenance
 
 
@@ -105,16 +108,10 @@ def _upgrade(data: Any) -> Any:
     return data | {"format": FORMAT}
 
 
-def _check_printable(provenance: Provenance) -> None:
-    """Refuse names that would control the terminal they are printed on."""
-    voices = [provenance.voice, *provenance.speakers.values()]
-    settings = provenance.generation | provenance.stream
-    names = [
-        *(provenance.software, *map(str, asdict(provenance.bundle).values())),
-        *(name for voice in voices if voice for name in (voice.name, voice.sha256)),
-        *(*provenance.speakers, *settings, provenance.text_sha256 or ""),
-        *(value for value in settings.values() if isinstance(value, str)),
-    ]
-    for name in names:
-        if not name.isprintable():
-            raise SchemaError(f"{name!r} is not printable; expected a name")
+def _strings(data: Any) -> Iterator[str]:
+    """Keys and values of nested dicts."""
+    if isinstance(data, dict):
+        for key, value in data.items():
+            yield from (key, *_strings(value))
+    elif isinstance(data, str):
+        yield data

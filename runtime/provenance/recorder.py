@@ -80,12 +80,7 @@ class ProvenanceRecorder:
     ) -> Provenance:
         """The provenance of speech for a text that is not split, whatever its length.
 
-        Args:
-            text: The whole text.
-            tokens: Number of its tokens that Bark reads.
-            seed: Seed of the speech.
-            voice: Voice, from `VoiceLibrary.load`.
-            options: Generation options of the request.
+        Takes the arguments of `record`, and the number of tokens that Bark reads.
         """
         stream = None
         if tokens > int(MAX_SECONDS * TOKENS_PER_SECOND):  # `Bark.stream` would split it

@@ -29,7 +29,7 @@ class SampleWriter:
     The bytes of Vorbis depend on the sizes of the writes, which are therefore the same for all.
 
     Args:
-        file: Path, or binary file with write, seek and tell.
+        file: Path, or a seekable binary file.
         file_format: Format of the file.
         sample_rate_hz: Rate of the samples.
     """

@@ -30,11 +30,6 @@ class SpeechStream:
         self._timeline = SpeechTimeline(sample_rate_hz)
         self._encoder = open_encoder(file_format, sample_rate_hz, streamed=True)
 
-    @property
-    def seconds(self) -> float:
-        """Length so far."""
-        return self._timeline.seconds
-
     def __enter__(self) -> Self:
         return self
 

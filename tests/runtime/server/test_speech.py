@@ -72,7 +72,8 @@ def test_every_format_contains_the_speech(
         samples, rate = decoded(response.content)
     assert rate == (48_000 if name == "opus" else RATE_HZ)
     assert len(samples) / rate == pytest.approx(LONG_SECONDS, abs=0.1)
-    assert np.abs(samples).max() == pytest.approx(0.5, abs=0.1)
+    inner = samples[: -rate // 100]  # opus overshoots where the tone is cut off
+    assert np.abs(inner).max() == pytest.approx(0.5, abs=0.1)
     # Silence between the first two segments.
     middle = round((SECONDS + SILENCE_SECONDS / 2) * rate)
     assert np.abs(samples[middle - 100 : middle + 100]).max() < 0.05
