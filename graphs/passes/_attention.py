@@ -9,11 +9,7 @@ def attention_nodes(model: ir.Model) -> list[ir.Node]:
 
 
 def check_plain(node: ir.Node, *, causal: bool) -> None:
-    """Check that an Attention has no feature that the fused operators lack.
-
-    Args:
-        node: The Attention.
-        causal: Whether each token must attend to earlier tokens only, or to all.
+    """Check that an Attention, causal or not, has no feature that the fused operators lack.
 
     Raises:
         PreconditionError: It has a mask, a scale, a cap, or another order.
@@ -45,10 +41,7 @@ def packed_projection(node: ir.Node) -> tuple[ir.Node, ir.Value]:
 def replace_attention(old: ir.Node, new: ir.Node, *, also_remove: ir.Node | None = None) -> None:
     """Replace a node; outputs are matched by position and keep their names.
 
-    Args:
-        old: Node to remove.
-        new: Node in its place.
-        also_remove: Node that is removed if its outputs have no other use.
+    `also_remove` is removed as well, unless its outputs have another use.
     """
     graph = old.graph
     assert graph is not None
