@@ -1,4 +1,4 @@
-"""Finds Attention nodes and replaces them; shared by the attention passes."""
+"""Finds and checks Attention nodes; shared by the attention passes."""
 
 import onnx_ir as ir
 
@@ -36,17 +36,3 @@ def packed_projection(node: ir.Node) -> tuple[ir.Node, ir.Value]:
     packed = split.inputs[0]
     assert packed is not None
     return split, packed
-
-
-def replace_attention(old: ir.Node, new: ir.Node, *, also_remove: ir.Node | None = None) -> None:
-    """Replace a node; outputs are matched by position and keep their names.
-
-    `also_remove` is removed as well, unless its outputs have another use.
-    """
-    graph = old.graph
-    assert graph is not None
-    ir.convenience.replace_nodes_and_values(
-        graph, old, [old], [new], list(old.outputs)[: len(new.outputs)], list(new.outputs)
-    )
-    if also_remove is not None and not any(value.uses() for value in also_remove.outputs):
-        graph.remove(also_remove, safe=True)
