@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from bark_onnx.export.checkpoints.checkpoint import Checkpoint
-from bark_onnx.export.session import DynamicCache, StaticCache, open_session
+from bark_onnx.export.session import KeyValueCache, open_session
 from bark_onnx.graphs import contract
 from bark_onnx.graphs.bundle.manifest import ParityCase
 from bark_onnx.graphs.contract import Attention, Stage
@@ -45,7 +45,7 @@ def compare_stage(
         comparisons = _compare_fine(session, checkpoint, model, rng)
     else:
         shape = checkpoint.shapes.semantic if stage == "semantic" else checkpoint.shapes.coarse
-        cache = (StaticCache if attention == "fused" else DynamicCache)(shape)
+        cache = KeyValueCache(shape, attention)
         comparisons = _compare_causal(session, checkpoint, stage, model, cache, rng)
     with torch.no_grad():
         cases = tuple(_case(stage, *comparison) for comparison in comparisons)
@@ -70,35 +70,26 @@ def _compare_causal(
     checkpoint: Checkpoint,
     stage: Stage,
     model: Any,
-    cache: DynamicCache,
+    cache: KeyValueCache,
     rng: np.random.Generator,
 ) -> Iterator[Comparison]:
     """Prefill, two decoded tokens, then several tokens at once with a filled cache."""
     logit_ids = checkpoint.logit_ids(stage).numpy()
-    vocabulary = cache.shape.input_vocabulary
+    vocabulary = model.input_embeds_layer.num_embeddings
     prompt = checkpoint.generation.semantic.prompt_length
     for batch, length, continued in ((1, prompt, 7), (2, 33, 1), (1, 1, 600)):
         cache.reset(batch)
         past = None
-        position = 0
         for count in (length, 1, 1, continued if batch == 1 else 1):
+            position = cache.length
             ids = rng.integers(0, vocabulary, (batch, count))
-            history = rng.integers(0, vocabulary + 1, (batch, count))
-            position += count
-            inputs = {
-                contract.INPUT_IDS: ids,
-                contract.POSITION_IDS: np.tile(np.arange(position - count, position), (batch, 1)),
-                **cache.inputs(position),
-            }
-            if stage == "semantic":
-                inputs[contract.HISTORY_IDS] = history
-            ours, *present = session.run(None, inputs)
-            cache.update(present)
-            embedded = _embed(model, ids, history if stage == "semantic" else None)
-            output = _forward(model, embedded, past, position, count)
+            random_history = rng.integers(0, vocabulary + 1, (batch, count))
+            history = random_history if stage == "semantic" else None
+            ours = cache.run(session, ids, history)
+            output = _forward(model, _embed(model, ids, history), past, position)
             past = output.past_key_values
             reference = output.logits[:, -1].numpy()[:, logit_ids]
-            yield f"batch {batch}, {count} tokens after {position - count}", ours, reference
+            yield f"batch {batch}, {count} tokens after {position}", ours, reference
 
 
 def _embed(model: Any, ids: NDArray[Any], history: NDArray[Any] | None) -> torch.Tensor:
@@ -111,20 +102,14 @@ def _embed(model: Any, ids: NDArray[Any], history: NDArray[Any] | None) -> torch
     return embedded + table(clipped) * known
 
 
-def _forward(
-    model: Any,
-    embedded: torch.Tensor,
-    past: Any,
-    position: int,
-    count: int,
-) -> Any:
+def _forward(model: Any, embedded: torch.Tensor, past: Any, position: int) -> Any:
     """Run the module on embeddings, whose keyword differs between transformers 4 and 5."""
     hook = model.input_embeds_layer.register_forward_hook(lambda *_: embedded)
     try:
         return model(
             input_ids=torch.zeros(embedded.shape[:2], dtype=torch.long),
             past_key_values=past,
-            position_ids=torch.arange(position - count, position)[None],
+            position_ids=torch.arange(position, position + embedded.shape[1])[None],
             use_cache=True,
         )
     finally:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bark_onnx.export.checkpoints.checkpoint import Checkpoint
-from bark_onnx.export.session import StaticCache, open_session
+from bark_onnx.export.session import KeyValueCache, open_session
 from bark_onnx.graphs import contract
 from bark_onnx.graphs.bundle.manifest import PREFILL_SUFFIX, PrecisionError
 from bark_onnx.graphs.contract import Stage
@@ -96,22 +96,14 @@ def _generate(
 ) -> list[NDArray[np.float32]]:
     """Logits after a prompt (first session) and after each decoded token (second session)."""
     shape = checkpoint.shapes.semantic if stage == "semantic" else checkpoint.shapes.coarse
-    cache = StaticCache(shape, _CACHE_DTYPES[sessions[0].get_inputs()[-1].type])
+    cache = KeyValueCache(shape, "fused", _CACHE_DTYPES[sessions[0].get_inputs()[-1].type])
     cache.reset(1)
     logits: list[NDArray[np.float32]] = []
-    position = 0
     for count in (checkpoint.generation.semantic.prompt_length, *[1] * _DECODED_TOKENS):
-        position += count
-        inputs = {
-            contract.INPUT_IDS: rng.integers(0, shape.input_vocabulary, (1, count)),
-            contract.POSITION_IDS: np.arange(position - count, position)[None],
-            **cache.inputs(position),
-        }
+        ids, history = rng.integers(0, shape.input_vocabulary, (1, count)), None
         if stage == "semantic":
-            unused = np.full((1, count), shape.input_vocabulary)
             history = rng.integers(0, shape.input_vocabulary, (1, count))
-            inputs[contract.HISTORY_IDS] = history if count > 1 else unused
-        found, *present = sessions[min(len(logits), 1)].run(None, inputs)
-        cache.update(present)
-        logits.append(found)
+            if count == 1:
+                history[:] = shape.input_vocabulary  # adds nothing
+        logits.append(cache.run(sessions[min(len(logits), 1)], ids, history))
     return logits

@@ -20,7 +20,6 @@ from bark_onnx.graphs.precisions import (
     BlockwiseInt,
     Float16,
     PerTensorInt8,
-    PerTokenInt8,
     QuantizationScheme,
     StagePrecision,
 )
@@ -53,16 +52,13 @@ def _quantized(source: Path, scheme: QuantizationScheme, contract: GraphContract
 def _passes(scheme: QuantizationScheme) -> list[InPlacePass]:
     if isinstance(scheme, Float16):
         return [ConvertToFloat16Pass()]
-    head = QuantizeMatMulBlockwisePass(HEAD_SCHEME.bits, HEAD_SCHEME.block_size, head=True)
-    return [_products_pass(scheme), head, QuantizeEmbeddingsPass()]
-
-
-def _products_pass(scheme: BlockwiseInt | PerTensorInt8 | PerTokenInt8) -> InPlacePass:
-    """The pass for all products but the head's."""
     if isinstance(scheme, BlockwiseInt):
-        return QuantizeMatMulBlockwisePass(scheme.bits, scheme.block_size, head=False)
-    return (
-        QuantizeMatMulPerTensorPass()
-        if isinstance(scheme, PerTensorInt8)
-        else QuantizeMatMulPerTokenPass()
-    )
+        products: InPlacePass = QuantizeMatMulBlockwisePass(
+            scheme.bits, scheme.block_size, head=False
+        )
+    elif isinstance(scheme, PerTensorInt8):
+        products = QuantizeMatMulPerTensorPass()
+    else:
+        products = QuantizeMatMulPerTokenPass()
+    head = QuantizeMatMulBlockwisePass(HEAD_SCHEME.bits, HEAD_SCHEME.block_size, head=True)
+    return [products, head, QuantizeEmbeddingsPass()]

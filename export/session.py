@@ -1,18 +1,26 @@
 """Exported graphs in ONNX Runtime, run as any other program would: plain `run` on the CPU."""
 
-import itertools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bark_onnx.graphs import contract
+from bark_onnx.graphs.contract import (
+    CACHE_PARTS,
+    HISTORY_IDS,
+    INPUT_IDS,
+    POSITION_IDS,
+    SEQLENS_K,
+    TOTAL_SEQUENCE_LENGTH,
+    Attention,
+    past_name,
+)
 from bark_onnx.graphs.errors import ExportError, ProviderError
 from bark_onnx.graphs.onnxruntime import import_onnxruntime
 from bark_onnx.graphs.shapes import CausalShape
 
-Inputs = dict[str, NDArray[Any]]
+Tokens = NDArray[np.int64]
 
 
 def open_session(graph: Path) -> Any:
@@ -33,48 +41,43 @@ def open_session(graph: Path) -> Any:
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
-class DynamicCache:
-    """Cache of a standard graph: the outputs of one run are the inputs of the next."""
+class KeyValueCache:
+    """Cache of a causal graph between its runs: buffers of the full context if fused."""
 
-    def __init__(self, shape: CausalShape, dtype: type[np.floating[Any]] = np.float32) -> None:
-        self.shape = shape
-        self.dtype = dtype
-        self.values: list[NDArray[Any]] = []
-
-    def reset(self, batch: int) -> None:
-        """Empty the cache, for a number of sequences."""
-        self._allocate(batch, 0)
-
-    def inputs(self, length: int) -> Inputs:
-        """Inputs of a run after which the cache holds `length` tokens."""
-        layers = range(self.shape.num_layers)
-        names = (
-            contract.past_name(layer, part)
-            for layer, part in itertools.product(layers, contract.CACHE_PARTS)
-        )
-        return dict(zip(names, self.values, strict=True))
-
-    def update(self, present: list[NDArray[Any]]) -> None:
-        """Store the cache that a run returned."""
-        self.values = present
-
-    def _allocate(self, batch: int, length: int) -> None:
-        size = (batch, self.shape.num_heads, length, self.shape.head_size)
-        self.values = [np.zeros(size, self.dtype)] * (2 * self.shape.num_layers)
-
-
-class StaticCache(DynamicCache):
-    """Cache of a fused graph: buffers of the full context, and their valid length."""
+    def __init__(
+        self,
+        shape: CausalShape,
+        attention: Attention,
+        dtype: type[np.floating[Any]] = np.float32,
+    ) -> None:
+        self.length = 0  # tokens of each sequence
+        self._shape = shape
+        self._is_fused = attention == "fused"
+        self._dtype = dtype
+        self._values: list[NDArray[Any]] = []
 
     def reset(self, batch: int) -> None:
         """Empty the cache, for a number of sequences."""
-        self._allocate(batch, self.shape.context_length)
+        shape, length = self._shape, self._shape.context_length if self._is_fused else 0
+        empty = np.zeros((batch, shape.num_heads, length, shape.head_size), self._dtype)
+        self._values = [empty] * (2 * shape.num_layers)
+        self.length = 0
 
-    def inputs(self, length: int) -> Inputs:
-        """Inputs of a run after which the cache holds `length` tokens."""
-        batch = self.values[0].shape[0]
-        return {
-            **super().inputs(length),
-            contract.SEQLENS_K: np.full(batch, length - 1, np.int32),
-            contract.TOTAL_SEQUENCE_LENGTH: np.array(length, np.int32),
+    def run(self, session: Any, ids: Tokens, history: Tokens | None) -> NDArray[np.float32]:
+        """Logits (batch, n) after the tokens (batch, sequence), which are added to the cache."""
+        batch, count = ids.shape
+        self.length += count
+        layers = range(self._shape.num_layers)
+        names = (past_name(layer, part) for layer in layers for part in CACHE_PARTS)
+        inputs: dict[str, NDArray[Any]] = {
+            INPUT_IDS: ids,
+            POSITION_IDS: np.tile(np.arange(self.length - count, self.length), (batch, 1)),
+            **dict(zip(names, self._values, strict=True)),
         }
+        if history is not None:
+            inputs[HISTORY_IDS] = history
+        if self._is_fused:
+            inputs[SEQLENS_K] = np.full(batch, self.length - 1, np.int32)
+            inputs[TOTAL_SEQUENCE_LENGTH] = np.array(self.length, np.int32)
+        logits, *self._values = session.run(None, inputs)
+        return logits

@@ -5,46 +5,51 @@ The only module of graphs/ that imports click.
 
 import sys
 from collections.abc import Callable
-from functools import partial
-from typing import Any, TypeVar
+from functools import partial, reduce
+from typing import Any
 
 import click
 
 from bark_onnx.graphs.errors import BarkError
 
 _INTERRUPTED = 130  # the status that shells expect after Ctrl-C
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+_UNGROUPED = "Other"
+
+Command = Callable[..., None]
 
 
 class GroupedOption(click.Option):
-    """An option with a heading in the --help of a `GroupedCommand`."""
+    """An option that `GroupedCommand` lists under a heading."""
 
-    def __init__(self, *args: Any, group: str, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, *names: Any, group: str, **attributes: Any) -> None:
+        super().__init__(*names, **attributes)
         self.group = group
 
 
-def grouped_option(heading: str) -> Callable[..., Callable[[_Function], _Function]]:
-    """Return a decorator like `click.option`, for options under a heading."""
-    return partial(click.option, cls=GroupedOption, group=heading)
-
-
 class GroupedCommand(click.Command):
-    """A command whose --help lists options under the headings of their groups."""
+    """A command whose help lists options by group, in the order in which they were added."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write one section per heading, in order of first use; options without one are last."""
-        sections: dict[str, list[tuple[str, str]]] = {}
-        others: list[tuple[str, str]] = []
-        for option in self.get_params(ctx):
+        """Write one section per group."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        options = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
+        for option in options:
             record = option.get_help_record(ctx)
-            if record is not None and isinstance(option, GroupedOption):
-                sections.setdefault(option.group, []).append(record)
-            elif record is not None and isinstance(option, click.Option):
-                others.append(record)
-        for heading, records in {**sections, "Other": others}.items():
-            with formatter.section(heading):
+            if record is not None:
+                groups.setdefault(getattr(option, "group", _UNGROUPED), []).append(record)
+        for group, records in groups.items():
+            with formatter.section(group):
                 formatter.write_dl(records)
+
+
+def grouped_option(group: str) -> Callable[..., Callable[[Command], Command]]:
+    """`click.option` for options of a group."""
+    return partial(click.option, cls=GroupedOption, group=group)
+
+
+def add_options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """A decorator that adds several options in order."""
+    return lambda function: reduce(lambda command, add: add(command), reversed(options), function)
 
 
 def run_command(command: click.Command, name: str, *, interrupted: str = "interrupted") -> None:

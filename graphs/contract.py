@@ -83,11 +83,7 @@ class GraphContract:
 
     @classmethod
     def from_json(cls, text: str, where: str) -> "GraphContract":
-        """Read the form that `to_json` writes.
-
-        Args:
-            text: Contract as JSON.
-            where: Location of the text, for messages.
+        """Read the form that `to_json` writes, stored at `where`.
 
         Raises:
             ContractError: The text is not a contract, or one of a later version.

@@ -4,7 +4,7 @@ Knows nothing of ONNX.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,10 +29,9 @@ from bark_onnx.export.checkpoints.shapes import read_shapes, stage_configs
 from bark_onnx.export.checkpoints.tokenizer import read_tokenizer
 from bark_onnx.export.checkpoints.weights import (
     Weights,
+    folder_weights,
     is_mask,
     load_state,
-    names_with_prefix,
-    open_weights,
 )
 from bark_onnx.graphs.bundle.dataclass_json import read_json
 from bark_onnx.graphs.bundle.hub import download, is_repository_id
@@ -67,7 +66,7 @@ class Checkpoint:
     config: Any  # BarkConfig
     shapes: ModelShapes
     generation: GenerationSettings
-    open_weights: Callable[[Stage], AbstractContextManager[Weights]]
+    open_weights: Callable[[Stage], Weights]
     read_tokenizer: Callable[[], Tokenizer]
     presets: Path | None = None  # folder of voices that replace the checkpoint's own
 
@@ -79,8 +78,7 @@ class Checkpoint:
             CheckpointError: A tensor is missing or has another shape.
         """
         module = _build(stage, self.config)
-        with self.open_weights(stage) as weights:
-            load_state(module, weights, _IGNORED[stage])
+        load_state(module, self.open_weights(stage), _IGNORED[stage])
         if stage == "fine":
             _tie_heads(module)
         yield module.eval().requires_grad_(False)
@@ -123,15 +121,9 @@ def open_checkpoint(source: str) -> Checkpoint:
         config,
         shapes,
         generation,
-        open_weights=partial(_open_weights, folder),
+        open_weights=lambda stage: folder_weights(folder, _PREFIXES[stage]),
         read_tokenizer=partial(read_tokenizer, folder),
     )
-
-
-@contextmanager
-def _open_weights(folder: Path, stage: Stage) -> Iterator[Weights]:
-    with open_weights(folder) as tensors:
-        yield Weights(tensors, names_with_prefix(_PREFIXES[stage]), folder, CONFIG_NAME)
 
 
 def _locate(source: str) -> Path:

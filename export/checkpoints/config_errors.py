@@ -8,10 +8,7 @@ from bark_onnx.graphs.errors import CheckpointError
 
 @contextmanager
 def wrap_config_errors(where: object) -> Iterator[None]:
-    """Convert errors of transformers' configuration classes.
-
-    Args:
-        where: Location of the configuration, for the message.
+    """Convert errors of transformers' configuration classes for a file, `where`.
 
     Raises:
         CheckpointError: A value has a wrong type.

@@ -1,8 +1,7 @@
 """EnCodec for checkpoints without a codec: from a Hugging Face folder or from Meta's own file."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,9 +14,8 @@ from bark_onnx.export.checkpoints.config_errors import wrap_config_errors
 from bark_onnx.export.checkpoints.weights import (
     Weights,
     check_tensors,
+    folder_weights,
     legacy_weight_norm_name,
-    names_with_prefix,
-    open_weights,
     read_pickle,
 )
 from bark_onnx.graphs.bundle.dataclass_json import read_json
@@ -56,7 +54,7 @@ class Codec:
     source: str  # as given
     config: Any  # EncodecConfig
     file: Path  # defines the sizes, for messages
-    open_weights: Callable[[], AbstractContextManager[Weights]]
+    open_weights: Callable[[], Weights]
 
 
 def open_codec(source: str) -> Codec:
@@ -79,14 +77,10 @@ def open_codec(source: str) -> Codec:
 
 
 def check_codec(config: Any, where: str) -> None:
-    """Check that a configuration is EnCodec 24 kHz, with any widths.
-
-    Args:
-        config: An `EncodecConfig`.
-        where: Prefix of the setting's name in messages.
+    """Check that an `EncodecConfig` is EnCodec 24 kHz, with any widths.
 
     Raises:
-        CheckpointError: A setting differs.
+        CheckpointError: A setting differs; `where` is the prefix of its name.
     """
     for key, value in _24_KHZ.items():
         found = getattr(config, key)
@@ -113,13 +107,7 @@ def _open_folder(source: str, folder: Path) -> Codec:
                 f"give {EXPECTED_CODEC}"
             )
     check_codec(config, where)
-    return Codec(source, config, path, partial(_weights_of_folder, folder, _PREFIXES[kind]))
-
-
-@contextmanager
-def _weights_of_folder(folder: Path, prefix: str) -> Iterator[Weights]:
-    with open_weights(folder) as tensors:
-        yield Weights(tensors, names_with_prefix(prefix), folder, _CONFIG_NAME)
+    return Codec(source, config, path, partial(folder_weights, folder, _PREFIXES[kind]))
 
 
 def _open_file(source: str, path: Path) -> Codec:
@@ -139,12 +127,11 @@ def _open_file(source: str, path: Path) -> Codec:
         codebook_size=tensors[_CODEBOOK].shape[0],
         target_bandwidths=[_BARK_BANDWIDTH],
     )
-    return Codec(source, config, path, partial(_weights_of_file, path))
+    return Codec(source, config, path, partial(_file_weights, path))
 
 
-@contextmanager
-def _weights_of_file(path: Path) -> Iterator[Weights]:
-    yield Weights(_read_file(path), _names_of_file, path, "EnCodec 24 kHz")
+def _file_weights(path: Path) -> Weights:
+    return Weights(_read_file(path), _names_in_file, path, "EnCodec 24 kHz")
 
 
 def _read_file(path: Path) -> Mapping[str, Tensor]:
@@ -152,7 +139,7 @@ def _read_file(path: Path) -> Mapping[str, Tensor]:
     return check_tensors(read_pickle(path, is_mapped=False), path)
 
 
-def _names_of_file(name: str) -> tuple[str]:
+def _names_in_file(name: str) -> tuple[str]:
     """Name in Meta's file of a tensor of transformers' `EncodecModel`.
 
     `encodec.modules` wraps each convolution twice, `EncodecDecoder` once; every third layer of the

@@ -1,8 +1,7 @@
 """Suno's own checkpoints: a folder with one .pt file each for text, coarse and fine."""
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -154,15 +153,11 @@ def _read_config(config_class: type, path: Path) -> dict[str, Any]:
         return config_class(**sizes).to_dict()
 
 
-@contextmanager
-def _open_weights(files: Mapping[Stage, Path], codec: Codec, stage: Stage) -> Iterator[Weights]:
+def _open_weights(files: Mapping[Stage, Path], codec: Codec, stage: Stage) -> Weights:
     if stage == "codec":
-        with codec.open_weights() as weights:
-            yield weights
-        return
-    path = files[stage]
-    _, tensors = _read_file(path)
-    yield Weights(tensors, _suno_names, path, "its model_args", is_exclusive=True)
+        return codec.open_weights()
+    _, tensors = _read_file(files[stage])
+    return Weights(tensors, _suno_names, files[stage], "its model_args", is_exclusive=True)
 
 
 def _suno_names(name: str) -> tuple[str]:

@@ -18,11 +18,7 @@ MULTILINGUAL = "google-bert/bert-base-multilingual-cased"
 
 _FILES = ["tokenizer.json", "tokenizer_config.json", "vocab.txt"]
 _SPECIAL_TOKENS = {
-    "pad_token": "[PAD]",
-    "unk_token": "[UNK]",
-    "cls_token": "[CLS]",
-    "sep_token": "[SEP]",
-    "mask_token": "[MASK]",
+    f"{name}_token": f"[{name.upper()}]" for name in ["pad", "unk", "cls", "sep", "mask"]
 }
 
 

@@ -5,7 +5,6 @@ import warnings
 import zipfile
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -83,16 +82,6 @@ def _refuse_unknown(weights: Weights, read: set[str]) -> None:
         )
 
 
-def names_with_prefix(prefix: str) -> Callable[[str], Sequence[str]]:
-    """Names in the Hugging Face layout, including those of weight norm in old checkpoints."""
-
-    def names(name: str) -> Sequence[str]:
-        stored = prefix + name
-        return tuple(dict.fromkeys((stored, legacy_weight_norm_name(stored))))
-
-    return names
-
-
 def legacy_weight_norm_name(name: str) -> str:
     """Name of a tensor from before torch turned weight norm into a parametrization."""
     for new, old in (("original0", "weight_g"), ("original1", "weight_v")):
@@ -100,9 +89,16 @@ def legacy_weight_norm_name(name: str) -> str:
     return name
 
 
-@contextmanager
-def open_weights(folder: Path) -> Iterator[Mapping[str, Tensor]]:
-    """Yield all tensors of a checkpoint by name, mapped from disk."""
+def folder_weights(folder: Path, prefix: str) -> Weights:
+    """Tensors of one sub-model in the Hugging Face layout, mapped from disk."""
+
+    def names(name: str) -> Sequence[str]:
+        return prefix + name, legacy_weight_norm_name(prefix + name)
+
+    return Weights(_map_folder(folder), names, folder, "config.json")
+
+
+def _map_folder(folder: Path) -> Mapping[str, Tensor]:
     for name in _WEIGHT_FILES:
         index = folder / f"{name}.index.json"
         if index.is_file():
@@ -111,8 +107,7 @@ def open_weights(folder: Path) -> Iterator[Mapping[str, Tensor]]:
             files = [name]
         else:
             continue
-        yield ChainMap(*(_map_file(folder / file) for file in files))  # type: ignore[arg-type]
-        return
+        return ChainMap(*(_map_file(folder / file) for file in files))  # type: ignore[arg-type]
     raise CheckpointError(f"{folder}: no weights; expected {' or '.join(_WEIGHT_FILES)}")
 
 
@@ -169,12 +164,8 @@ def _unreadable(path: Path, reason: str) -> CheckpointError:
 def check_tensors(found: object, where: object) -> Mapping[str, Tensor]:
     """Check that an object is a mapping from names to tensors.
 
-    Args:
-        found: Object to check.
-        where: Location of the object, for messages.
-
     Raises:
-        CheckpointError: The object is of another kind.
+        CheckpointError: The object, which is at `where`, is of another kind.
     """
     if not isinstance(found, Mapping):
         raise CheckpointError(

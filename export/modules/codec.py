@@ -41,18 +41,14 @@ class CodecGraph(nn.Module):
 
 
 def _traceable(layer: Any) -> Any:
-    kind = type(layer).__name__
-    if kind == "EncodecConv1d":
-        return _Convolution(layer)
-    if kind == "EncodecConvTranspose1d":
-        return _Upsampling(layer)
-    if kind == "EncodecLSTM":
-        return _Lstm(layer.lstm)
-    if kind == "EncodecResnetBlock":
-        return _Residual(layer)
-    if kind in ("ELU", "Identity"):
-        return layer
-    raise TypeError(f"{kind} has no traceable form")
+    forms = {
+        "EncodecConv1d": _Convolution,
+        "EncodecConvTranspose1d": _Upsampling,
+        "EncodecLSTM": _Lstm,
+        "EncodecResnetBlock": _Residual,
+    }
+    form = forms.get(type(layer).__name__)
+    return layer if form is None else form(layer)
 
 
 def _without_weight_norm(convolution: nn.Conv1d) -> nn.Conv1d:
@@ -115,8 +111,9 @@ class _Residual(nn.Module):
 class _Lstm(nn.Module):
     """`EncodecLSTM` through the ONNX operator: tracing `nn.LSTM` would fix the sequence length."""
 
-    def __init__(self, lstm: nn.LSTM) -> None:
+    def __init__(self, layer: Any) -> None:
         super().__init__()
+        lstm = layer.lstm
         self.hidden_size = lstm.hidden_size
         self.num_layers = lstm.num_layers
         for layer in range(lstm.num_layers):

@@ -20,13 +20,10 @@ class SchemaError(ValueError):
 
 
 def from_json_dict(kind: type[T], data: object, where: str) -> T:
-    """Build a dataclass from a parsed JSON object.
+    """Build the dataclass `kind` from parsed JSON, found at `where`.
 
-    Args:
-        kind: Dataclass whose fields are int, float, bool, str, None, another dataclass,
-            `tuple[X, ...]` (a JSON list), `dict[str, X]`, or a union of those.
-        data: Parsed JSON.
-        where: Location of the object, for messages.
+    Fields may be int, float, bool, str, None, another dataclass, `tuple[X, ...]` (a JSON list),
+    `dict[str, X]`, or a union of those.
 
     Raises:
         SchemaError: A key is unknown or missing, or a value has another type.

@@ -1,4 +1,4 @@
-"""Finds Attention nodes and replaces them; shared by the attention passes."""
+"""Finds and checks Attention nodes; shared by the attention passes."""
 
 import onnx_ir as ir
 
@@ -9,11 +9,7 @@ def attention_nodes(model: ir.Model) -> list[ir.Node]:
 
 
 def check_plain(node: ir.Node, *, causal: bool) -> None:
-    """Check that an Attention has no feature that the fused operators lack.
-
-    Args:
-        node: The Attention.
-        causal: Whether each token must attend to earlier tokens only, or to all.
+    """Check that an Attention, causal or not, has no feature that the fused operators lack.
 
     Raises:
         PreconditionError: It has a mask, a scale, a cap, or another order.
@@ -40,20 +36,3 @@ def packed_projection(node: ir.Node) -> tuple[ir.Node, ir.Value]:
     packed = split.inputs[0]
     assert packed is not None
     return split, packed
-
-
-def replace_attention(old: ir.Node, new: ir.Node, *, also_remove: ir.Node | None = None) -> None:
-    """Replace a node; outputs are matched by position and keep their names.
-
-    Args:
-        old: Node to remove.
-        new: Node in its place.
-        also_remove: Node that is removed if its outputs have no other use.
-    """
-    graph = old.graph
-    assert graph is not None
-    ir.convenience.replace_nodes_and_values(
-        graph, old, [old], [new], list(old.outputs)[: len(new.outputs)], list(new.outputs)
-    )
-    if also_remove is not None and not any(value.uses() for value in also_remove.outputs):
-        graph.remove(also_remove, safe=True)

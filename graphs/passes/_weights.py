@@ -1,6 +1,5 @@
-"""Finds constant matrices and replaces products with them; shared by the quantizing passes."""
+"""Finds constant matrices and quantizes them to 8 bits; shared by the quantizing passes."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -102,13 +101,3 @@ def _add_quantized(
     return QuantizedWeight(
         add_weight(model, f"{name}.s8", integers), add_weight(model, f"{name}.s8_scale", scales)
     )
-
-
-def replace_node(model: ir.Model, old: ir.Node, new: Sequence[ir.Node]) -> None:
-    """Replace a node by several; the output of the last takes the place of the old output."""
-    ir.convenience.replace_nodes_and_values(
-        model.graph, old, [old], new, list(old.outputs[:1]), list(new[-1].outputs)
-    )
-    for node in new:
-        if node.domain:
-            model.graph.opset_imports.setdefault(node.domain, 1)

@@ -6,9 +6,8 @@ y = Attention(q, k, v) -> y = MultiHeadAttention(q, k, v)
 import onnx_ir as ir
 from onnx_ir.passes import InPlacePass, PassResult
 
-from bark_onnx.graphs.passes._attention import attention_nodes, check_plain, replace_attention
-
-_CONTRIB = "com.microsoft"
+from bark_onnx.graphs.passes._attention import attention_nodes, check_plain
+from bark_onnx.graphs.passes._nodes import replace_node
 
 
 class FuseBidirectionalAttentionPass(InPlacePass):
@@ -28,12 +27,10 @@ class FuseBidirectionalAttentionPass(InPlacePass):
             heads = node.attributes["q_num_heads"].as_int()
             fused = ir.node(
                 "MultiHeadAttention",
-                domain=_CONTRIB,
+                domain="com.microsoft",
                 inputs=list(node.inputs[:3]),
                 attributes={"num_heads": heads},
                 num_outputs=1,
             )
-            replace_attention(node, fused)
-        if nodes:
-            model.graph.opset_imports[_CONTRIB] = 1
+            replace_node(model, node, [fused])
         return PassResult(model, modified=bool(nodes))

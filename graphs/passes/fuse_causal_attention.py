@@ -13,14 +13,8 @@ import onnx_ir as ir
 from onnx_ir.passes import InPlacePass, PassResult
 
 from bark_onnx.graphs.contract import SEQLENS_K, TOTAL_SEQUENCE_LENGTH, GraphContract
-from bark_onnx.graphs.passes._attention import (
-    attention_nodes,
-    check_plain,
-    packed_projection,
-    replace_attention,
-)
-
-_CONTRIB = "com.microsoft"
+from bark_onnx.graphs.passes._attention import attention_nodes, check_plain, packed_projection
+from bark_onnx.graphs.passes._nodes import replace_node
 
 
 class FuseCausalAttentionPass(InPlacePass):
@@ -51,19 +45,21 @@ class FuseCausalAttentionPass(InPlacePass):
         lengths = (ir.Value(name=SEQLENS_K), ir.Value(name=TOTAL_SEQUENCE_LENGTH))
         inputs |= {value.name: value for value in lengths}
         for node in nodes:
-            self._fuse(node, lengths)
+            _fuse(model, node, lengths)
         model.graph.inputs[:] = [inputs[tensor.name] for tensor in self.contract.inputs]
-        model.graph.opset_imports[_CONTRIB] = 1
         return PassResult(model, modified=True)
 
-    def _fuse(self, node: ir.Node, lengths: tuple[ir.Value, ir.Value]) -> None:
-        split, packed = packed_projection(node)
-        heads = node.attributes["q_num_heads"].as_int()
-        fused = ir.node(
-            "GroupQueryAttention",
-            domain=_CONTRIB,
-            inputs=[packed, None, None, node.inputs[4], node.inputs[5], *lengths],
-            attributes={"num_heads": heads, "kv_num_heads": heads},
-            num_outputs=3,
-        )
-        replace_attention(node, fused, also_remove=split)
+
+def _fuse(model: ir.Model, node: ir.Node, lengths: tuple[ir.Value, ir.Value]) -> None:
+    split, packed = packed_projection(node)
+    heads = node.attributes["q_num_heads"].as_int()
+    fused = ir.node(
+        "GroupQueryAttention",
+        domain="com.microsoft",
+        inputs=[packed, None, None, node.inputs[4], node.inputs[5], *lengths],
+        attributes={"num_heads": heads, "kv_num_heads": heads},
+        num_outputs=3,
+    )
+    replace_node(model, node, [fused])
+    if not any(value.uses() for value in split.outputs):
+        model.graph.remove(split, safe=True)

@@ -6,7 +6,8 @@ y = Gather(w, ids) -> y = Cast(Gather(q, ids)) * Gather(s, ids)      with w[v] ~
 import onnx_ir as ir
 from onnx_ir.passes import InPlacePass, PassResult
 
-from bark_onnx.graphs.passes._weights import QuantizedWeight, quantize_rows, replace_node
+from bark_onnx.graphs.passes._nodes import replace_node
+from bark_onnx.graphs.passes._weights import QuantizedWeight, quantize_rows
 
 
 class QuantizeEmbeddingsPass(InPlacePass):

@@ -12,7 +12,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes import InPlacePass, PassResult
 
-from bark_onnx.graphs.passes._weights import add_weight, find_constant_matmuls, replace_node
+from bark_onnx.graphs.passes._nodes import replace_node
+from bark_onnx.graphs.passes._weights import add_weight, find_constant_matmuls
 
 # accuracy_level of integer arithmetic; without it the 8-bit kernel is 50 times slower.
 _INTEGER_ACCURACY = 4

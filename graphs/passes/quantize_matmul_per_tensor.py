@@ -9,7 +9,8 @@ to windows, not to batches (`QuantizeMatMulPerTokenPass`).
 import onnx_ir as ir
 from onnx_ir.passes import InPlacePass, PassResult
 
-from bark_onnx.graphs.passes._weights import find_constant_matmuls, quantize_columns, replace_node
+from bark_onnx.graphs.passes._nodes import replace_node
+from bark_onnx.graphs.passes._weights import find_constant_matmuls, quantize_columns
 
 
 class QuantizeMatMulPerTensorPass(InPlacePass):

@@ -23,13 +23,13 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes import InPlacePass, PassResult
 
+from bark_onnx.graphs.passes._nodes import replace_node
 from bark_onnx.graphs.passes._weights import (
     ConstantMatMul,
     QuantizedWeight,
     add_weight,
     find_constant_matmuls,
     quantize_columns,
-    replace_node,
 )
 
 GELU_MIN = -0.16998  # just below the minimum of a Gelu, -0.169971

@@ -7,14 +7,14 @@ from typing import Any
 
 import click
 
-from bark_onnx.graphs.errors import ServerError
-from bark_onnx.runtime.bark import Bark
-from bark_onnx.runtime.cli.options.groups import (
+from bark_onnx.graphs.command_line import (
     Command,
     GroupedCommand,
     add_options,
     grouped_option,
 )
+from bark_onnx.graphs.errors import ServerError
+from bark_onnx.runtime.bark import Bark
 from bark_onnx.runtime.inference.sessions import PROVIDERS
 from bark_onnx.runtime.server.settings import ServerSettings
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import click
 
+from bark_onnx.graphs.command_line import add_options, grouped_option
 from bark_onnx.graphs.errors import OptionsError
 from bark_onnx.runtime.bark import Bark
 from bark_onnx.runtime.cli.options.common import bundle_option, values_of
 from bark_onnx.runtime.cli.options.completion import complete_voice
 from bark_onnx.runtime.cli.options.generation import build_generation_options, generation_options
-from bark_onnx.runtime.cli.options.groups import add_options, grouped_option
 from bark_onnx.runtime.cli.options.output import OutputOptions, output_options
 from bark_onnx.runtime.cli.options.stream import (
     build_stream_options,

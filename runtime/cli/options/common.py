@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from bark_onnx.runtime.cli.options.groups import Command, grouped_option
+from bark_onnx.graphs.command_line import Command, grouped_option
 
 
 def _bundle_option(*, required: bool) -> Callable[[Command], Command]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bark_onnx.runtime.cli.options.groups import Command, grouped_option
+from bark_onnx.graphs.command_line import Command, grouped_option
 from bark_onnx.runtime.options.generation import SAMPLING_PRESETS, GenerationOptions
 
 _ALL_STAGES = ("temperature", "top_k", "top_p", "do_sample")  # set every stage that has them

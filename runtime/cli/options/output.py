@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
+from bark_onnx.graphs.command_line import add_options, grouped_option
 from bark_onnx.graphs.errors import OptionsError
 from bark_onnx.runtime.audio.files.formats import FORMATS, FileFormat, check_format, check_rate
 from bark_onnx.runtime.audio.files.sound_file import check_audio_path
 from bark_onnx.runtime.audio.player import find_player
 from bark_onnx.runtime.audio.plot import check_plot_path
 from bark_onnx.runtime.audio.timestamps import check_timestamps_path
-from bark_onnx.runtime.cli.options.groups import add_options, grouped_option
 
 STANDARD_OUTPUT = "-"
 _DEFAULT_STEM = "speech"  # of the sound file

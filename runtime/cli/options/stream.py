@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
+from bark_onnx.graphs.command_line import add_options, grouped_option
 from bark_onnx.runtime.cli.options.common import values_of
-from bark_onnx.runtime.cli.options.groups import add_options, grouped_option
 from bark_onnx.runtime.options.stream import HISTORIES, StreamOptions, check_positive
 from bark_onnx.runtime.text.languages import LANGUAGE_CODES
 

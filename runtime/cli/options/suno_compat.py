@@ -11,8 +11,8 @@ import click
 from click.core import ParameterSource
 
 from bark_onnx.graphs.bundle.atomic_write import wrap_os_errors
+from bark_onnx.graphs.command_line import Command, GroupedCommand
 from bark_onnx.graphs.errors import AudioError, OptionsError
-from bark_onnx.runtime.cli.options.groups import Command, GroupedCommand
 
 SUNO_NAMES = {
     "text": "text",

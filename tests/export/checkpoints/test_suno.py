@@ -182,10 +182,10 @@ def test_optimizer_state_stays_on_disk(suno_folder: Path, twins: Twins) -> None:
     replace_file(suno_folder / "coarse.pt", twins, optimizer={"state": {0: state}})
     path = (suno_folder / "coarse.pt").resolve()
     assert path.stat().st_size > megabytes << 20
-    with open_suno(suno_folder, twins).open_weights("coarse") as weights:
-        total = sum(float(tensor.double().sum()) for tensor in weights.tensors.values())
-        mapped = Path("/proc/self/smaps").read_text().partition(f"{path}\n")[2]
-        resident = re.search(r"^Rss: +(\d+) kB", mapped, re.MULTILINE)
+    weights = open_suno(suno_folder, twins).open_weights("coarse")
+    total = sum(float(tensor.double().sum()) for tensor in weights.tensors.values())
+    mapped = Path("/proc/self/smaps").read_text().partition(f"{path}\n")[2]
+    resident = re.search(r"^Rss: +(\d+) kB", mapped, re.MULTILINE)
     assert total != 0
     assert resident is not None, "the file is not mapped"
     assert int(resident[1]) << 10 < path.stat().st_size // 4
