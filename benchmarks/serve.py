@@ -1,7 +1,7 @@
-"""What many clients of one server get, with and without rows that share a step.
+"""Throughput and latency of one server with many clients, with and without batching.
 
-Starts `bark-onnx serve` twice on this machine and asks it from here, so clients and server share
-its cores. Answers are streamed: of a text of several pieces, the first audio is the first piece's.
+Starts `bark-onnx serve` twice on this machine and sends requests from here, so that clients and
+server share its cores. Responses are streamed: the first audio is that of the first segment.
 Prints a table; the last line is one JSON object.
 """
 
@@ -52,14 +52,16 @@ class Point:
     first_audio_p95: float
     latency_p50: float
     latency_p95: float
-    mean_rows: float  # in a decode step of the coarse stage
+    mean_batch_size: float  # in a decode step of the coarse stage
     peak_mb: float  # of the server so far, loading included
 
 
 @click.command()
 @size_option
 @click.option("--precision", default="fp32", show_default=True)
-@click.option("--rows", type=int, multiple=True, default=(8, 1), show_default=True)
+@click.option(
+    "--max-batch-size", "batch_sizes", type=int, multiple=True, default=(8, 1), show_default=True
+)
 @click.option("--clients", type=int, multiple=True, default=(1, 2, 4, 8, 16), show_default=True)
 @click.option(
     "--requests",
@@ -76,26 +78,26 @@ class Point:
     show_default=True,
     help="Requests are up to this share shorter or longer than that.",
 )
-@click.option("--pieces", type=int, default=1, show_default=True, help="Of a request's text.")
+@click.option("--segments", type=int, default=1, show_default=True, help="Of a request's text.")
 @click.option("--threads", type=int, default=None)
 @click.option("--output", type=click.Path(path_type=Path), help="Also write the JSON here.")
 def main(
     size: str,
     precision: str,
-    rows: tuple[int, ...],
+    batch_sizes: tuple[int, ...],
     clients: tuple[int, ...],
     requests: int,
     seconds: float,
     spread: float,
-    pieces: int,
+    segments: int,
     threads: int | None,
     output: Path | None,
 ) -> None:
     """Measure throughput and waits of a server over the number of its clients."""
     folder = bundle_folder(size, (precision,))
-    tokens = seconds / pieces / _SECONDS_PER_TOKEN
-    text = _text(folder, pieces)
-    voice = "alloy" if pieces > 1 else None  # without one, pieces wait for each other
+    tokens = seconds / segments / _SECONDS_PER_TOKEN
+    text = _text(folder, segments)
+    voice = "alloy" if segments > 1 else None  # without one, segments wait for each other
 
     def request(seed: int) -> dict[str, Any]:
         length = 1 + spread * np.random.default_rng(seed).uniform(-1, 1)
@@ -109,10 +111,10 @@ def main(
 
     points: list[Point] = []
     click.echo(
-        "rows  clients  requests  audio s/s  "
-        "first audio p50 / p95 s  latency p50 / p95 s  rows a step  peak MB"
+        "batch  clients  requests  audio s/s  "
+        "first audio p50 / p95 s  latency p50 / p95 s  sequences  peak MB"
     )
-    for max_batch_size in rows:
+    for max_batch_size in batch_sizes:
         arguments = ["--max-batch-size", str(max_batch_size), "--precision", precision]
         arguments += ["--threads", str(threads)] if threads else []
         with _server(folder, arguments) as (url, process):
@@ -123,7 +125,7 @@ def main(
                 points.append(point)
                 _print(point)
     result: dict[str, Any] = {"machine": describe_machine(), "size": size, "precision": precision}
-    result |= {"threads": threads, "seconds": seconds, "spread": spread, "pieces": pieces}
+    result |= {"threads": threads, "seconds": seconds, "spread": spread, "segments": segments}
     line = json.dumps(result | {"points": [asdict(point) for point in points]})
     if output is not None:
         output.write_text(line + "\n")
@@ -132,22 +134,22 @@ def main(
 
 def _print(point: Point) -> None:
     click.echo(
-        f"{point.max_batch_size:>4}  {point.clients:>7}  {point.requests:>8}  "
+        f"{point.max_batch_size:>5}  {point.clients:>7}  {point.requests:>8}  "
         f"{point.audio_per_second:>9.2f}  "
         f"{point.first_audio_p50:>13.2f} / {point.first_audio_p95:>7.2f}  "
         f"{point.latency_p50:>9.2f} / {point.latency_p95:>7.2f}  "
-        f"{point.mean_rows:>11.2f}  {point.peak_mb:>7.0f}"
+        f"{point.mean_batch_size:>9.2f}  {point.peak_mb:>7.0f}"
     )
 
 
-def _text(folder: Path, pieces: int) -> str:
-    """Sentences, of which one piece holds one."""
+def _text(folder: Path, segments: int) -> str:
+    """Sentences, of which one segment holds one."""
     count_tokens = TextTokenizer.from_bundle(Bundle(folder)).count
     sentence = "Hello, my dog is cute."
     while count_tokens(f"And {sentence}") <= MAX_SECONDS * TOKENS_PER_SECOND:
         sentence = f"And {sentence}"
-    text = " ".join([sentence] * pieces)
-    assert len(split_text(text, count_tokens=count_tokens)) == pieces
+    text = " ".join([sentence] * segments)
+    assert len(split_text(text, count_tokens=count_tokens)) == segments
     return text
 
 
@@ -187,7 +189,7 @@ async def _measure(
 ) -> Point:
     """Ask for all bodies, each client for its own."""
     async with httpx2.AsyncClient(base_url=url, timeout=None) as http:
-        steps, rows = await _steps(http)
+        steps, sequences = await _steps(http)
         started = time.perf_counter()
         answers = [
             answer
@@ -195,7 +197,7 @@ async def _measure(
             for answer in each
         ]
         seconds = time.perf_counter() - started
-        more_steps, more_rows = await _steps(http)
+        more_steps, more_sequences = await _steps(http)
     first, last = np.percentile([answer.first_audio_seconds for answer in answers], (50, 95))
     middle, longest = np.percentile([answer.seconds for answer in answers], (50, 95))
     return Point(
@@ -207,7 +209,7 @@ async def _measure(
         first_audio_p95=float(last),
         latency_p50=float(middle),
         latency_p95=float(longest),
-        mean_rows=(more_rows - rows) / (more_steps - steps),
+        mean_batch_size=(more_sequences - sequences) / (more_steps - steps),
         peak_mb=peak_megabytes(process),
     )
 
@@ -230,12 +232,12 @@ async def _ask(http: httpx2.AsyncClient, bodies: list[dict[str, Any]]) -> list[A
 
 
 async def _steps(http: httpx2.AsyncClient) -> tuple[float, float]:
-    """Steps of the coarse stage so far, and the rows in them."""
+    """Steps of the coarse stage so far, and the sequences in them."""
     text = (await http.get("/metrics")).text
     values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
-    names = (f'bark_batch_rows_{kind}{{stage="coarse"}}' for kind in ("count", "sum"))
-    steps, rows = (float(values.get(name, 0)) for name in names)
-    return steps, rows
+    names = (f'bark_batch_size_{kind}{{stage="coarse"}}' for kind in ("count", "sum"))
+    steps, sequences = (float(values.get(name, 0)) for name in names)
+    return steps, sequences
 
 
 if __name__ == "__main__":

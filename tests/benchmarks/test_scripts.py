@@ -88,7 +88,7 @@ def test_serve_measures_a_server_with_and_without_batching():
     for point in found["points"]:
         assert 0 < point["first_audio_p50"] <= point["latency_p50"] <= point["latency_p95"]
         assert point["audio_per_second"] > 0
-        assert point["mean_rows"] == 1 or point["max_batch_size"] > 1 < point["clients"]
+        assert point["mean_batch_size"] == 1 or point["max_batch_size"] > 1 < point["clients"]
         assert point["peak_mb"] > 100
 
 
