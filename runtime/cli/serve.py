@@ -19,9 +19,12 @@ from bark_onnx.runtime.inference.sessions import PROVIDERS
 from bark_onnx.runtime.server.settings import ServerSettings
 
 _DEFAULTS = ServerSettings(model_id="")
-_LOG_LEVELS = ("debug", "info", "warning", "error")
-_COUNT = click.IntRange(1)
-_DURATION = click.FloatRange(0, min_open=True)
+_COUNT, _PORT = click.IntRange(1), click.IntRange(0, 65535)
+_SILENCE, _DURATION = click.FloatRange(0, 10), click.FloatRange(0, min_open=True)
+_PROVIDER, _LEVEL = click.Choice(PROVIDERS), click.Choice(("debug", "info", "warning", "error"))
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+
 _MODEL, _NETWORK, _VOICES = "Model and hardware", "Network", "Voices"
 _TEXT, _LIMITS, _LOGS = "Long text", "Limits", "Logging"
 
@@ -42,109 +45,63 @@ def _setting(group: str, name: str, **attributes: Any) -> Decorator:
 
 
 _OPTIONS = add_options(
-    _option(
-        _MODEL,
-        "--model",
-        "-m",
-        "bundle",
-        help="Folder or hub id of a bundle.",
+    grouped_option(_MODEL)(
+        *("-m", "--model", "bundle"),
         required=True,
         envvar="BARK_ONNX_MODEL",
+        show_envvar=True,
         metavar="BUNDLE",
+        help="Folder or hub id of a bundle.",
     ),
     _option(_MODEL, "--model-id", help="Name in /v1/models; default: the bundle's."),
-    _option(
-        _MODEL,
-        "--provider",
-        help="Where the graphs run.",
-        type=click.Choice(PROVIDERS),
-        default="auto",
-    ),
+    _option(_MODEL, "--provider", type=_PROVIDER, default="auto", help="Where the graphs run."),
     _option(_MODEL, "--precision", help="Precision of the graphs; default: the fastest."),
-    _option(_MODEL, "--threads", help="CPU threads; default: one per core.", type=_COUNT),
-    _option(_MODEL, "--low-memory", help="Load only the stage that runs.", is_flag=True),
-    _option(_MODEL, "--max-batch-size", help="Sequences decoded together.", type=_COUNT, default=8),
+    _option(_MODEL, "--threads", type=_COUNT, help="CPU threads; default: one per core."),
+    _option(_MODEL, "--low-memory", is_flag=True, help="Load only the stage that runs."),
+    _option(_MODEL, "--max-batch-size", type=_COUNT, default=8, help="Sequences decoded together."),
     _option(
-        _MODEL,
-        "--warm-up/--no-warm-up",
-        "warms_up",
-        help="Run one warm-up request before /ready returns 200.",
+        *(_MODEL, "--warm-up/--no-warm-up", "warms_up"),
         default=True,
+        help="Run one warm-up request before /ready returns 200.",
     ),
-    _option(_NETWORK, "--host", help="Address to listen on; 0.0.0.0: all.", default="127.0.0.1"),
-    _option(
-        _NETWORK,
-        "--port",
-        help="TCP port; 0: a free one.",
-        type=click.IntRange(0, 65535),
-        default=8000,
-    ),
+    _option(_NETWORK, "--host", default="127.0.0.1", help="Address to listen on; 0.0.0.0: all."),
+    _option(_NETWORK, "--port", type=_PORT, default=8000, help="TCP port; 0: a free one."),
     _option(_NETWORK, "--api-key", help="Bearer token required from clients; prefer the variable."),
     _option(
-        _NETWORK,
-        "--cors-origin",
-        "cors_origins",
-        help="Allowed CORS origin; repeatable.",
+        *(_NETWORK, "--cors-origin", "cors_origins"),
         multiple=True,
+        help="Allowed CORS origin; repeatable.",
     ),
     _option(
-        _VOICES,
-        "--voices",
-        "aliases",
+        *(_VOICES, "--voices", "aliases"),
+        type=_FILE,
         help='JSON file of other names for voices: {"alloy": "v2/en_speaker_6", "any": null}; '
         "null: the model chooses. Default: OpenAI's names.",
-        type=click.Path(path_type=Path, exists=True, dir_okay=False),
     ),
-    _option(
-        _VOICES,
-        "--uploads",
-        help="Folder for uploaded voices; default: uploads are off.",
-        type=click.Path(path_type=Path, file_okay=False),
-    ),
+    _option(_VOICES, "--uploads", type=_FOLDER, help="Folder for uploaded voices; default: none."),
     _setting(_TEXT, "concurrency", type=_COUNT, help="Segments of one text generated in parallel."),
-    _setting(
-        _TEXT, "silence_seconds", type=click.FloatRange(0, 10), help="Silence between segments."
-    ),
-    _option(
-        _LIMITS,
-        "--max-queue",
-        help="Waiting segments; beyond, requests get a 429.",
-        type=_COUNT,
-        default=64,
-    ),
+    _setting(_TEXT, "silence_seconds", type=_SILENCE, help="Silence between segments."),
+    _option(_LIMITS, "--max-queue", type=_COUNT, default=64, help="Waiting segments; then: 429."),
     _setting(_LIMITS, "max_text_characters", type=_COUNT, help="Length of a request's text."),
+    _setting(_LIMITS, "max_body_bytes", type=_COUNT, help="Size of a request, uploads included."),
     _setting(
-        _LIMITS, "max_body_bytes", type=_COUNT, help="Size of a request's body, uploads included."
-    ),
-    _setting(
-        _LIMITS,
-        "max_connections",
+        *(_LIMITS, "max_connections"),
         type=_COUNT,
         help="Connections; beyond, idle ones are dropped and requests get a 429.",
     ),
+    _setting(_LIMITS, "request_seconds", type=_DURATION, help="Time until a request's last byte."),
     _setting(
-        _LIMITS, "request_seconds", type=_DURATION, help="Time from a request's arrival to its end."
-    ),
-    _setting(
-        _LIMITS,
-        "client_seconds",
+        *(_LIMITS, "client_seconds"),
         type=_DURATION,
         help="Time for a client to send a request, or to continue reading a response.",
     ),
     _setting(
-        _LIMITS,
-        "shutdown_seconds",
+        *(_LIMITS, "shutdown_seconds"),
         type=_DURATION,
-        help="Time for running requests to end after a signal.",
+        help="Time for running requests to finish after a signal.",
     ),
-    _option(_LOGS, "--log-texts", "logs_texts", help="Log the texts of requests.", is_flag=True),
-    _option(
-        _LOGS,
-        "--log-level",
-        help="Lowest level that is logged.",
-        type=click.Choice(_LOG_LEVELS),
-        default="info",
-    ),
+    _option(_LOGS, "--log-texts", "logs_texts", is_flag=True, help="Log the texts of requests."),
+    _option(_LOGS, "--log-level", type=_LEVEL, default="info", help="Lowest level to log."),
 )
 
 

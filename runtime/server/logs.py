@@ -30,31 +30,19 @@ class JsonLines(logging.Formatter):
         return f"{seconds}.{record.msecs:03.0f}Z"
 
 
-def log_config(level: str) -> dict[str, Any]:
-    """Configuration for `logging.config.dictConfig`: events of this server and of uvicorn.
+def configure_logs(level: str) -> None:
+    """Write events of this server, and warnings of uvicorn and asyncio, as JSON lines to stderr.
 
     Args:
-        level: Lowest level that is logged: debug, info, warning or error.
+        level: Lowest level of this server's events: debug, info, warning or error.
     """
-    logger = {"handlers": ["stderr"], "level": level.upper(), "propagate": False}
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {"json": {"()": JsonLines}},
-        "handlers": {
-            "stderr": {
-                "class": "logging.StreamHandler",
-                "formatter": "json",
-                "stream": "ext://sys.stderr",
-            }
-        },
-        "loggers": {
-            log.name: logger,
-            "uvicorn": {**logger, "level": "WARNING"},
-            "uvicorn.error": {"level": "WARNING"},
-            "asyncio": {**logger, "level": "WARNING"},
-        },
-    }
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines())
+    for name in (log.name, "uvicorn", "asyncio"):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.propagate = False
+        logger.setLevel(level.upper() if logger is log else logging.WARNING)
 
 
 def log_warnings() -> None:

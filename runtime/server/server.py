@@ -1,7 +1,6 @@
 """Runs the application until a signal, and then until running requests have finished."""
 
 import asyncio
-import logging.config
 import socket
 from collections.abc import Callable
 
@@ -12,7 +11,7 @@ from bark_onnx.graphs.errors import ServerError
 from bark_onnx.runtime import Bark
 from bark_onnx.runtime.server.app import create_app
 from bark_onnx.runtime.server.connections import IdleConnectionReaper
-from bark_onnx.runtime.server.logs import log, log_config, log_warnings
+from bark_onnx.runtime.server.logs import configure_logs, log, log_warnings
 from bark_onnx.runtime.server.service import SpeechService
 from bark_onnx.runtime.server.settings import ServerSettings
 
@@ -81,7 +80,7 @@ def serve(
         ServerError: The address is not available.
         BarkError: The bundle cannot be loaded.
     """
-    logging.config.dictConfig(log_config(log_level))
+    configure_logs(log_level)
     log_warnings()
 
     service = SpeechService(settings, load)

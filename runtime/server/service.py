@@ -127,8 +127,7 @@ class SpeechService:
         """
         if self.admission.is_draining:
             raise shutting_down()
-        if self._bark is None:
-            raise _not_ready()
+        _ = self.bark  # raises while it loads
 
     def _open(self) -> tuple[Bark, VoiceRegistry]:
         bark = self._load()
