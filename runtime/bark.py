@@ -185,14 +185,9 @@ class Bark(LoadedBundle):
         self, task: SegmentTask, on_progress: OnProgress | None = None
     ) -> SpeechFuture:
         """Generate speech for one segment of a plan in the background."""
-        request = Request(
-            text=task.segment.text,
-            text_ids=self._builder.tokenizer.encode(task.segment.text),
-            voice=task.voice,
-            seed=task.seed,
-            options=self._builder.resolve(task.options),
-            provenance=task.provenance,
-        )
+        text = task.segment.text
+        ids, options = self._builder.tokenizer.encode(text), self._builder.resolve(task.options)
+        request = Request(text, ids, task.voice, task.seed, options, task.provenance)
         return self._submit([request], on_progress)[0]
 
     def _as_plan(self, text: str | StreamPlan, arguments: Mapping[str, Any]) -> StreamPlan:

@@ -1,7 +1,6 @@
 """bark-onnx info: describes a bundle, or the provenance of a sound file."""
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from bark_onnx.graphs.bundle.dataclass_json import SchemaError
 from bark_onnx.graphs.contract import STAGES, GraphContract
 from bark_onnx.graphs.errors import AudioError, OptionsError
 from bark_onnx.runtime.audio.files.formats import SUFFIXES, replay_path
+from bark_onnx.runtime.cli.options.common import BUNDLE_HELP, optional_bundle_option
 from bark_onnx.runtime.provenance.provenance import Provenance, VoiceRef
 from bark_onnx.runtime.provenance.replay import replay_command, replay_warnings
 from bark_onnx.runtime.provenance.tags import read_tags
@@ -24,15 +24,7 @@ _DIGEST_DIGITS = 12
 
 @click.command()
 @click.argument("path", metavar="[FILE|BUNDLE]", required=False)
-@click.option(
-    "-m",
-    "--model",
-    "bundle",
-    envvar="BARK_ONNX_MODEL",
-    metavar="BUNDLE",
-    help="Folder or hub id of a bundle, or set BARK_ONNX_MODEL; with FILE: the bundle to "
-    "regenerate it with.",
-)
+@optional_bundle_option(help=f"{BUNDLE_HELP}; with FILE: the bundle to regenerate it with.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--text", "only_text", is_flag=True, help="Print only the text of FILE.")
 @click.option(
@@ -62,11 +54,9 @@ def info(
     if as_json + only_text + only_command > 1:
         raise OptionsError("--json, --text and --command exclude each other; expected one of them")
     is_given = context.get_parameter_source("bundle") is ParameterSource.COMMANDLINE
-    if path is not None and _is_sound(path):
-        show: Callable[[Provenance, Path, str | None], None] = _print_provenance
-        if as_json or only_text or only_command:
-            show = _print_json if as_json else _print_text if only_text else _print_command
-        show(read_provenance(Path(path)), Path(path), bundle if is_given else None)
+    if path is not None and _is_sound(Path(path)):
+        other = bundle if is_given else None
+        _print_sound(Path(path), other, as_json, only_text, only_command)
         return
     if only_text or only_command:
         raise OptionsError("--text and --command are for sound files; expected a FILE")
@@ -102,35 +92,35 @@ def read_provenance(path: Path) -> Provenance:
     return provenance
 
 
-def _is_sound(path: str) -> bool:
-    return Path(path).is_file() or (
-        Path(path).suffix.lower() in SUFFIXES and not Path(path).exists()
-    )
+def _is_sound(path: Path) -> bool:
+    return path.is_file() or (path.suffix.lower() in SUFFIXES and not path.exists())
 
 
-def _print_command(provenance: Provenance, path: Path, bundle: str | None) -> None:
-    click.echo(replay_command(provenance, path, replay_path(path), bundle=bundle))
-
-
-def _print_text(provenance: Provenance, path: Path, _: str | None) -> None:
-    if provenance.text is None:
-        raise AudioError(f"{path} lacks its text, which was too long for the file")
-    click.echo(provenance.text.encode(), nl=False)
-
-
-def _print_json(provenance: Provenance, path: Path, bundle: str | None) -> None:
-    data = {
-        "file": str(path),
-        **dataclasses.asdict(provenance),
-        "command": replay_command(provenance, path, replay_path(path), bundle=bundle),
-        "warnings": list(replay_warnings(provenance, bundle=bundle)),
-    }
-    click.echo(printable_json(data, indent=2))
-
-
-def _print_provenance(provenance: Provenance, path: Path, bundle: str | None) -> None:
-    used = provenance.bundle
+def _print_sound(
+    path: Path, bundle: str | None, as_json: bool, only_text: bool, only_command: bool
+) -> None:
+    provenance = read_provenance(path)
+    if only_text:
+        if provenance.text is None:
+            raise AudioError(f"{path} lacks its text, which was too long for the file")
+        click.echo(provenance.text.encode(), nl=False)
+        return
     command = replay_command(provenance, path, replay_path(path), bundle=bundle)
+    if only_command:
+        click.echo(command)
+        return
+    warnings = list(replay_warnings(provenance, bundle=bundle))
+    if as_json:
+        fields = dataclasses.asdict(provenance)
+        data = {"file": str(path), **fields, "command": command, "warnings": warnings}
+        click.echo(printable_json(data, indent=2))
+    else:
+        _print_provenance(path, provenance, warnings)
+        click.echo(f"\nTo generate it again:\n{command}")
+
+
+def _print_provenance(path: Path, provenance: Provenance, warnings: list[str]) -> None:
+    used, rate = provenance.bundle, provenance.sample_rate_hz
     rows: list[tuple[str, str]] = [
         ("file", str(path)),
         ("software", f"{provenance.software}, onnxruntime {used.onnxruntime}"),
@@ -145,16 +135,11 @@ def _print_provenance(provenance: Provenance, path: Path, bundle: str | None) ->
         ("seed", str(provenance.seed)),
         *(("generation", f"{name} {value}") for name, value in provenance.generation.items()),
         *(("stream", f"{name} {value}") for name, value in provenance.stream.items()),
-        *(
-            [("converted", f"to {provenance.sample_rate_hz} Hz")]
-            if provenance.sample_rate_hz
-            else []
-        ),
-        *(("warning", warning) for warning in replay_warnings(provenance, bundle=bundle)),
+        *([("converted", f"to {rate} Hz")] if rate else []),
+        *(("warning", warning) for warning in warnings),
     ]
     for name, value in rows:
         click.echo(f"{name:12}{value}")
-    click.echo(f"\nTo generate it again:\n{command}")
 
 
 def _shorten(text: str | None) -> str:

@@ -25,10 +25,8 @@ def command() -> None:
     """
 
 
-command.add_command(speak)
-command.add_command(voices)
-command.add_command(info)
-command.add_command(serve)
+for subcommand in (speak, voices, info, serve):
+    command.add_command(subcommand)
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,20 +24,18 @@ from bark_onnx.runtime.cli.options.stream import (
 )
 from bark_onnx.runtime.cli.options.suno_compat import SunoCompatCommand, suno_options
 from bark_onnx.runtime.cli.speech.input_text import parse_speakers, read_text, split_lines
-from bark_onnx.runtime.cli.speech.line_outputs import LineOutput, plan_line_outputs
-from bark_onnx.runtime.cli.speech.lines import LineBatchOptions, speak_lines
+from bark_onnx.runtime.cli.speech.line_outputs import plan_line_outputs
+from bark_onnx.runtime.cli.speech.lines import Plan, speak_lines
 from bark_onnx.runtime.cli.speech.output import write_stream
-from bark_onnx.runtime.cli.speech.progress import progress_bars
+from bark_onnx.runtime.cli.speech.progress import ProgressBars
 from bark_onnx.runtime.cli.speech.summary import SpeechSummary
 from bark_onnx.runtime.cli.speech.voice_saver import VoiceSaver
 from bark_onnx.runtime.inference.sessions import PROVIDERS
-from bark_onnx.runtime.longform.plan import StreamPlan
 from bark_onnx.runtime.seeds import resolve_seed
 
 _voice_option = grouped_option("Voice")
 _model_option = grouped_option("Model and hardware")
-
-Plan = Callable[..., StreamPlan]  # takes a text and a seed
+_HARDWARE = ("provider", "precision", "threads", "low_memory")
 
 
 @click.command(cls=SunoCompatCommand)
@@ -118,7 +116,8 @@ def speak(
     seed = resolve_seed(seed)
     # 2. The model loads while its first stages run.
     started = time.perf_counter()
-    bark = _load(bundle, values)
+    hardware = {name: values[name] for name in _HARDWARE}
+    bark = Bark.load(bundle, wait=False, **hardware)
     info = bark.describe()
     summary = SpeechSummary(
         output=output.output,
@@ -131,15 +130,10 @@ def speak(
     )
     # 3. Speech is written as it is generated.
     plan = partial(bark.plan, voice=voice, speakers=voices, options=options, stream=stream)
-    if output.lines:
-        _speak_lines(bark, plan, lines, outputs, concurrency, output, summary)
-    else:
+    if not output.lines:
         _speak_text(bark, plan, content, output, summary, saver)
-
-
-def _load(bundle: str, values: dict[str, Any]) -> Bark:
-    names = ("provider", "precision", "threads", "low_memory")
-    return Bark.load(bundle, wait=False, **{name: values[name] for name in names})
+    elif speak_lines(lines, outputs, plan, bark.submit_segment, concurrency, output, summary):
+        sys.exit(1)
 
 
 def _speak_text(
@@ -150,7 +144,7 @@ def _speak_text(
     summary: SpeechSummary,
     saver: VoiceSaver,
 ) -> None:
-    with saver, progress_bars(len(content)) as bars:
+    with saver, closing(ProgressBars(len(content))) as bars:
         speeches = bark.stream(plan(content, seed=summary.seed), on_progress=bars.update)
         result = write_stream(saver.tee(speeches), output, summary.sample_rate_hz, bars)
     summary = replace(
@@ -163,26 +157,3 @@ def _speak_text(
     summary.show(as_json=output.as_json, to_stderr=output.to_stdout)
     if result.player_error is not None:
         raise result.player_error
-
-
-def _speak_lines(
-    bark: Bark,
-    plan: Plan,
-    lines: dict[int, str],
-    outputs: list[LineOutput],
-    concurrency: int,
-    output: OutputOptions,
-    summary: SpeechSummary,
-) -> None:
-    options = LineBatchOptions(
-        concurrency=concurrency,
-        audio_format=output.audio_format,
-        metadata=not output.no_metadata,
-        summary=summary,
-        report=partial(SpeechSummary.show, as_json=output.as_json, to_stderr=False),
-    )
-    num_failed = speak_lines(
-        lines, outputs, lambda text, seed: plan(text, seed=seed), bark.submit_segment, options
-    )
-    if num_failed:
-        sys.exit(1)

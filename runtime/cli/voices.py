@@ -15,11 +15,9 @@ from bark_onnx.runtime.voices.importing import import_voices
 from bark_onnx.runtime.voices.inspection import HistoryLimits, describe_voice
 from bark_onnx.runtime.voices.library import VoiceInfo, VoiceLibrary
 
-_GAP = "  "  # between columns
-
 
 @click.group(invoke_without_command=True)
-@optional_bundle_option
+@optional_bundle_option()
 @click.option(
     "--search",
     default="",
@@ -75,7 +73,7 @@ def import_(sources: tuple[Path, ...], bundle: str, force: bool) -> None:
 @click.argument(
     "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path)
 )
-@optional_bundle_option
+@optional_bundle_option()
 def check(files: tuple[Path, ...], bundle: str | None) -> None:
     """Describe .npz files and their anomalies.
 
@@ -118,18 +116,14 @@ def _refuse_misplaced(context: click.Context, subcommand: str) -> None:
 
 def _table(entries: list[VoiceInfo]) -> list[str]:
     """One line per voice."""
-    rows = [
-        (
-            entry.name,
-            str(entry.language or "-"),
-            "damaged" if entry.seconds is None else f"{entry.seconds:.1f} s",
-        )
-        for entry in entries
-    ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    names = [entry.name for entry in entries]
+    languages = [str(entry.language or "-") for entry in entries]
+    lengths = ["damaged" if each.seconds is None else f"{each.seconds:.1f} s" for each in entries]
+    columns = (names, languages, lengths)
+    first, second, third = (max(map(len, column), default=0) for column in columns)
     return [
-        _GAP.join((name.ljust(widths[0]), language.ljust(widths[1]), length.rjust(widths[2])))
-        for name, language, length in rows
+        f"{name:{first}}  {language:{second}}  {length:>{third}}"
+        for name, language, length in zip(*columns, strict=True)
     ]
 
 

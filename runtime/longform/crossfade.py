@@ -9,12 +9,7 @@ from bark_onnx.runtime.audio.speech import Speech
 
 
 class Crossfader:
-    """Joins speeches in order.
-
-    Args:
-        gap_seconds: Silence between two speeches.
-        crossfade_seconds: Overlap of two speeches, at most half of either.
-    """
+    """Joins speeches in order, which overlap by at most half of either."""
 
     def __init__(self, gap_seconds: float, crossfade_seconds: float) -> None:
         self._gap_seconds = gap_seconds

@@ -38,15 +38,7 @@ def plan_stream(
     options: GenerationOptions,
     stream: StreamOptions,
 ) -> StreamPlan:
-    """Split a text, load its voices, and check everything that can be checked.
-
-    Args:
-        builder: Tokenizer, voices and settings of the bundle.
-        text: Text of any length; with named speakers, lines such as "Anna: Hello!".
-        voices: Voices by speaker, that of `DEFAULT_SPEAKER` included.
-        seed: Seed of the whole text; None draws one.
-        options: Generation options.
-        stream: Options of long text.
+    """Split a text, load its voices by speaker, and check everything that can be checked.
 
     Raises:
         BarkError: A voice is unknown, an option out of range, or a speaker has no line.

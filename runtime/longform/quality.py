@@ -1,6 +1,6 @@
 """Quality of a segment: checks that decide about another attempt, limits, and postprocessing.
 
-Bark now and then generates silence, noise at full scale, or babble after a short text. The checks
+Bark now and then generates silence, noise at full scale, or goes on after a short text. The checks
 find these gross cases and nothing else: whether the words are right, they cannot decide.
 """
 
@@ -34,10 +34,7 @@ def limit_duration(
 ) -> GenerationOptions:
     """Options that end a segment when its end is likely, or it exceeds `max_plausible_seconds`.
 
-    Args:
-        options: Options whose `min_eos_p`, and lower `semantic_max_new_tokens`, take precedence.
-        segment: Segment to generate.
-        semantic_rate_hz: Semantic tokens per second of audio.
+    `min_eos_p` and a lower `semantic_max_new_tokens` of the given options take precedence.
     """
     cap = math.ceil(max_plausible_seconds(segment) * semantic_rate_hz)
     return options.replace(

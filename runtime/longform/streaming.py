@@ -4,8 +4,9 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Generator, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 from bark_onnx.graphs.contract import Stage
 from bark_onnx.graphs.errors import BarkError, QueueFullError
@@ -17,16 +18,7 @@ from bark_onnx.runtime.longform.window import SegmentTask, SegmentWindow
 
 _RETRY_SECONDS = 0.05  # between two tries to submit to a full queue
 
-
-class SubmitSegment(Protocol):
-    """Submits a task to the engine."""
-
-    def __call__(self, task: SegmentTask, on_progress: OnProgress | None) -> SpeechFuture:
-        """The future of the task's speech.
-
-        Raises:
-            BarkError: The task cannot be submitted.
-        """
+SubmitSegment = Callable[[SegmentTask, OnProgress | None], SpeechFuture]  # to the engine
 
 
 @dataclass(frozen=True)
@@ -40,24 +32,17 @@ class FinishedText:
 
 
 class _InFlight:
-    """The submitted tasks of one window.
-
-    Args:
-        window: Window of the text.
-        submit: Submits a task.
-        on_progress: Receives the progress of the segment that is returned next.
-        wrap: Makes what the driver waits for from a future.
-    """
+    """The submitted tasks of one text; `wrap` makes what the driver waits for from a future."""
 
     def __init__(
         self,
-        window: SegmentWindow,
+        plan: StreamPlan,
         submit: SubmitSegment,
         on_progress: OnProgress | None = None,
         *,
         wrap: Callable[[SpeechFuture], Any] = lambda future: future,
     ) -> None:
-        self.window = window
+        self.window = SegmentWindow(plan)
         self.tasks: dict[Any, SegmentTask] = {}  # by future
         self._submit = submit
         self._on_progress = on_progress
@@ -96,8 +81,9 @@ class _InFlight:
 
     def _submit_ready(self) -> None:
         while (task := self.window.next_task()) is not None:
+            report = self._on_progress and partial(self._report, self._on_progress, task.index)
             try:
-                future = self._submit(task, self._progress_of(task.index))
+                future = self._submit(task, report)
             except QueueFullError:
                 if not self.window.has_started:
                     raise
@@ -109,16 +95,12 @@ class _InFlight:
                 self.window.mark_submitted(task)
                 self.tasks[self._wrap(future)] = task
 
-    def _progress_of(self, index: int) -> OnProgress | None:
-        report = self._on_progress
-        if report is None:
-            return None
-
-        def progress(stage: Stage, done: int, total: int) -> None:
-            if index == self.window.next_index:
-                report(stage, done, total)
-
-        return progress
+    def _report(
+        self, on_progress: OnProgress, index: int, stage: Stage, done: int, total: int
+    ) -> None:
+        """Report the progress of a segment if it is returned next."""
+        if index == self.window.next_index:
+            on_progress(stage, done, total)
 
 
 def stream(
@@ -132,7 +114,7 @@ def stream(
     Raises:
         BarkError: A segment failed; those before it were yielded.
     """
-    flight = _InFlight(SegmentWindow(plan), submit, on_progress)
+    flight = _InFlight(plan, submit, on_progress)
     try:
         while not flight.window.is_finished:
             if (speech := flight.advance()) is not None:
@@ -147,7 +129,7 @@ async def astream(
     plan: StreamPlan, submit: SubmitSegment, on_progress: OnProgress | None = None
 ) -> AsyncGenerator[Speech]:
     """Generate the segments of a text as `stream` does, in a running event loop."""
-    flight = _InFlight(SegmentWindow(plan), submit, on_progress, wrap=asyncio.wrap_future)
+    flight = _InFlight(plan, submit, on_progress, wrap=asyncio.wrap_future)
     try:
         while not flight.window.is_finished:
             if (speech := flight.advance()) is not None:
@@ -186,7 +168,7 @@ def stream_many(
     try:
         while True:
             for index, plan in islice(waiting, concurrency - len(active)):
-                active[index] = _ActiveText(_InFlight(SegmentWindow(plan), submit))
+                active[index] = _ActiveText(_InFlight(plan, submit))
             if not active:
                 return
             ends = [_advance_text(index, text) for index, text in active.items()]

@@ -43,11 +43,7 @@ class _SegmentState:
 
 
 class SegmentWindow:
-    """The segments of one text between the next one to return and the last one submitted.
-
-    Args:
-        plan: Plan of the text.
-    """
+    """The segments of one text between the next one to return and the last one submitted."""
 
     def __init__(self, plan: StreamPlan) -> None:
         self.next_index = 0  # position of the segment that is returned next
@@ -79,7 +75,7 @@ class SegmentWindow:
         is_full = index - self.next_index >= self._plan.stream.concurrency
         if index == len(self._plan.segments) or is_full or self._awaits_voice(index):
             return None
-        return self._task(index, 0)
+        return self._first_attempt(index)
 
     def mark_submitted(self, task: SegmentTask) -> None:
         """Record that the task of `next_task` was submitted."""
@@ -125,13 +121,17 @@ class SegmentWindow:
             raise state.error
         assert state.speech is not None
         if state.issues:
-            self._warn(state.issues)
+            warnings.warn(
+                f"segment {self.next_index + 1}: none of {self._plan.stream.attempts} attempts "
+                f"passes, the best is {' and '.join(state.issues)}; try another seed or voice",
+                stacklevel=2,
+            )
         speaker = self._plan.segments[self.next_index].speaker
         self.next_index += 1
         speech = postprocess(state.speech, self._plan.stream)
         return self._crossfader.append(speech, speaker, is_last=self.is_finished)
 
-    def _task(self, index: int, attempt: int) -> SegmentTask:
+    def _first_attempt(self, index: int) -> SegmentTask:
         plan, segment = self._plan, self._plan.segments[index]
         options = plan.options
         if plan.stream.limit_duration:
@@ -139,10 +139,10 @@ class SegmentWindow:
         number = index + 1 if len(plan.segments) > 1 else None
         return SegmentTask(
             index=index,
-            attempt=attempt,
+            attempt=0,
             segment=segment,
             voice=self._voices[segment.speaker],
-            seed=segment_seed(plan.seed, index, attempt),
+            seed=segment_seed(plan.seed, index),
             options=options,
             provenance=plan.provenance and replace(plan.provenance, segment=number),
         )
@@ -166,10 +166,3 @@ class SegmentWindow:
             self._voices[speaker] = speech.to_voice(speech.voice_name)
         elif history == "first" and self._voices[speaker] is None:
             self._voices[speaker] = speech.to_voice()
-
-    def _warn(self, issues: list[str]) -> None:
-        warnings.warn(
-            f"segment {self.next_index + 1}: none of {self._plan.stream.attempts} attempts passes, "
-            f"the best is {' and '.join(issues)}; try another seed or voice",
-            stacklevel=2,
-        )

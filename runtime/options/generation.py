@@ -83,20 +83,17 @@ class GenerationOptions:
             OptionsError: A name is unknown or a value out of range.
         """
         names = {field.name for field in dataclasses.fields(self)}
+        if "semantic_min_eos_p" in overrides:
+            overrides["min_eos_p"] = overrides.pop("semantic_min_eos_p")
         changes: dict[str, Any] = {}
-        for name, value in overrides.items():
-            if name in names or name == "semantic_min_eos_p":
-                continue
+        for name in [name for name in overrides if name not in names]:
             targets = {prefix + name for prefix in _PREFIXES} & names
             if name == "do_sample":
                 targets.discard("fine_do_sample")
             if not targets or name == "max_new_tokens":
                 raise OptionsError(f"setting {name!r} is unknown; expected one of {sorted(names)}")
-            changes |= dict.fromkeys(targets, value)
-        changes |= {name: value for name, value in overrides.items() if name in names}
-        if "semantic_min_eos_p" in overrides:
-            changes["min_eos_p"] = overrides["semantic_min_eos_p"]
-        return dataclasses.replace(self, **changes)
+            changes |= dict.fromkeys(targets, overrides.pop(name))
+        return dataclasses.replace(self, **changes | overrides)
 
     def resolve(self, settings: GenerationSettings, semantic: CausalShape) -> "ResolvedOptions":
         """Fill in the checkpoint's values.
@@ -111,27 +108,20 @@ class GenerationOptions:
                 f"semantic_max_new_tokens is {max_new_tokens}, but the context holds {most}"
             )
         fine_temperature = _default(self.fine_temperature, settings.fine.temperature)
+        fine_do_sample = _default(self.fine_do_sample, fine_temperature != 1.0)
         return ResolvedOptions(
             semantic=self._sampling("semantic", settings.semantic.sampling),
             semantic_max_new_tokens=max_new_tokens,
             min_eos_p=self.min_eos_p,
             coarse=self._sampling("coarse", settings.coarse.sampling),
-            fine=_validated_sampling(
-                "fine",
-                _default(self.fine_do_sample, fine_temperature != 1.0),
-                fine_temperature,
-                0,
-                1.0,
-            ),
+            fine=_validated_sampling("fine", fine_do_sample, fine_temperature, 0, 1.0),
             min_eos_p_warped=bool(self.min_eos_p_warped),
         )
 
     def _sampling(self, stage: str, defaults: Sampling) -> Sampling:
         values = {
-            field.name: _default(
-                getattr(self, f"{stage}_{field.name}"), getattr(defaults, field.name)
-            )
-            for field in dataclasses.fields(defaults)
+            name: _default(getattr(self, f"{stage}_{name}"), default)
+            for name, default in dataclasses.asdict(defaults).items()
         }
         return _validated_sampling(stage, **values)
 

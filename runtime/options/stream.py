@@ -16,7 +16,6 @@ SILENCE_SECONDS = 0.25  # Suno's own, between sentences
 Setting = bool | int | float | str
 
 _MAX_PAUSE_SECONDS = 60
-_OUTPUT_NEUTRAL = {"concurrency"}  # fields that do not change the sound
 
 
 @dataclass(frozen=True)
@@ -84,10 +83,9 @@ class StreamOptions:
 
     def non_default(self) -> dict[str, Setting]:
         """Values that change the sound and differ from their defaults, by name."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        defaults = {field.name: field.default for field in dataclasses.fields(self)}
-        changed = {name: value for name, value in values.items() if value != defaults[name]}
-        return {name: value for name, value in changed.items() if name not in _OUTPUT_NEUTRAL}
+        values = dataclasses.asdict(self)
+        del values["concurrency"]  # does not change the sound
+        return {name: value for name, value in values.items() if value != _DEFAULTS[name]}
 
     def _check_pauses(self) -> None:
         for name in ("silence_seconds", "crossfade_seconds"):
@@ -105,14 +103,11 @@ class StreamOptions:
             )
 
 
-STREAM_OPTION_NAMES = frozenset(field.name for field in dataclasses.fields(StreamOptions))
+_DEFAULTS = {field.name: field.default for field in dataclasses.fields(StreamOptions)}
+STREAM_OPTION_NAMES = frozenset(_DEFAULTS)
 
 
 def check_positive(name: str, value: object) -> None:
-    """Check that an option is an integer from 1.
-
-    Raises:
-        OptionsError: It is something else.
-    """
+    """Check that an option is an integer from 1."""
     if not is_positive_int(value):
         raise OptionsError(f"{name} is {value!r}, expected an integer from 1")

@@ -18,11 +18,8 @@ class Turn:
 def split_turns(text: str, names: Collection[str]) -> list[Turn]:
     """Split a text at lines that begin with a name and a colon; names and colons are omitted.
 
-    Other lines belong to the speaker before them. Without names the text is one turn, unchanged.
-
-    Args:
-        text: Dialogue such as "Anna: Hello!\\nBen: Good morning."
-        names: Names of the speakers; lines with another prefix, as "Note:", are text.
+    Other lines, also those with another prefix, as "Note:", belong to the speaker before them.
+    Without names the text is one turn, unchanged.
 
     Raises:
         TextError: A speaker has no line, or the text is not a string.
@@ -31,8 +28,7 @@ def split_turns(text: str, names: Collection[str]) -> list[Turn]:
         raise TextError(f"The text is a {type(text).__name__}; expected a string")
     if not names:
         return [Turn("", text)]
-    longest_first = sorted(names, key=len, reverse=True)
-    any_name = "|".join(map(re.escape, longest_first))
+    any_name = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
     pattern = rf"^[^\S\n]*({any_name})[^\S\n]*[:：]"  # noqa: RUF001 (as in Chinese and Japanese)
     before, *rest = re.split(pattern, text, flags=re.MULTILINE)
     turns = [Turn("", before)]

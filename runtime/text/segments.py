@@ -54,17 +54,16 @@ def split_text(
     The joined texts of the segments equal the text up to whitespace. A text that fits is one
     segment, unchanged. Every segment has at least one token, unless the whole text has none.
 
-    Args:
-        text: Text in one of Bark's languages.
-        count_tokens: Function that counts the tokens of a text, as `Bark.count_tokens`.
-        language: Code of the language, for its abbreviations; None detects it.
-        max_tokens: Limit of tokens per segment.
-        max_seconds: Limit of seconds per segment, estimated from its tokens.
+    `max_seconds` is estimated from tokens. The language, for its abbreviations, is one of Bark's;
+    None detects it.
 
     Raises:
         OptionsError: The language is unknown, or `max_seconds` is below 1.
     """
-    limit = _limit(max_tokens, max_seconds)
+    is_number = isinstance(max_seconds, int | float) and not isinstance(max_seconds, bool)
+    if not is_number or not math.isfinite(max_seconds) or max_seconds < 1:
+        raise OptionsError(f"max_seconds is {max_seconds!r}, expected a number from 1")
+    limit = min(max_tokens, int(max_seconds * TOKENS_PER_SECOND))
     if language is not None:
         check_language(language)
     tokens = count_tokens(text)
@@ -79,13 +78,6 @@ def split_text(
             segments.append(Segment(part, count_tokens(part)))
             start = end
     return segments
-
-
-def _limit(max_tokens: int, max_seconds: float) -> int:
-    is_number = isinstance(max_seconds, int | float) and not isinstance(max_seconds, bool)
-    if not is_number or not math.isfinite(max_seconds) or max_seconds < 1:
-        raise OptionsError(f"max_seconds is {max_seconds!r}, expected a number from 1")
-    return min(max_tokens, int(max_seconds * TOKENS_PER_SECOND))
 
 
 def _pack_segments(units: list[TextUnit], limit: int) -> Iterator[list[TextUnit]]:

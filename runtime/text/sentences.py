@@ -26,11 +26,7 @@ def detect_language(text: str) -> str:
 
 
 def check_language(language: str) -> None:
-    """Check that a code is one of `LANGUAGE_CODES`.
-
-    Raises:
-        OptionsError: The code is another one.
-    """
+    """Check that a code is one of `LANGUAGE_CODES`."""
     if language not in LANGUAGE_CODES:
         raise OptionsError(f"language is {language!r}, expected one of {', '.join(LANGUAGE_CODES)}")
 
@@ -38,11 +34,8 @@ def check_language(language: str) -> None:
 def sentence_ends(text: str, language: str) -> Iterator[int]:
     """Ends of sentences in ascending order, before the whitespace that follows them.
 
-    The last one is the end of the last word. The time is linear in the length of the text.
-
-    Args:
-        text: Any text.
-        language: One of `LANGUAGE_CODES`.
+    The last one is the end of the last word. The time is linear in the length of the text. The
+    language is one of `LANGUAGE_CODES`.
     """
     from yasbd import BoundaryDetector
 

@@ -10,12 +10,7 @@ def one_line(text: str) -> str:
 
 
 def excerpt(text: str, max_characters: int) -> str:
-    """The beginning of a text on one line; an ellipsis is its last character where text is cut.
-
-    Args:
-        text: Any text, trusted or not.
-        max_characters: Length of the result, ellipsis included; at least 1.
-    """
+    """The beginning of a text on one line; an ellipsis is its last character where text is cut."""
     line = one_line(text)
     if len(line) <= max_characters:
         return line

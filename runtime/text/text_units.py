@@ -88,13 +88,9 @@ class _Splitter:
     def split(
         self, start: int, end: int, kind: BreakKind, level: BreakKind = BreakKind.SENTENCE
     ) -> Iterator[TextUnit]:
-        """Split a part at breaks of the next level; parts still too long, at the one below it.
+        """Split a part at breaks below its level; parts still too long, at the next one below.
 
-        Args:
-            start: Position of its first character.
-            end: Position after its last character.
-            kind: Kind of the break at `end`.
-            level: Kind of breaks at which the part was found.
+        `kind` is the kind of the break at `end`, `level` that of the breaks around the part.
         """
         tokens = self._count_tokens(self._text[start:end])
         if tokens <= self._limit or level == BreakKind.CHARACTER:

@@ -15,11 +15,7 @@ _SHOWN_CHARACTERS = 40
 
 
 class TextTokenizer:
-    """A bundle's tokenizer.
-
-    Args:
-        path: Path of a tokenizer.json.
-        max_tokens: Capacity of a prompt.
+    """A bundle's tokenizer, from a tokenizer.json; a prompt holds `max_tokens`.
 
     Raises:
         BundleError: The file is not a tokenizer.
@@ -34,11 +30,7 @@ class TextTokenizer:
 
     @classmethod
     def from_bundle(cls, bundle: Bundle) -> "TextTokenizer":
-        """The tokenizer of a bundle.
-
-        Raises:
-            BundleError: The tokenizer's file was altered, or is malformed.
-        """
+        """The tokenizer of a bundle, whose file must be unaltered."""
         length = bundle.manifest.generation.semantic.max_input_semantic_length
         return cls(bundle.tokenizer_path(), length)
 
@@ -62,11 +54,7 @@ class TextTokenizer:
         return np.array(ids[: self.max_tokens], np.int64)
 
     def count(self, text: str) -> int:
-        """Number of token ids of a text of any length.
-
-        Raises:
-            TextError: The text is not valid Unicode.
-        """
+        """Number of token ids of a text of any length."""
         return len(self._ids(text))
 
     def _ids(self, text: str) -> list[int]:
@@ -76,5 +64,4 @@ class TextTokenizer:
             raise TextError(
                 f"The text is not valid Unicode (character {error.start}); expected UTF-8"
             ) from error
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
-        return ids
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)

@@ -27,11 +27,9 @@ class VoiceQuery(NamedTuple):
     def matches(self, name: str) -> bool:
         """Whether a preset's name has this language, and this number if there is one."""
         preset = parse_preset_name(name)
-        return (
-            preset is not None
-            and preset.language is self.language
-            and self.number in (None, preset.number)
-        )
+        if preset is None or preset.language is not self.language:
+            return False
+        return self.number in (None, preset.number)
 
 
 def fold_accents(text: str) -> str:
@@ -75,12 +73,8 @@ def resolve_alias(alias: str, names: Collection[str]) -> str | None:
     "german-3" is v2/de_speaker_3. "german" is v2/de_speaker_6, or else the lowest number in v2/,
     or else the same among voices without a folder, or else the first by name in other folders.
 
-    Args:
-        alias: Language with an optional number; not itself one of `names`.
-        names: Names of the available voices.
-
-    Returns:
-        One of `names`; None if the alias names no language, or if `names` is empty.
+    The alias is not itself one of `names`. The result is one of them; None if the alias names no
+    language, or if `names` is empty.
 
     Raises:
         VoiceError: The language has no such voice.

@@ -2,12 +2,12 @@
 
 import dataclasses
 import shutil
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from bark_onnx.graphs.bundle.atomic_write import atomic_write
 from bark_onnx.graphs.bundle.bundle import Bundle
@@ -31,13 +31,8 @@ class Imported:
 def import_voices(bundle: Path | str, sources: Iterable[Path], *, force: bool = False) -> Imported:
     """Copy voices into a bundle's folder. Everything is checked before anything is changed.
 
-    The manifest holds a checksum of each exported voice. A voice that replaces one has none, as
-    all imported voices.
-
-    Args:
-        bundle: Folder of the bundle.
-        sources: .npz files, named by their stem, or folders for `find_presets`.
-        force: Whether voices of the same name are replaced.
+    Sources are .npz files, named by their stem, or folders for `find_presets`. The manifest holds
+    a checksum of each exported voice. A voice that replaces one has none, as all imported voices.
 
     Raises:
         BundleError: The folder is not a bundle, is in the hub's cache, or cannot be written.
@@ -54,10 +49,15 @@ def import_voices(bundle: Path | str, sources: Iterable[Path], *, force: bool = 
     folder = opened.folder / VOICES_FOLDER
     taken = _check_targets(folder, found, force=force)
     try:
-        with _staging(opened.folder) as staging:
+        with TemporaryDirectory(
+            prefix=".voices.partial-", dir=opened.folder, ignore_cleanup_errors=True
+        ) as staging:  # inside the bundle, from where files move atomically
             for name, read in found.items():
-                _stage(name, read(), opened.manifest, staging)
-            _place(opened, list(found), taken, staging)
+                voice, path = read(), Path(staging, voice_file(name))
+                voice.check(opened.manifest.generation)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                voice.save(path)
+            _place(opened, list(found), taken, Path(staging))
     except OSError as error:
         raise BundleError(
             f"{folder}: cannot be written ({error.strerror or error}); nothing was changed"
@@ -104,23 +104,6 @@ def _check_targets(folder: Path, names: Iterable[str], *, force: bool) -> set[st
             f"{folder} already has {', '.join(taken[:_MAX_NAMES])}{more}; replace with --force"
         )
     return set(taken)
-
-
-@contextmanager
-def _staging(folder: Path) -> Iterator[Path]:
-    """A temporary folder inside the bundle, from which files move atomically."""
-    staging = Path(tempfile.mkdtemp(prefix=".voices.partial-", dir=folder))
-    try:
-        yield staging
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-def _stage(name: str, voice: Voice, manifest: Manifest, folder: Path) -> None:
-    voice.check(manifest.generation)
-    path = folder / voice_file(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    voice.save(path)
 
 
 def _place(bundle: Bundle, names: list[str], taken: set[str], staging: Path) -> None:

@@ -38,11 +38,7 @@ class VoiceInfo:
 
 
 class VoiceLibrary:
-    """The voices of one bundle.
-
-    Args:
-        bundle: Bundle whose folder holds the voices.
-    """
+    """The voices of one bundle."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle

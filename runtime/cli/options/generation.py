@@ -45,11 +45,7 @@ def generation_options(function: Command) -> Command:
 
 
 def build_generation_options(values: Mapping[str, Any]) -> GenerationOptions:
-    """The preset with the options that were given.
-
-    Raises:
-        OptionsError: A value is out of range.
-    """
+    """The preset with the options that were given."""
     names = [*_ALL_STAGES, *(field.name for field in dataclasses.fields(GenerationOptions))]
     given = {name: values[name] for name in names if values[name] is not None}
     return SAMPLING_PRESETS[values["sampling"]]().replace(**given)

@@ -82,7 +82,13 @@ class OutputOptions:
         if self.lines:
             self._check_lines()
         elif self.to_stdout:
-            _check_stdout()
+            if sys.stdout is None:
+                raise OptionsError("Standard output is closed; expected a pipe or a file")
+            if sys.stdout.isatty():
+                raise OptionsError(
+                    "Standard output is a terminal, which cannot play sound; expected a pipe, a "
+                    "file (-o speech.wav) or --play"
+                )
             check_format(self.stream_format, self.sample_rate_hz)
         elif self.path is not None:
             check_audio_path(self.path, self.audio_format, self.sample_rate_hz)
@@ -121,22 +127,11 @@ class OutputOptions:
         return FORMATS[self.audio_format or "wav"]
 
     def _check_lines(self) -> None:
-        if self.play:
-            raise OptionsError("--lines and --play exclude each other; expected one of them")
-        if self.plot is not None:
-            raise OptionsError("--lines and --plot exclude each other; expected one of them")
+        if self.play or self.plot is not None:
+            other = "--play" if self.play else "--plot"
+            raise OptionsError(f"--lines and {other} exclude each other; expected one of them")
         if self.output is None or self.to_stdout:
             raise OptionsError(
                 "--lines writes many files; expected -o with a folder, as -o out/, or a pattern, "
                 "as -o line-{n:03}.wav"
             )
-
-
-def _check_stdout() -> None:
-    if sys.stdout is None:
-        raise OptionsError("Standard output is closed; expected a pipe or a file")
-    if sys.stdout.isatty():
-        raise OptionsError(
-            "Standard output is a terminal, which cannot play sound; expected a pipe, a file "
-            "(-o speech.wav) or --play"
-        )

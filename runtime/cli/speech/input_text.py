@@ -10,13 +10,9 @@ STANDARD_INPUT = "-"
 
 
 def read_text(text: str | None, file: str | None) -> str:
-    """The text given as an argument, or the contents of a file or of standard input.
+    """The text given as an argument, or the contents of a file or of standard input, "-".
 
     Files are UTF-8, with or without a byte order mark; line ends of Windows become "\\n".
-
-    Args:
-        text: Text to generate; "-" reads standard input.
-        file: Path of a text file; "-" reads standard input.
 
     Raises:
         TextError: Neither or both are given, the text is empty, or the file is unreadable.
@@ -49,10 +45,7 @@ def split_lines(text: str) -> dict[int, str]:
 
 
 def parse_speakers(entries: tuple[str, ...]) -> dict[str, str]:
-    """Voices by the names of speakers.
-
-    Args:
-        entries: Values of --speaker, such as "Anna=v2/en_speaker_6".
+    """Voices by the names of speakers, from values of --speaker: "Anna=v2/en_speaker_6".
 
     Raises:
         OptionsError: An entry is malformed, or a name has two voices.

@@ -5,7 +5,6 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from bark_onnx.graphs.bundle.atomic_write import wrap_os_errors
 from bark_onnx.graphs.errors import AudioError, OptionsError
 from bark_onnx.runtime.audio.files.formats import check_format, choose_format
 from bark_onnx.runtime.audio.files.sound_file import check_audio_path
@@ -26,11 +25,7 @@ class LineOutput:
 
 
 def plan_line_outputs(output: OutputOptions, numbers: list[int]) -> list[LineOutput]:
-    """The checked files of each line. A folder need not exist yet.
-
-    Args:
-        output: Options of the output, with --lines.
-        numbers: Numbers of the lines, ascending.
+    """The checked files of lines, by ascending numbers. A folder need not exist yet.
 
     Raises:
         OptionsError: All lines would be written to one file.
@@ -47,16 +42,6 @@ def plan_line_outputs(output: OutputOptions, numbers: list[int]) -> list[LineOut
             check_timestamps_path(file.timestamps)
     check_format(choose_format(files[0].sound, output.audio_format), output.sample_rate_hz)
     return files
-
-
-def make_folder(folder: Path) -> None:
-    """Create a folder if it is missing.
-
-    Raises:
-        AudioError: It cannot be created.
-    """
-    with wrap_os_errors(AudioError, f"{folder}: cannot be created"):
-        folder.mkdir(exist_ok=True)
 
 
 def _sound_paths(output: OutputOptions, numbers: list[int]) -> list[Path]:

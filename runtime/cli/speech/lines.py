@@ -3,41 +3,34 @@
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import click
 from tqdm import tqdm
 
-from bark_onnx.graphs.errors import BarkError, TextError
+from bark_onnx.graphs.bundle.atomic_write import wrap_os_errors
+from bark_onnx.graphs.errors import AudioError, BarkError, TextError
 from bark_onnx.runtime.audio.files.writer import SpeechWriter
 from bark_onnx.runtime.audio.timestamps import write_timestamps
-from bark_onnx.runtime.cli.speech.line_outputs import LineOutput, make_folder
+from bark_onnx.runtime.cli.options.output import OutputOptions
+from bark_onnx.runtime.cli.speech.line_outputs import LineOutput
 from bark_onnx.runtime.cli.speech.summary import SegmentSummary, SpeechSummary
 from bark_onnx.runtime.longform.plan import StreamPlan
 from bark_onnx.runtime.longform.streaming import FinishedText, SubmitSegment, stream_many
 from bark_onnx.runtime.seeds import segment_seed
 
-PlanLine = Callable[[str, int], StreamPlan]  # the plan of a text with a seed
-
-
-@dataclass(frozen=True)
-class LineBatchOptions:
-    """How lines are generated, written and reported."""
-
-    concurrency: int  # lines generated in parallel
-    audio_format: str | None
-    metadata: bool  # whether files store their provenance
-    summary: SpeechSummary  # common to all lines; line n has `segment_seed(summary.seed, n - 1)`
-    report: Callable[[SpeechSummary], None]  # called for each file, in the order of the lines
+Plan = Callable[..., StreamPlan]  # takes a text and a seed
 
 
 def speak_lines(
     lines: dict[int, str],
     outputs: list[LineOutput],
-    plan: PlanLine,
+    plan: Plan,
     submit: SubmitSegment,
-    options: LineBatchOptions,
+    concurrency: int,
+    options: OutputOptions,
+    summary: SpeechSummary,
 ) -> int:
     """Generate speech for lines; each file is written at once, whatever happens to others.
 
@@ -46,28 +39,29 @@ def speak_lines(
         outputs: Files of each line.
         plan: Plans a line.
         submit: Submits a segment to the engine.
-        options: How lines are generated, written and reported.
+        concurrency: Lines generated in parallel.
+        options: Options of the output.
+        summary: Common to all lines; line n has `segment_seed(summary.seed, n - 1)`.
 
     Returns:
         Number of lines that failed, whose errors are on standard error.
-
-    Raises:
-        BarkError: A setting is wrong for every line.
-        click.Abort: The user interrupted.
     """
-    make_folder(outputs[0].sound.parent)
-    results = _Results(outputs, options.report)
+    folder = outputs[0].sound.parent
+    with wrap_os_errors(AudioError, f"{folder}: cannot be created"):
+        folder.mkdir(exist_ok=True)
+    results = _Results(outputs, as_json=options.as_json)
     positions: list[int] = []  # of the lines that were planned
-    plans = _plan_lines(lines, plan, options.summary.seed, positions, results)
+    plans = _plan_lines(lines, plan, summary.seed, positions, results)
     try:
         with (
-            closing(stream_many(plans, submit, concurrency=options.concurrency)) as texts,
+            closing(stream_many(plans, submit, concurrency=concurrency)) as texts,
             tqdm(total=len(lines), unit="line", leave=False, disable=None) as bar,
         ):
             for text in texts:
                 position = positions[text.index]
                 with _delayed_interrupt():
-                    results.add(position, _write_line(text, outputs[position], options))
+                    result = _write_line(text, outputs[position], options, summary)
+                    results.add(position, result)
                 bar.update()
                 bar.clear()
                 results.report_ready()
@@ -81,10 +75,10 @@ def speak_lines(
 class _Results:
     """Summaries and errors of lines, reported in order although they arrive in any order."""
 
-    def __init__(self, outputs: list[LineOutput], report: Callable[[SpeechSummary], None]) -> None:
+    def __init__(self, outputs: list[LineOutput], *, as_json: bool) -> None:
         self.num_written = 0
         self._outputs = outputs
-        self._report = report
+        self._as_json = as_json
         self._waiting: dict[int, SpeechSummary | BarkError] = {}  # by position
         self._num_reported = 0
 
@@ -97,7 +91,7 @@ class _Results:
         while self._num_reported in self._waiting:
             result = self._waiting.pop(self._num_reported)
             if isinstance(result, SpeechSummary):
-                self._report(result)
+                result.show(as_json=self._as_json, to_stderr=False)
             else:
                 number = self._outputs[self._num_reported].number
                 click.echo(f"bark-onnx: line {number}: {result}", err=True)
@@ -105,12 +99,12 @@ class _Results:
 
 
 def _plan_lines(
-    lines: dict[int, str], plan: PlanLine, seed: int, positions: list[int], results: _Results
+    lines: dict[int, str], plan: Plan, seed: int, positions: list[int], results: _Results
 ) -> Iterator[StreamPlan]:
     """Plan each line and append its position; an error of its text becomes its result."""
     for position, (number, line) in enumerate(lines.items()):
         try:
-            planned = plan(line, segment_seed(seed, number - 1))
+            planned = plan(line, seed=segment_seed(seed, number - 1))
         except TextError as error:
             results.add(position, error)
         else:
@@ -119,17 +113,16 @@ def _plan_lines(
 
 
 def _write_line(
-    text: FinishedText, output: LineOutput, options: LineBatchOptions
+    text: FinishedText, output: LineOutput, options: OutputOptions, summary: SpeechSummary
 ) -> SpeechSummary | BarkError:
     if text.error is not None:
         return text.error
-    summary = options.summary
     try:
         with SpeechWriter(
             output.sound,
             summary.sample_rate_hz,
             audio_format=options.audio_format,
-            metadata=options.metadata,
+            metadata=not options.no_metadata,
         ) as sound:
             for speech in text.speeches:
                 sound.write(speech)

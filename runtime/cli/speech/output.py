@@ -3,11 +3,10 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
@@ -59,19 +58,24 @@ def write_stream(
     try:
         with (
             closing(speeches),
-            _open_player(output, rate_hz, result) as play,
+            _kept_player_error(output, result),
+            _open_player(output, rate_hz) as player,
             _open_sink(output, rate_hz) as sink,
         ):
             for speech in speeches:
                 if sink is not None:
                     sink.write(speech)
                 result.add(speech)
-                play(speech)
+                if player is not None and result.player_error is None:
+                    with _kept_player_error(output, result):
+                        player.write(speech)
                 bars.add(len(speech.text))
                 if output.plot is not None:
                     plotted.append(speech)
     except BrokenPipeError:
-        _exit_sigpipe()
+        # Python flushes standard output at exit, which must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_SIGPIPE_STATUS)
     except KeyboardInterrupt as stop:
         if not result.segments or output.display_name is None:
             raise
@@ -99,36 +103,16 @@ def _open_sink(
     )
 
 
+def _open_player(output: OutputOptions, rate_hz: int) -> SpeechPlayer | nullcontext[None]:
+    return SpeechPlayer(rate_hz) if output.play else nullcontext()
+
+
 @contextmanager
-def _open_player(
-    output: OutputOptions, rate_hz: int, result: StreamResult
-) -> Iterator[Callable[[Speech], None]]:
-    """A function that plays a speech; without --play it does nothing."""
-    if not output.play:
-        yield lambda speech: None
-        return
-    is_written = output.display_name is not None
-
-    def play(speech: Speech) -> None:
-        if result.player_error is None:
-            try:
-                player.write(speech)
-            except PlayerError as error:
-                if not is_written:
-                    raise
-                result.player_error = error
-
+def _kept_player_error(output: OutputOptions, result: StreamResult) -> Iterator[None]:
+    """Keep an error of the player for the end, if the sound is also written."""
     try:
-        with SpeechPlayer(rate_hz) as player:
-            yield play
+        yield
     except PlayerError as error:
-        if not is_written:
+        if output.display_name is None or not result.segments:
             raise
         result.player_error = error
-
-
-def _exit_sigpipe() -> NoReturn:
-    """Exit as programs do that write to a closed pipe."""
-    # Python flushes standard output at exit, which must not fail again.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(_SIGPIPE_STATUS)

@@ -2,31 +2,20 @@
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from tqdm import tqdm
 
 from bark_onnx.graphs.contract import Stage
 
-_UNITS: dict[Stage, str] = {
-    "semantic": "tokens",
-    "coarse": "tokens",
-    "fine": "passes",
-    "codec": "frames",
-}
+_UNITS = {"semantic": "tokens", "coarse": "tokens", "fine": "passes", "codec": "frames"}
 _FORMAT = (
     "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{rate_noinv_fmt}, {remaining} left]"
 )
 
 
 class ProgressBars:
-    """A bar for the stage that runs, after the share of the text that is done.
-
-    Args:
-        characters: Length of the whole text.
-    """
+    """A bar for the stage that runs, after the share of the text's characters that is done."""
 
     def __init__(self, characters: int) -> None:
         self._characters = characters
@@ -70,13 +59,3 @@ class ProgressBars:
         share = min(1.0, self._done / self._characters)
         seconds = (time.monotonic() - self._started) * (1 - share) / share
         return f"{share:.0%} done, {tqdm.format_interval(seconds)} left; "
-
-
-@contextmanager
-def progress_bars(characters: int) -> Iterator[ProgressBars]:
-    """Progress bars that are removed when the block ends."""
-    bars = ProgressBars(characters)
-    try:
-        yield bars
-    finally:
-        bars.close()

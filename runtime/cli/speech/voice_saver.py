@@ -3,7 +3,6 @@
 from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import click
@@ -23,10 +22,7 @@ class VoiceSaver:
     one adds nothing, and listeners know the first. If all are shorter, it is the longest. After an
     error or an interrupt a voice is saved, as the sound is.
 
-    Args:
-        path: Path of the .npz file; None saves nothing.
-        has_speakers: Whether the text is a dialogue.
-        has_lines: Whether there are several texts.
+    Without a path it saves nothing.
 
     Raises:
         OptionsError: The speech has several voices.
@@ -40,16 +36,11 @@ class VoiceSaver:
         self._candidate: Speech | None = None
         if path is None:
             return
-        if has_speakers:
-            raise OptionsError(
-                "--save-voice saves one voice, and --speaker has several; generate the lines of "
-                "one speaker alone"
-            )
-        if has_lines:
-            raise OptionsError(
-                "--save-voice saves one voice, and --lines has many texts; generate one of them "
-                "alone"
-            )
+        if has_speakers or has_lines:
+            several = "--lines has many texts; generate one of them alone"
+            if has_speakers:
+                several = "--speaker has several; generate the lines of one speaker alone"
+            raise OptionsError(f"--save-voice saves one voice, and {several}")
         if path.suffix.lower() != _SUFFIX:
             raise VoiceError(f"{path}: suffix {path.suffix!r} is unknown, expected {_SUFFIX}")
         check_file_path(path)
@@ -61,15 +52,12 @@ class VoiceSaver:
         """The same speeches, considered as voices on their way."""
         with closing(speeches):
             for speech in speeches:
-                self._update_candidate(speech)
+                longest = _frames(self._candidate)
+                if longest < self._limits.fine_frames and _frames(speech) > longest:
+                    self._candidate = speech
                 yield speech
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._path is None:
             return
         if self._candidate is not None:
@@ -82,12 +70,6 @@ class VoiceSaver:
         elif kind is None:
             raise VoiceError(f"{self._path}: the speech is empty, so no voice; try another seed")
 
-    def _update_candidate(self, speech: Speech) -> None:
-        longest = _frames(self._candidate) if self._candidate is not None else 0
-        if longest < self._limits.fine_frames and _frames(speech) > longest:
-            self._candidate = speech
 
-
-def _frames(speech: Speech) -> int:
-    frames: int = speech.fine_tokens.shape[1]
-    return frames
+def _frames(speech: Speech | None) -> int:
+    return 0 if speech is None else int(speech.fine_tokens.shape[1])
