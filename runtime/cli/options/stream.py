@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import click
 
-from bark_onnx.graphs.command_line import grouped_option
+from bark_onnx.graphs.command_line import Command, grouped_option
 from bark_onnx.runtime.cli.options.common import values_of
 from bark_onnx.runtime.options.stream import HISTORIES, StreamOptions, check_positive
 from bark_onnx.runtime.text.languages import LANGUAGE_CODES
