@@ -10,8 +10,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from bark_onnx.graphs.bundle.dataclass_json import SchemaError, from_json_dict
 from bark_onnx.graphs.errors import ContractError
+from bark_onnx.graphs.files.dataclass_json import SchemaError, from_json_dict
 from bark_onnx.graphs.shapes import CausalShape, CodecShape, FineShape, ModelShapes
 
 CONTRACT_VERSION = 1

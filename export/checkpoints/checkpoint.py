@@ -33,10 +33,10 @@ from bark_onnx.export.checkpoints.weights import (
     is_mask,
     load_state,
 )
-from bark_onnx.graphs.bundle.dataclass_json import read_json
-from bark_onnx.graphs.bundle.hub import download, is_repository_id
 from bark_onnx.graphs.contract import STAGES, Stage
 from bark_onnx.graphs.errors import CheckpointError
+from bark_onnx.graphs.files.dataclass_json import read_json
+from bark_onnx.graphs.files.hub import download, is_repository_id
 from bark_onnx.graphs.generation_config import GenerationSettings
 from bark_onnx.graphs.shapes import ModelShapes
 

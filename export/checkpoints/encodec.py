@@ -18,9 +18,9 @@ from bark_onnx.export.checkpoints.weights import (
     legacy_weight_norm_name,
     read_pickle,
 )
-from bark_onnx.graphs.bundle.dataclass_json import read_json
-from bark_onnx.graphs.bundle.hub import download, is_repository_id
 from bark_onnx.graphs.errors import CheckpointError
+from bark_onnx.graphs.files.dataclass_json import read_json
+from bark_onnx.graphs.files.hub import download, is_repository_id
 
 EXPECTED_CODEC = (
     "facebook/encodec_24khz, a Hugging Face folder of EnCodec 24 kHz or of Bark, "

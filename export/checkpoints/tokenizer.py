@@ -9,9 +9,9 @@ from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from bark_onnx.graphs.bundle.dataclass_json import read_json
-from bark_onnx.graphs.bundle.hub import download, is_repository_id
 from bark_onnx.graphs.errors import CheckpointError
+from bark_onnx.graphs.files.dataclass_json import read_json
+from bark_onnx.graphs.files.hub import download, is_repository_id
 from bark_onnx.graphs.generation_config import GenerationSettings
 
 MULTILINGUAL = "google-bert/bert-base-multilingual-cased"

@@ -14,8 +14,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from bark_onnx.graphs.bundle.dataclass_json import read_json
 from bark_onnx.graphs.errors import CheckpointError, first_line
+from bark_onnx.graphs.files.dataclass_json import read_json
 
 _WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 

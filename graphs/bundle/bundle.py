@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import cast
 
-from bark_onnx.graphs.bundle.hub import download, is_repository_id, lies_within
 from bark_onnx.graphs.bundle.integrity import check_contents, check_sha256, check_sizes
 from bark_onnx.graphs.bundle.manifest import TOKENIZER_NAME, VOICES_FOLDER, Manifest, voice_file
 from bark_onnx.graphs.contract import Attention, GraphContract, Stage, graph_contract
 from bark_onnx.graphs.errors import BundleError
+from bark_onnx.graphs.files.hub import download, is_repository_id, lies_within
 from bark_onnx.graphs.precisions import float_dtype
 from bark_onnx.graphs.voices.npz import VoiceFile
 from bark_onnx.graphs.voices.voice import is_voice_name

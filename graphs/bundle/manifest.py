@@ -8,9 +8,9 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from bark_onnx.graphs.bundle.dataclass_json import SchemaError, from_json_dict
 from bark_onnx.graphs.contract import ATTENTIONS, CONTRACT_VERSION, Stage
 from bark_onnx.graphs.errors import BundleError
+from bark_onnx.graphs.files.dataclass_json import SchemaError, from_json_dict
 from bark_onnx.graphs.generation_config import GenerationSettings
 from bark_onnx.graphs.precisions import PRECISIONS
 from bark_onnx.graphs.shapes import ModelShapes

@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bark_onnx.graphs.bundle.dataclass_json import read_json
-from bark_onnx.graphs.bundle.hub import lies_within
 from bark_onnx.graphs.errors import VoiceError
+from bark_onnx.graphs.files.dataclass_json import read_json
+from bark_onnx.graphs.files.hub import lies_within
 from bark_onnx.graphs.voices.npz import read_npy
 from bark_onnx.graphs.voices.voice import Voice
 

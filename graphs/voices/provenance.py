@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bark_onnx.graphs.bundle.dataclass_json import SchemaError, from_json_dict
 from bark_onnx.graphs.errors import VoiceError
+from bark_onnx.graphs.files.dataclass_json import SchemaError, from_json_dict
 
 PROVENANCE_KEY = "provenance_json"
 OLD_KEY = "origin_json"  # of files written before 0.1.0

@@ -12,8 +12,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from bark_onnx.graphs.bundle.atomic_write import atomic_write, wrap_os_errors
 from bark_onnx.graphs.errors import VoiceError
+from bark_onnx.graphs.files.atomic_write import atomic_write, wrap_os_errors
 from bark_onnx.graphs.generation_config import GenerationSettings
 from bark_onnx.graphs.voices.npz import VoiceFile, read_npz
 from bark_onnx.graphs.voices.provenance import OLD_KEY, PROVENANCE_KEY, VoiceProvenance

@@ -7,8 +7,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from bark_onnx.graphs.bundle.atomic_write import atomic_write, wrap_os_errors
 from bark_onnx.graphs.errors import AudioError
+from bark_onnx.graphs.files.atomic_write import atomic_write, wrap_os_errors
 from bark_onnx.runtime.audio.files.paths import check_file_path, check_suffix
 from bark_onnx.runtime.audio.speech import Speech
 

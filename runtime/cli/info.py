@@ -8,9 +8,9 @@ import click
 from click.core import ParameterSource
 
 from bark_onnx.graphs.bundle.bundle import Bundle
-from bark_onnx.graphs.bundle.dataclass_json import SchemaError
 from bark_onnx.graphs.contract import STAGES, GraphContract
 from bark_onnx.graphs.errors import AudioError, OptionsError
+from bark_onnx.graphs.files.dataclass_json import SchemaError
 from bark_onnx.runtime.audio.files.formats import SUFFIXES, replay_path
 from bark_onnx.runtime.cli.options.common import BUNDLE_HELP, optional_bundle_option
 from bark_onnx.runtime.provenance.provenance import Provenance, VoiceRef

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from bark_onnx.graphs.bundle.dataclass_json import SchemaError, from_json_dict
+from bark_onnx.graphs.files.dataclass_json import SchemaError, from_json_dict
 from bark_onnx.runtime.options.stream import Setting
 
 FORMAT = 2

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from bark_onnx.graphs.bundle.atomic_write import wrap_os_errors
 from bark_onnx.graphs.errors import OptionsError
+from bark_onnx.graphs.files.atomic_write import wrap_os_errors
 
 # OpenAI's voices, and the voices of Suno that stand in for them.
 OPENAI_VOICES = {

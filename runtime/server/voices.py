@@ -5,8 +5,8 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bark_onnx.graphs.bundle.atomic_write import wrap_os_errors
 from bark_onnx.graphs.errors import OptionsError, VoiceError
+from bark_onnx.graphs.files.atomic_write import wrap_os_errors
 from bark_onnx.graphs.voices.voice import Voice
 from bark_onnx.runtime.server.aliases import openai_aliases
 from bark_onnx.runtime.server.errors import ApiError

@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bark_onnx.graphs.bundle.atomic_write import atomic_write
 from bark_onnx.graphs.bundle.bundle import Bundle
-from bark_onnx.graphs.bundle.hub import cached_repository, lies_within
 from bark_onnx.graphs.bundle.manifest import MANIFEST_NAME, VOICES_FOLDER, Manifest, voice_file
 from bark_onnx.graphs.errors import BundleError, VoiceError
+from bark_onnx.graphs.files.atomic_write import atomic_write
+from bark_onnx.graphs.files.hub import cached_repository, lies_within
 from bark_onnx.graphs.voices.presets import Voices, find_presets
 from bark_onnx.graphs.voices.voice import Voice, is_voice_name
 

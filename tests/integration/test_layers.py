@@ -60,3 +60,10 @@ def test_layers_of_the_page_are_those_of_the_contract() -> None:
     (drawing,) = re.findall(r"## Layers\n.*?```\n(.*?)─", page, re.DOTALL)
     shown = [re.split(r"\s{2,}", line)[0] for line in drawing.splitlines() if line.strip()]
     assert shown == LAYERS
+
+
+@pytest.mark.parametrize("package", ["export", "graphs"])
+def test_page_shows_the_layers_of_the_other_packages(package: str) -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    layers = BY_NAME[f"layers of {package}"]["layers"]
+    assert re.search(rf"^{package} +{re.escape(' → '.join(layers))}$", page, re.MULTILINE)

@@ -4,8 +4,8 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from bark_onnx.graphs.bundle.atomic_write import wrap_os_errors
 from bark_onnx.graphs.errors import AudioError
+from bark_onnx.graphs.files.atomic_write import wrap_os_errors
 
 
 def check_file_path(path: Path) -> None:

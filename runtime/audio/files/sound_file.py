@@ -5,8 +5,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from bark_onnx.graphs.bundle.atomic_write import partial_path, wrap_os_errors
 from bark_onnx.graphs.errors import AudioError
+from bark_onnx.graphs.files.atomic_write import partial_path, wrap_os_errors
 from bark_onnx.runtime.audio.encoders.libsndfile import SampleWriter
 from bark_onnx.runtime.audio.encoders.ogg import fix_serial
 from bark_onnx.runtime.audio.files.formats import FORMATS, FileFormat, check_format, choose_format

@@ -10,9 +10,9 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from bark_onnx.graphs.bundle.atomic_write import wrap_os_errors
 from bark_onnx.graphs.command_line import Command, GroupedCommand
 from bark_onnx.graphs.errors import AudioError, OptionsError
+from bark_onnx.graphs.files.atomic_write import wrap_os_errors
 
 SUNO_NAMES = {
     "text": "text",

@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from bark_onnx.graphs.bundle.atomic_write import wrap_os_errors
 from bark_onnx.graphs.errors import OptionsError, TextError
+from bark_onnx.graphs.files.atomic_write import wrap_os_errors
 
 STANDARD_INPUT = "-"
 

@@ -9,8 +9,8 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from bark_onnx.graphs.bundle.atomic_write import wrap_os_errors
 from bark_onnx.graphs.errors import AudioError, BarkError, TextError
+from bark_onnx.graphs.files.atomic_write import wrap_os_errors
 from bark_onnx.runtime.audio.files.writer import SpeechWriter
 from bark_onnx.runtime.audio.timestamps import write_timestamps
 from bark_onnx.runtime.cli.options.output import OutputOptions

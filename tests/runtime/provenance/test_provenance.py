@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bark_onnx.graphs.bundle.dataclass_json import SchemaError
+from bark_onnx.graphs.files.dataclass_json import SchemaError
 from bark_onnx.runtime.provenance.provenance import BundleRef, Provenance, VoiceRef
 from tests.support.messages import assert_one_line
 from tests.support.provenance import PROVENANCE

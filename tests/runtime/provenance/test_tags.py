@@ -11,7 +11,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bark_onnx.graphs.bundle.dataclass_json import SchemaError
+from bark_onnx.graphs.files.dataclass_json import SchemaError
 from bark_onnx.runtime import AudioError, Speech, SpeechWriter
 from bark_onnx.runtime.provenance.provenance import Provenance
 from bark_onnx.runtime.provenance.tags import _read_info, read_tags, to_tags

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bark_onnx.graphs.bundle.dataclass_json import SchemaError, from_json_dict
+from bark_onnx.graphs.files.dataclass_json import SchemaError, from_json_dict
 from tests.support.messages import assert_one_line
 
 

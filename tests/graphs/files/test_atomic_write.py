@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bark_onnx.graphs.bundle.atomic_write import atomic_write, wrap_os_errors
 from bark_onnx.graphs.errors import VoiceError
+from bark_onnx.graphs.files.atomic_write import atomic_write, wrap_os_errors
 from tests.support.messages import assert_one_line
 
 

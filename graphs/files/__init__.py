@@ -1,0 +1,1 @@
+"""What every format uses: atomic writing, JSON as dataclasses, files of the hub."""
