@@ -1,7 +1,7 @@
 """SpeechFuture: the pending result of one request, a `concurrent.futures.Future`."""
 
 import dataclasses
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION, Future, wait
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -40,10 +40,6 @@ class RequestTimings:
         """Timings after the request released its slot."""
         times = dataclasses.replace(self.stages[stage], finished=now)
         return dataclasses.replace(self, stages={**self.stages, stage: times})
-
-    def with_end(self, now: float) -> "RequestTimings":
-        """Timings of a finished request."""
-        return dataclasses.replace(self, finished=now)
 
 
 class EngineHandle(Protocol):
@@ -93,8 +89,7 @@ class SpeechFuture(Future[Speech]):
         Returns:
             False if the request had already ended in another way.
         """
-        engine = self._engine
-        if engine is None:
+        if (engine := self._engine) is None:
             return self.cancelled()
         engine.cancel(self)
         return True
@@ -120,13 +115,8 @@ class SpeechFuture(Future[Speech]):
         return super().exception(timeout)
 
     def check_may_wait(self) -> None:
-        """Refuse to wait for an unfinished request in the thread that generates it.
-
-        Raises:
-            EngineError: The caller is an engine callback.
-        """
-        engine = self._engine
-        if engine is not None and not self.done():
+        """Raise EngineError if the request is unfinished and the caller is an engine callback."""
+        if (engine := self._engine) is not None and not self.done():
             engine.check_may_wait()
 
     def resolve(self, outcome: Speech | BaseException | None) -> None:
@@ -156,7 +146,8 @@ def wait_all(futures: Sequence[SpeechFuture]) -> list[Speech]:
         Exception: The error of the first future that failed, or the interrupt.
     """
     try:
-        _check_may_wait(futures)
+        for future in futures:
+            future.check_may_wait()
         while not (any(map(_has_failed, futures)) or all(future.done() for future in futures)):
             wait(futures, timeout=SIGNAL_POLL_SECONDS, return_when=FIRST_EXCEPTION)
         failed = [future for future in futures if _has_failed(future)]
@@ -174,14 +165,10 @@ def wait_any(futures: Collection[SpeechFuture]) -> set[SpeechFuture]:
         EngineError: No future is done and the caller is an engine callback.
     """
     while not (done := {future for future in futures if future.done()}) and futures:
-        _check_may_wait(futures)
+        for future in futures:
+            future.check_may_wait()
         wait(futures, timeout=SIGNAL_POLL_SECONDS, return_when=FIRST_COMPLETED)
     return done
-
-
-def _check_may_wait(futures: Iterable[SpeechFuture]) -> None:
-    for future in futures:
-        future.check_may_wait()
 
 
 def _has_failed(future: SpeechFuture) -> bool:
