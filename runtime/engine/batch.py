@@ -67,11 +67,7 @@ class Batch(Protocol):
 
 
 class SerialBatch(Generic[Result]):
-    """A batch of one sequence.
-
-    Args:
-        run: Function from the input of a run to its output.
-    """
+    """A batch of one sequence, whose runs call a function with their input."""
 
     def __init__(self, run: Callable[[Any], Any]) -> None:
         self._run = run

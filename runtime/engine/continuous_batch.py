@@ -35,13 +35,10 @@ class ContinuousBatch(Generic[Result]):
     delay the others by one prefill at a time, and wait for at most as many decode steps as there
     are slots. If no sequence has decoded since its prefill, none is delayed and all prefills run
     first: sequences that begin together share every decode step.
-
-    Args:
-        decoder: Decoder whose slots this batch owns.
     """
 
     def __init__(self, decoder: Decoder) -> None:
-        self._decoder = decoder
+        self._decoder = decoder  # this batch owns its slots
         self._entries: list[_SequenceEntry[Result]] = []  # by slot
         self._arrivals = itertools.count()
         self._prefilled_since_decode = False
@@ -79,11 +76,10 @@ class ContinuousBatch(Generic[Result]):
         # 2. Run a prefill, or a token of every sequence that is ready.
         num_sequences = 0
         if not finished:
-            prefill = self._next_prefill()
-            if prefill is None:
-                num_sequences, finished = self._decode()
-            else:
+            if (prefill := self._next_prefill()) is not None:
                 finished = self._prefill(prefill)
+            else:
+                num_sequences, finished = self._decode()
         for entry in reversed(finished):  # by slot: none is moved that is removed next
             self.remove(entry)
         return StepOutput(num_sequences, [*finished])
@@ -142,15 +138,12 @@ class ContinuousBatch(Generic[Result]):
         """Send logits to a sequence and classify its next input. False when it has ended."""
         if not entry.advance(logits):
             return False
-        length = self._decoder.lengths[self._slot(entry)]
-        entry.needs_prefill = not _is_decode_step(entry.pending_input, length)
+        step: StepInput = entry.pending_input
+        is_next = step.past_length == self._decoder.lengths[self._slot(entry)] > 0
+        entry.needs_prefill = not is_next or len(step.input_ids) > 1 or step.history_ids is not None
         if entry.needs_prefill:
             entry.arrival_order = next(self._arrivals)
         return True
 
     def _slot(self, entry: BatchEntry[Result]) -> int:
         return next(slot for slot, other in enumerate(self._entries) if other is entry)
-
-
-def _is_decode_step(step: StepInput, length: int) -> bool:
-    return len(step.input_ids) == 1 and step.past_length == length > 0 and step.history_ids is None

@@ -5,9 +5,9 @@ one condition; everything else belongs to the `Scheduler`, which only the thread
 """
 
 import atexit
+import dataclasses
 import logging
 import threading
-from collections import deque
 from collections.abc import Sequence
 from time import monotonic
 
@@ -30,11 +30,8 @@ class Engine:
     """Generates speech in a thread of its own, which starts with the first request.
 
     The thread is a daemon and does not keep the interpreter alive, but the exit waits for the step
-    that runs: ONNX Runtime must not be interrupted.
-
-    Args:
-        models: Models of the bundle; closed when the engine ends.
-        max_queue: Unfinished requests beyond `max_batch_size`; None sets no limit.
+    that runs: ONNX Runtime must not be interrupted. The models are closed when the engine ends.
+    `max_queue` limits the unfinished requests beyond `max_batch_size`; None sets no limit.
     """
 
     def __init__(self, models: StageModels, *, max_queue: int | None = None) -> None:
@@ -43,8 +40,8 @@ class Engine:
         # Re-entrant, since a garbage collection inside a locked part may call `stop`.
         self._condition = threading.Condition(threading.RLock())
         # Guarded by the condition:
-        self._incoming: deque[EngineRequest] = deque()
-        self._cancel_requests: deque[SpeechFuture] = deque()
+        self._incoming: list[EngineRequest] = []
+        self._cancelled: list[SpeechFuture] = []
         self._closed_error: BarkError | None = None  # why requests are refused
         self._thread: threading.Thread | None = None
         self._observers: tuple[Observer, ...] = ()
@@ -57,11 +54,9 @@ class Engine:
     def submit(
         self, generators: Sequence[SpeechGenerator], *, keepalive: object = None
     ) -> list[SpeechFuture]:
-        """Add the requests of one call: all of them, or none.
+        """Add the requests of one call, each from `generate_speech`: all of them, or none.
 
-        Args:
-            generators: One generator per request, from `generate_speech`.
-            keepalive: Object that is referenced until the last request is done.
+        `keepalive` is referenced until the last request is done.
 
         Raises:
             QueueFullError: Too many requests are unfinished.
@@ -79,8 +74,7 @@ class Engine:
                 EngineRequest(SpeechFuture(self, timings), generator, group, keepalive)
                 for generator in generators
             ]
-            for request in requests:
-                group.add(request)
+            group.pending.update(requests)
             self._incoming.extend(requests)
             self._condition.notify_all()
         return [request.future for request in requests]
@@ -88,15 +82,11 @@ class Engine:
     def cancel(self, future: SpeechFuture) -> None:
         """Remove a request before the next step."""
         with self._condition:
-            self._cancel_requests.append(future)
+            self._cancelled.append(future)
             self._condition.notify_all()
 
     def check_may_wait(self) -> None:
-        """Refuse to wait in the engine's own thread.
-
-        Raises:
-            EngineError: The caller runs in that thread.
-        """
+        """Raise EngineError in the engine's own thread, which must not wait."""
         if threading.current_thread() is self._thread:
             raise EngineError(
                 "speak() was called from an engine callback, which would deadlock; use submit() "
@@ -106,8 +96,8 @@ class Engine:
     def status(self) -> EngineStatus:
         """Load of the engine: requests that wait and run, slots and counters of every stage."""
         with self._condition:
-            status, incoming = self._status, len(self._incoming)
-        return EngineStatus(status.stages, status.waiting + incoming, status.running)
+            waiting = self._status.waiting + len(self._incoming)
+            return dataclasses.replace(self._status, waiting=waiting)
 
     def add_observer(self, observer: Observer) -> None:
         """Notify an observer of every step from now on."""
@@ -128,8 +118,7 @@ class Engine:
     def close(self, *, timeout: float | None = None) -> None:
         """End the thread and free the models. Unfinished requests fail with ClosedError.
 
-        Args:
-            timeout: Longest wait in seconds for the step that runs; None waits for its end.
+        Waits for the step that runs, for at most `timeout` seconds.
         """
         self.stop()
         if self._thread not in (None, threading.current_thread()):
@@ -171,14 +160,13 @@ class Engine:
     def _wait_for_work(self) -> bool:
         """Wait until there is work, then pass on new and cancelled requests. False to end."""
         with self._condition:
-            while self._scheduler.is_empty and not (
-                self._incoming or self._cancel_requests or self._closed_error
+            while not self._scheduler.requests and not (
+                self._incoming or self._cancelled or self._closed_error
             ):
                 # A garbage collection in this thread may call `stop`, whose notification is lost.
                 self._condition.wait(_IDLE_SECONDS)
             self._receive()
-            cancelled = [*self._cancel_requests]
-            self._cancel_requests.clear()
+            cancelled, self._cancelled = self._cancelled, []
             if self._closed_error is not None:
                 return False
         if cancelled:
@@ -194,24 +182,25 @@ class Engine:
     def _step(self) -> None:
         self._finish(self._scheduler.schedule())
         result = self._scheduler.step()
-        if result.stage is not None and result.batch_size:
+        if result is not None:
             self._notify_observers(result.stage, result.batch_size, result.seconds)
-        self._finish(result.finished)
+            self._finish(result.finished)
 
     def _finish(self, finished: Finished) -> None:
         """Publish the status, then resolve futures: a request that is done is never counted."""
         with self._condition:
             self._status = self._scheduler.status()
         for request, outcome in finished:
-            request.future.timings = request.future.timings.with_end(monotonic())
+            future = request.future
+            future.timings = dataclasses.replace(future.timings, finished=monotonic())
             try:
-                request.future.resolve(outcome)
+                future.resolve(outcome)
             except BaseException:  # a callback that raises SystemExit does not end the engine
                 _log.exception("A callback failed")
             request.keepalive = None
 
     def _notify_observers(self, stage: Stage, batch_size: int, seconds: float) -> None:
-        for observer in self._observers:
+        for observer in self._observers if batch_size else ():
             try:
                 observer.on_step(stage, batch_size, seconds)
             except BaseException:  # as for callbacks

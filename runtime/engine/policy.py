@@ -18,7 +18,7 @@ class SchedulingPolicy(Protocol):
         """Stage that runs the next step, one of `busy`."""
 
 
-class RoundRobinPolicy:
+class RoundRobinPolicy(SchedulingPolicy):
     """Every stage that has work runs one step per round, the latest stage first.
 
     Requests near their end finish early, and none waits for more than one step of each other stage.
@@ -39,7 +39,7 @@ class RoundRobinPolicy:
         return self._last
 
 
-class StageSequentialPolicy:
+class StageSequentialPolicy(SchedulingPolicy):
     """One stage finishes all its work before the next one is opened, as low memory requires.
 
     Requests pass through the stages together. Those that arrive meanwhile begin when all of them

@@ -9,11 +9,7 @@ from bark_onnx.graphs.contract import STAGES, Stage
 from bark_onnx.graphs.errors import BarkError, EngineError, first_line
 from bark_onnx.runtime.audio.speech import Speech
 from bark_onnx.runtime.engine.future import SpeechFuture
-from bark_onnx.runtime.engine.policy import (
-    RoundRobinPolicy,
-    SchedulingPolicy,
-    StageSequentialPolicy,
-)
+from bark_onnx.runtime.engine.policy import RoundRobinPolicy, StageSequentialPolicy
 from bark_onnx.runtime.engine.stage_executor import EngineRequest, StageExecutor
 from bark_onnx.runtime.engine.status import EngineStatus, StageStatus
 from bark_onnx.runtime.inference.models import StageModels
@@ -26,56 +22,43 @@ Finished = list[tuple[EngineRequest, Speech | BaseException | None]]
 class StepResult:
     """Outcome of one step."""
 
-    stage: Stage | None  # None: no stage had anything to run
+    stage: Stage
     batch_size: int  # sequences that shared the step; 0 for a prefill or if nothing was run
     seconds: float
     finished: Finished
 
 
 class Scheduler:
-    """Moves requests through the stages. It resolves no future: whatever ends is returned.
-
-    Args:
-        models: Models of the bundle.
-    """
+    """Moves requests through the stages. It resolves no future: whatever ends is returned."""
 
     def __init__(self, models: StageModels) -> None:
-        self.policy: SchedulingPolicy = (
-            StageSequentialPolicy() if models.low_memory else RoundRobinPolicy()
-        )
-        self._requests: dict[SpeechFuture, EngineRequest] = {}
+        self.policy = StageSequentialPolicy() if models.low_memory else RoundRobinPolicy()
+        self.requests: dict[SpeechFuture, EngineRequest] = {}  # have not ended
         self._waiting: deque[EngineRequest] = deque()  # have not begun
         self._executors = {stage: StageExecutor(stage, models) for stage in STAGES}
         self._scheduled: StageExecutor | None = None
         self._finished: Finished = []  # ended and not returned yet
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether every request has ended."""
-        return not self._requests
-
     def status(self) -> EngineStatus:
         """Load and counters of every stage."""
         stages = {
-            stage: StageStatus(
-                executor.slots, len(executor.running), executor.steps, executor.sequences
-            )
-            for stage, executor in self._executors.items()
+            stage: StageStatus(each.slots, len(each.running), each.steps, each.sequences)
+            for stage, each in self._executors.items()
         }
         running = sum(status.slots_in_use for status in stages.values())
-        return EngineStatus(stages, len(self._requests) - running, running)
+        return EngineStatus(stages, len(self.requests) - running, running)
 
     def add_requests(self, requests: Iterable[EngineRequest]) -> None:
         """Add requests; they begin when the policy admits them."""
         for request in requests:
-            self._requests[request.future] = request
+            self.requests[request.future] = request
             self._waiting.append(request)
 
     def cancel_requests(self, futures: Iterable[SpeechFuture]) -> Finished:
         """End the requests of these futures, except those that have ended already."""
         for future in futures:
-            if future in self._requests:
-                self._finish(self._requests[future], None)
+            if future in self.requests:
+                self._finish(self.requests[future], None)
         return self._take_finished()
 
     def schedule(self) -> Finished:
@@ -84,20 +67,26 @@ class Scheduler:
         Returns:
             Requests that ended instead, such as those of a stage that cannot be opened.
         """
-        if self.policy.can_admit(len(self._requests) - len(self._waiting)):
+        if self.policy.can_admit(len(self.requests) - len(self._waiting)):
             while self._waiting:
                 self._advance(self._waiting.popleft(), None)
+        self._scheduled = None
         busy = [stage for stage, executor in self._executors.items() if executor.has_work]
-        self._scheduled = self._executors[self.policy.next_stage(busy)] if busy else None
-        if self._scheduled is not None:
-            self._fill_slots(self._scheduled)
+        if busy:
+            executor = self._executors[self.policy.next_stage(busy)]
+            try:
+                executor.fill_slots()
+                self._scheduled = executor
+            except Exception as error:  # the model cannot be opened: the stage runs no request yet
+                for request in [*executor.waiting]:
+                    self._finish(request, stage_error(executor.stage, error))
         return self._take_finished()
 
-    def step(self) -> StepResult:
-        """Run one step of the scheduled stage."""
-        executor, self._scheduled = self._scheduled, None
+    def step(self) -> StepResult | None:
+        """Run one step of the scheduled stage. None if nothing can run."""
+        executor = self._scheduled
         if executor is None:
-            return StepResult(None, 0, 0.0, [])
+            return None
         started = monotonic()
         batch_size, left = executor.step()
         seconds = monotonic() - started
@@ -112,21 +101,12 @@ class Scheduler:
 
     def fail_all(self, error: BarkError) -> Finished:
         """End every request with an error. Works even after any other method has failed."""
-        for request in self._requests.values():
-            self._finished.append((request, clone_error(error)))
-        self._requests.clear()
+        self._finished += [(request, clone_error(error)) for request in self.requests.values()]
+        self.requests.clear()
         self._waiting.clear()
         for executor in self._executors.values():
             executor.close()
         return self._take_finished()
-
-    def _fill_slots(self, executor: StageExecutor) -> None:
-        try:
-            executor.fill_slots()
-        except Exception as error:  # the model cannot be opened: no request of the stage runs yet
-            self._scheduled = None
-            for request in [*executor.waiting]:
-                self._finish(request, stage_error(executor.stage, error))
 
     def _advance(self, request: EngineRequest, result: object) -> None:
         """Send a stage's result (None begins the request) and queue the request's next call."""
@@ -153,7 +133,7 @@ class Scheduler:
             self._waiting.remove(request)
         request.generator.close()
         self._enqueue(request.group.drop(request))
-        del self._requests[request.future]
+        del self.requests[request.future]
         self._finished.append((request, outcome))
 
     def _take_finished(self) -> Finished:

@@ -40,39 +40,29 @@ class RequestGroup:
     """
 
     def __init__(self) -> None:
-        self._pending: set[EngineRequest] = set()  # have not reached the barrier
+        self.pending: set[EngineRequest] = set()  # have not reached the barrier
         self._blocked: list[EngineRequest] = []  # wait at the barrier
-
-    def add(self, request: EngineRequest) -> None:
-        """Add a request for which the others wait."""
-        self._pending.add(request)
 
     def reach_barrier(self, request: EngineRequest) -> list[EngineRequest]:
         """Block a request that is ready for the coarse stage; return those that may start it."""
-        self._pending.discard(request)
         self._blocked.append(request)
-        return self._release()
+        return self._release(request)
 
     def drop(self, request: EngineRequest) -> list[EngineRequest]:
         """Remove a request that has ended; return those that may start the coarse stage."""
-        self._pending.discard(request)
         self._blocked = [blocked for blocked in self._blocked if blocked is not request]
-        return self._release()
+        return self._release(request)
 
-    def _release(self) -> list[EngineRequest]:
-        if self._pending:
+    def _release(self, request: EngineRequest) -> list[EngineRequest]:
+        self.pending.discard(request)
+        if self.pending:
             return []
         released, self._blocked = self._blocked, []
         return released
 
 
 class StageExecutor:
-    """One stage, whose model is acquired while the stage has work.
-
-    Args:
-        stage: Name of the stage.
-        models: Models of the bundle.
-    """
+    """One stage, whose model is acquired while the stage has work."""
 
     def __init__(self, stage: Stage, models: StageModels) -> None:
         self.stage = stage
@@ -113,7 +103,12 @@ class StageExecutor:
             Exception: The model cannot be opened; no request was moved.
         """
         if self._batch is None:
-            self._batch = self._load()
+            model = self._acquired.enter_context(self._models.acquire(self.stage))
+            if self.stage in BATCHED_STAGES:
+                self._batch = ContinuousBatch(model)
+            else:
+                run = run_fine_pass if self.stage == "fine" else run_codec
+                self._batch = SerialBatch(partial(run, model))
         while self.waiting and self._batch.has_free_slot:
             request = self.waiting.popleft()
             assert request.stage_call is not None
@@ -153,9 +148,3 @@ class StageExecutor:
     def _unload_if_idle(self) -> None:
         if not self.has_work:
             self.close()
-
-    def _load(self) -> Batch:
-        model = self._acquired.enter_context(self._models.acquire(self.stage))
-        if self.stage in BATCHED_STAGES:
-            return ContinuousBatch(model)
-        return SerialBatch(partial(run_fine_pass if self.stage == "fine" else run_codec, model))
