@@ -7,21 +7,17 @@ Prints a table; the last line is one JSON object.
 
 import asyncio
 import json
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import click
 import httpx2
 import numpy as np
 from machine import describe_machine, peak_megabytes
 from models import bundle_folder, size_option
+from server_process import running_server
 
 from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.runtime.text.segments import MAX_SECONDS, TOKENS_PER_SECOND, split_text
@@ -117,7 +113,7 @@ def main(
     for max_batch_size in batch_sizes:
         arguments = ["--max-batch-size", str(max_batch_size), "--precision", precision]
         arguments += ["--threads", str(threads)] if threads else []
-        with _server(folder, arguments) as (url, process):
+        with running_server(folder, arguments) as (url, process):
             for count in clients:
                 seeds = [range(1000 * it, 1000 * it + -(-requests // count)) for it in range(count)]
                 bodies = [[request(seed) for seed in client] for client in seeds]
@@ -151,37 +147,6 @@ def _text(folder: Path, segments: int) -> str:
     text = " ".join([sentence] * segments)
     assert len(split_text(text, count_tokens=count_tokens)) == segments
     return text
-
-
-@contextmanager
-def _server(folder: Path, arguments: list[str]) -> Iterator[tuple[str, int]]:
-    """The address of a server that is ready, and the number of its process."""
-    command = [sys.executable, "-m", "bark_onnx.runtime", "serve", "-m", str(folder)]
-    process = subprocess.Popen(
-        [*command, "--port", "0", "--max-queue", "1000", *arguments],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    try:
-        url = _wait_until_ready(process.stderr)
-        threading.Thread(target=process.stderr.read, daemon=True).start()
-        yield url, process.pid
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _wait_until_ready(log: IO[str]) -> str:
-    url = ""
-    for line in log:
-        if not line.startswith("{"):
-            raise click.ClickException(line.strip())
-        event = json.loads(line)
-        url = event.get("url", url)
-        if event["event"] == "ready":
-            return url
-    raise click.ClickException("the server ended before it was ready")
 
 
 async def _measure(

@@ -130,7 +130,9 @@ def _draw_spectrogram(figure: Any, axes: Any, samples: NDArray[np.float32], rate
 
     hop = min(_FFT_SAMPLES, max(_HOP_SAMPLES, -(-len(samples) // (4 * _COLUMNS))))
     padded = np.pad(samples, (_FFT_SAMPLES // 2, _FFT_SAMPLES // 2 + hop))
-    power, _, _ = specgram(padded, NFFT=_FFT_SAMPLES, Fs=rate, noverlap=_FFT_SAMPLES - hop)
+    overlap = _FFT_SAMPLES - hop
+    spectrum: Any = specgram(padded, NFFT=_FFT_SAMPLES, Fs=rate, noverlap=overlap)[0]
+    power = np.asarray(spectrum, np.float64)
     decibels = 10 * np.log10(np.maximum(power, 1e-20) / max(float(power.max()), 1e-10))
     seconds = max(len(samples) / rate, 1e-3)
     image = axes.imshow(
