@@ -116,6 +116,8 @@ class Bark(LoadedBundle):
         Raises:
             BarkError: A voice is unknown, an option out of range, or a speaker has no line.
         """
+        if DEFAULT_SPEAKER in (speakers or {}):
+            raise OptionsError("speakers has an empty name; expected names of speakers")
         names = STREAM_OPTION_NAMES & overrides.keys()
         stream_overrides = {name: overrides.pop(name) for name in sorted(names)}
         return plan_stream(

@@ -47,8 +47,8 @@ def _traceable(layer: Any) -> Any:
         "EncodecLSTM": _Lstm,
         "EncodecResnetBlock": _Residual,
     }
-    form = forms.get(type(layer).__name__)
-    return layer if form is None else form(layer)
+    kind = type(layer).__name__
+    return layer if kind in ("ELU", "Identity") else forms[kind](layer)
 
 
 def _without_weight_norm(convolution: nn.Conv1d) -> nn.Conv1d:

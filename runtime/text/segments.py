@@ -63,7 +63,7 @@ def split_text(
     is_number = isinstance(max_seconds, int | float) and not isinstance(max_seconds, bool)
     if not is_number or not math.isfinite(max_seconds) or max_seconds < 1:
         raise OptionsError(f"max_seconds is {max_seconds!r}, expected a number from 1")
-    limit = min(max_tokens, int(max_seconds * TOKENS_PER_SECOND))
+    limit = int(min(max_tokens, max_seconds * TOKENS_PER_SECOND))
     if language is not None:
         check_language(language)
     tokens = count_tokens(text)

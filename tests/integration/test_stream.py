@@ -113,6 +113,7 @@ def test_invalid_arguments_are_refused_before_anything_is_generated(demo: Bark) 
         (VoiceError, {"voice": "nobody"}),
         (VoiceError, {"speakers": {"Anna": "nobody"}, "text": "Anna: Hello!"}),
         (TextError, {"speakers": {"Ben": None}}),
+        (OptionsError, {"speakers": {"": None}}),
         (TextError, {"text": 3}),
         (OptionsError, {"language": "nl"}),
         (OptionsError, {"semantic_temperature": -1}),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bark_onnx.runtime import Bark, GenerationOptions, OptionsError, StreamOptions
+from bark_onnx.runtime.text.segments import split_text
 from tests.support.messages import assert_one_line
 
 
@@ -55,6 +56,13 @@ def test_replace_names_an_unknown_option() -> None:
     with pytest.raises(OptionsError) as caught:
         StreamOptions().replace(takes=2)
     assert_one_line(caught.value, "'takes' is unknown", "attempts")
+
+
+def test_any_finite_number_of_seconds_is_a_limit() -> None:
+    text = "Hello there. " * 400
+    for seconds in (StreamOptions(max_seconds=1e308).max_seconds, 10**300):
+        parts = split_text(text, count_tokens=lambda part: len(part.split()), max_seconds=seconds)
+        assert max(part.tokens for part in parts) <= 256
 
 
 def test_no_option_belongs_to_generation_and_to_long_text() -> None:
