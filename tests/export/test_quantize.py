@@ -17,7 +17,7 @@ from bark_onnx.graphs.errors import BundleError
 from bark_onnx.graphs.precisions import PRECISIONS
 from bark_onnx.runtime import Bark, GenerationOptions
 from tests.conftest import export
-from tests.support.load import REQUESTS, same, under_load
+from tests.support.load import REQUESTS, assert_same, under_load
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_int8_speech_equals_single_runs_under_load(quantized_bundle: Path):
     with Bark.load(quantized_bundle, precision="int8", max_batch_size=3, threads=1) as bark:
         alone = [bark.speak(**request) for request in REQUESTS]
         for speech, expected in zip(under_load(bark, 0), alone, strict=True):
-            same(speech, expected)
+            assert_same(speech, expected)
 
 
 def test_bundle_loads_with_its_fastest_precision(quantized_bundle: Path):

@@ -1,8 +1,6 @@
 """Pages of docs/: their snippets run, their table is current, broken links are found."""
 
 import importlib.util
-import json
-import os
 import re
 import shutil
 import subprocess
@@ -13,28 +11,20 @@ from types import ModuleType
 import pytest
 
 from tests.conftest import export
+from tests.support.snippets import SNIPPET, check_sounds, make_hub_cache, run_snippets
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = {page.name: page.read_text("utf-8") for page in sorted(DOCS.glob("*.md"))}
-SNIPPET = re.compile(r"<!-- test -->\n```(bash|python)\n(.*?)```", re.DOTALL)
 WITH_SNIPPETS = [name for name, text in PAGES.items() if SNIPPET.search(text)]
-VOICES = ("v2/en_speaker_6", "v2/de_speaker_3")  # that the pages name
+SOUNDS = {"cli.md": {"song.mp3", "story.flac", "speech.wav"}}  # that snippets write
 
 
 @pytest.fixture(scope="module")
 def hub_cache(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo in the layout of the hub's cache, by the name of the real checkpoint."""
+    """A hub cache that holds the demo."""
     cache = tmp_path_factory.mktemp("docs") / "hub"
-    revision = "0" * 40
-    repository = cache / "models--suno--bark-small"
-    (repository / "refs").mkdir(parents=True)
-    (repository / "refs" / "main").write_text(revision)
-    snapshot = repository / "snapshots" / revision
-    shutil.copytree(demo_checkpoint, snapshot)
-    index = snapshot / "speaker_embeddings_path.json"
-    files = json.loads(index.read_text())["v2/en_speaker_0"]
-    index.write_text(json.dumps(dict.fromkeys(VOICES, files)))
+    make_hub_cache(cache, demo_checkpoint)
     return cache
 
 
@@ -51,23 +41,8 @@ def test_snippets_of_a_page_run_from_top_to_bottom(
 ) -> None:
     shutil.copytree(small_bundle, tmp_path / "bark-small-onnx")
     (tmp_path / "story.txt").write_text("Once upon a time.", encoding="utf-8")
-    environment = {
-        **os.environ,
-        "HF_HUB_CACHE": str(hub_cache),
-        "HF_HUB_OFFLINE": "1",
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    }
-    for language, snippet in SNIPPET.findall(PAGES[name]):
-        program = ["bash", "-euo", "pipefail"] if language == "bash" else [sys.executable]
-        done = subprocess.run(
-            [*program, "-c", snippet],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{snippet}\n{done.stdout}\n{done.stderr}"
+    run_snippets(PAGES[name], tmp_path, hub_cache)
+    assert check_sounds(tmp_path) >= SOUNDS.get(name, set())
 
 
 def test_every_python_snippet_of_the_pages_is_run() -> None:

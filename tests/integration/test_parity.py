@@ -252,7 +252,7 @@ def test_an_empty_utterance_leaves_no_unreadable_file(demo: Bark, tmp_path: Path
     speech = _speak(demo, TEXT, min_eos_p=1e-30)
     with pytest.raises(AudioError) as caught:
         speech.save(tmp_path / f"empty.{suffix}")
-    assert_one_line(caught.value, f"empty.{suffix}", "nothing was said", "wav", "ogg")
+    assert_one_line(caught.value, f"empty.{suffix}", "no audio was generated", "wav", "ogg")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -159,7 +159,7 @@ def test_the_codec_runs_on_the_cpu_with_a_warning_when_cudnn_is_missing(
 
 @pytest.mark.parametrize("provider", ["auto", "cpu"])
 def test_fp16_on_a_cpu_is_refused_with_advice(half_bundle: Path, provider: str):
-    words = ("provider cpu does not run fp16", "crawl", "int8")
+    words = ("provider cpu does not run fp16", "very slow", "int8")
     _refused(half_bundle, *words, provider=provider, precision="fp16")
 
 
@@ -182,7 +182,7 @@ def test_auto_selects_the_cpu_for_a_precision_that_cuda_does_not_run(
 
 def test_a_bundle_without_a_precision_for_the_cpu_is_refused(demo_checkpoint: Path, tmp_path: Path):
     bundle = export(demo_checkpoint, tmp_path / "only-half", precisions=("fp16",))
-    _refused(bundle, "provider cpu does not run fp16", "crawl")
+    _refused(bundle, "provider cpu does not run fp16", "very slow")
 
 
 @pytest.mark.parametrize(

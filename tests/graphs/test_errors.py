@@ -2,7 +2,7 @@
 
 import pytest
 
-from bark_onnx.graphs.error_text import first_line
+from bark_onnx.graphs.errors import first_line
 
 
 @pytest.mark.parametrize(
