@@ -34,10 +34,10 @@ class GenerationOptions:
     # Compare min_eos_p with the probability after temperature, top_k and top_p, as Suno's code
     # does; otherwise with the one before, as transformers does.
     min_eos_p_warped: bool | None = None
-    coarse_do_sample: bool | None = None
-    coarse_temperature: float | None = None
-    coarse_top_k: int | None = None
-    coarse_top_p: float | None = None
+    coarse_do_sample: bool | None = None  # as semantic_do_sample
+    coarse_temperature: float | None = None  # as semantic_temperature
+    coarse_top_k: int | None = None  # as semantic_top_k
+    coarse_top_p: float | None = None  # as semantic_top_p
     fine_temperature: float | None = None  # 1.0: greedy; other values: sampled
     fine_do_sample: bool | None = None  # None: sample unless fine_temperature is 1.0
 
