@@ -38,14 +38,7 @@ class RequestBuilder:
         Raises:
             BarkError: The text is empty, the voice unknown, or the seed out of range.
         """
-        if not isinstance(text, str):
-            raise TextError(f"The text is a {type(text).__name__}; expected a string")
-        resolved = self.resolve(options)
-        number = resolve_seed(seed)
-        ids = self.tokenizer.encode(text)
-        found = self.voices.load(voice)
-        provenance = self.recorder.for_single_request(text, len(ids), number, found.ref, options)
-        return Request(text, ids, found.voice, number, resolved, provenance)
+        return self._build(text, voice, seed, options, self.resolve(options))
 
     def build_batch(
         self,
@@ -59,18 +52,34 @@ class RequestBuilder:
         Raises:
             BarkError: As for `build`, or the numbers of texts, voices and seeds differ.
         """
+        resolved = self.resolve(options)
         if isinstance(texts, str):
             raise TextError("texts is a single text; expected a sequence of texts, or use speak")
-        self.resolve(options)
         seeds = [*seed] if isinstance(seed, Sequence) else [seed] * len(texts)
         voice_list = _broadcast(voices, len(texts))
         for what, found in (("voices", len(voice_list)), ("seeds", len(seeds))):
             if found != len(texts):
                 raise OptionsError(f"{found} {what} for {len(texts)} texts; expected as many")
         return [
-            self.build(text, voice, number, options)
+            self._build(text, voice, number, options, resolved)
             for text, voice, number in zip(texts, voice_list, seeds, strict=True)
         ]
+
+    def _build(
+        self,
+        text: str,
+        voice: VoiceLike,
+        seed: int | None,
+        options: GenerationOptions,
+        resolved: ResolvedOptions,
+    ) -> Request:
+        if not isinstance(text, str):
+            raise TextError(f"The text is a {type(text).__name__}; expected a string")
+        number = resolve_seed(seed)
+        ids = self.tokenizer.encode(text)
+        found = self.voices.load(voice)
+        provenance = self.recorder.for_single_request(text, len(ids), number, found.ref, options)
+        return Request(text, ids, found.voice, number, resolved, provenance)
 
 
 def _broadcast(voices: VoiceLike | Sequence[VoiceLike], count: int) -> list[VoiceLike]:
