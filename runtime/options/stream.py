@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 from bark_onnx.graphs.errors import OptionsError
 from bark_onnx.runtime.options.generation import is_finite_number, is_positive_int
-from bark_onnx.runtime.text.segments import MAX_SECONDS
+from bark_onnx.runtime.text.segments import MAX_SECONDS, check_max_seconds
 from bark_onnx.runtime.text.sentences import check_language
 
 History = Literal["voice", "previous", "first"]
@@ -43,8 +43,7 @@ class StreamOptions:
     def __post_init__(self) -> None:
         if self.language is not None:
             check_language(self.language)
-        if not is_finite_number(self.max_seconds) or self.max_seconds < 1:
-            raise OptionsError(f"max_seconds is {self.max_seconds!r}, expected a number from 1")
+        check_max_seconds(self.max_seconds)
         if self.history not in HISTORIES:
             expected = ", ".join(HISTORIES)
             raise OptionsError(f"history is {self.history!r}, expected one of {expected}")

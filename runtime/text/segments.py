@@ -1,9 +1,11 @@
 """Splits a long text into segments that Bark generates well, about 13 seconds each."""
 
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from bark_onnx.graphs.errors import OptionsError
 from bark_onnx.runtime.text.sentences import check_language, detect_language
@@ -41,6 +43,17 @@ class Segment:
         return self.tokens / TOKENS_PER_SECOND
 
 
+def check_max_seconds(max_seconds: Any) -> None:
+    """Check that segments can be limited to this many seconds.
+
+    Raises:
+        OptionsError: It is not a finite number, or below 1.
+    """
+    is_number = isinstance(max_seconds, int | float) and not isinstance(max_seconds, bool)
+    if not (is_number and 1 <= max_seconds <= sys.float_info.max):
+        raise OptionsError(f"max_seconds is {max_seconds!r}, expected a number from 1")
+
+
 def split_text(
     text: str,
     *,
@@ -60,9 +73,7 @@ def split_text(
     Raises:
         OptionsError: The language is unknown, or `max_seconds` is below 1.
     """
-    is_number = isinstance(max_seconds, int | float) and not isinstance(max_seconds, bool)
-    if not is_number or not math.isfinite(max_seconds) or max_seconds < 1:
-        raise OptionsError(f"max_seconds is {max_seconds!r}, expected a number from 1")
+    check_max_seconds(max_seconds)
     limit = int(min(max_tokens, max_seconds * TOKENS_PER_SECOND))
     if language is not None:
         check_language(language)
