@@ -17,7 +17,7 @@ from bark_onnx.runtime import (
     VoiceError,
 )
 from bark_onnx.runtime.longform import streaming
-from tests.runtime.longform.test_streaming import same
+from tests.support.load import assert_same_speeches
 from tests.support.messages import assert_one_line
 
 TEXT = (
@@ -37,7 +37,7 @@ def test_an_invalid_seed_is_refused(demo: Bark, seed: Any) -> None:
 def test_a_short_text_equals_speak(demo: Bark) -> None:
     (streamed,) = demo.stream(" Hello! ", voice="v2/en_speaker_0", seed=3, options=SHORT)
     spoken = demo.speak(" Hello! ", voice="v2/en_speaker_0", seed=3, options=SHORT)
-    same([streamed], [spoken])
+    assert_same_speeches([streamed], [spoken])
     assert streamed.voice_name == spoken.voice_name
 
 
@@ -46,7 +46,7 @@ def test_segments_do_not_depend_on_the_concurrency(demo: Bark, concurrency: int)
     settings: dict[str, Any] = {"voice": "v2/en_speaker_0", "seed": 3, "options": SHORT}
     alone = list(demo.stream(TEXT, **settings))
     assert len(alone) > 3
-    same(list(demo.stream(TEXT, concurrency=concurrency, **settings)), alone)
+    assert_same_speeches(list(demo.stream(TEXT, concurrency=concurrency, **settings)), alone)
     for part in alone:
         again = demo.speak(part.text, voice=part.voice_name, seed=part.seed, options=SHORT)
         np.testing.assert_array_equal(again.samples, part.samples)
@@ -85,7 +85,9 @@ def test_history_first_uses_the_voice_of_the_first_segment(demo: Bark) -> None:
 
 def test_history_first_keeps_a_given_voice(demo: Bark) -> None:
     settings: dict[str, Any] = {"voice": "v2/en_speaker_0", "seed": 3, "options": SHORT}
-    same(list(demo.stream(TEXT, history="first", **settings)), list(demo.stream(TEXT, **settings)))
+    assert_same_speeches(
+        list(demo.stream(TEXT, history="first", **settings)), list(demo.stream(TEXT, **settings))
+    )
 
 
 def test_a_dialogue_has_a_voice_per_speaker(demo: Bark) -> None:
@@ -157,7 +159,7 @@ def test_a_plan_streams_what_its_text_streams(demo: Bark) -> None:
     plan = demo.plan(TEXT, **settings)
     assert " ".join(segment.text for segment in plan.segments) == TEXT
     assert plan.seed == 3
-    same(list(demo.stream(plan)), list(demo.stream(TEXT, **settings)))
+    assert_same_speeches(list(demo.stream(plan)), list(demo.stream(TEXT, **settings)))
 
 
 def test_options_of_a_plan_cannot_be_changed(demo: Bark) -> None:
@@ -191,7 +193,7 @@ def test_an_async_stream_equals_the_stream(demo: Bark) -> None:
     async def collect() -> list[Speech]:
         return [speech async for speech in demo.astream(TEXT, **settings)]
 
-    same(asyncio.run(collect()), list(demo.stream(TEXT, **settings)))
+    assert_same_speeches(asyncio.run(collect()), list(demo.stream(TEXT, **settings)))
 
 
 def test_closing_an_async_stream_cancels_its_requests(demo: Bark) -> None:
@@ -228,4 +230,4 @@ def test_several_texts_equal_single_streams(demo: Bark) -> None:
         assert text.error is None
         assert text.seconds > 0
         single = demo.stream(texts[text.index], seed=text.index, **settings)
-        same(text.speeches, list(single))
+        assert_same_speeches(text.speeches, list(single))

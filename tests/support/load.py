@@ -1,6 +1,7 @@
 """Requests submitted at random times from several threads."""
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,13 @@ def assert_same(one: Speech, other: Speech) -> None:
     for name in ("semantic_tokens", "coarse_tokens", "fine_tokens", "samples"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     assert (one.text, one.voice_name, one.seed) == (other.text, other.voice_name, other.seed)
+
+
+def assert_same_speeches(ours: Sequence[Speech], theirs: Sequence[Speech]) -> None:
+    """Check that two streams have equal speeches at the same places."""
+    for one, other in zip(ours, theirs, strict=True):
+        assert_same(one, other)
+        assert one.start_seconds == other.start_seconds
 
 
 def under_load(bark: Bark, seed: int) -> list[Speech]:

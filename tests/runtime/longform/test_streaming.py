@@ -22,6 +22,7 @@ from bark_onnx.runtime import (
 from bark_onnx.runtime.longform import streaming
 from bark_onnx.runtime.longform.window import SegmentTask
 from tests.support.fake_engine import RATE, EagerEngine, FakeEngine, FakeFuture
+from tests.support.load import assert_same_speeches
 from tests.support.messages import assert_one_line
 
 
@@ -49,17 +50,6 @@ def run(engine: FakeEngine, parts: Sequence[Segment], **stream: Any) -> list[Spe
 def stream_of(engine: FakeEngine, count: int, concurrency: int, **stream: Any) -> Any:
     plan = plan_of(segments(count), seed=0, concurrency=concurrency, **stream)
     return streaming.stream(plan, engine.submit)
-
-
-def same(ours: Sequence[Speech], theirs: Sequence[Speech]) -> None:
-    for one, other in zip(ours, theirs, strict=True):
-        assert (one.text, one.seed, one.start_seconds) == (
-            other.text,
-            other.seed,
-            other.start_seconds,
-        )
-        for name in ("semantic_tokens", "coarse_tokens", "fine_tokens", "samples"):
-            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
 def test_every_attempt_at_every_segment_has_its_own_seed() -> None:
@@ -161,7 +151,7 @@ def test_attempts_are_repeated_only_for_a_segment_that_failed() -> None:
 
 def test_attempts_do_not_depend_on_the_concurrency() -> None:
     alone = run(silent_until(2), segments(3), attempts=3)
-    same(run(silent_until(2), segments(3), attempts=3, concurrency=3), alone)
+    assert_same_speeches(run(silent_until(2), segments(3), attempts=3, concurrency=3), alone)
     assert [speech.seed for speech in alone] == [segment_seed(7, number, 2) for number in range(3)]
 
 
