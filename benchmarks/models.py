@@ -37,7 +37,7 @@ def checkpoint_folder(size: str) -> Path:
         click.echo(f"writing a {size} checkpoint with random weights", err=True)
         shutil.rmtree(folder, ignore_errors=True)
         # Imported here: engines that do not need torch are measured without it.
-        from bark_onnx.export.demo import RandomBark, write_checkpoint
+        from bark_onnx.export.random_bark import RandomBark, write_checkpoint
 
         write_checkpoint(folder, RandomBark(**SIZES[size]))
     return folder

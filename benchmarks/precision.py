@@ -23,8 +23,8 @@ from safetensors.torch import save_model
 from torch import Tensor, nn
 from transformers import BarkModel
 
-from bark_onnx.export.demo import RandomBark, write_checkpoint
 from bark_onnx.export.precision_error import precision_error
+from bark_onnx.export.random_bark import RandomBark, write_checkpoint
 from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.graphs.bundle.manifest import PrecisionError
 from bark_onnx.graphs.contract import CODEBOOK_INDEX, CODES, FRAME_INDICES, CausalStage

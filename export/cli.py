@@ -145,7 +145,7 @@ def _export(
     try:
         from bark_onnx.export.bundle import ExportOptions, export_bundle
         from bark_onnx.export.checkpoints.sources import SourceOptions, open_source
-        from bark_onnx.export.demo import DEMO, write_checkpoint
+        from bark_onnx.export.random_bark import DEMO, write_checkpoint
     except ModuleNotFoundError as error:
         raise ExportError(
             f"{error.name} is not installed; exporting needs: pip install 'bark-onnx[export,cpu]'"

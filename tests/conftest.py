@@ -13,7 +13,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 from bark_onnx.export.bundle import ExportOptions, export_bundle
 from bark_onnx.export.checkpoints.checkpoint import open_checkpoint
-from bark_onnx.export.demo import RandomBark, write_checkpoint
+from bark_onnx.export.random_bark import RandomBark, write_checkpoint
 from bark_onnx.graphs.errors import ProviderError
 from bark_onnx.runtime import Bark
 from bark_onnx.runtime.inference.sessions import start_cuda

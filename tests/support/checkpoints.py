@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bark_onnx.export.checkpoints.checkpoint import open_checkpoint
-from bark_onnx.export.demo import RandomBark
+from bark_onnx.export.random_bark import RandomBark
 from bark_onnx.graphs.contract import STAGES
 from bark_onnx.graphs.errors import CheckpointError
 from tests.support.messages import assert_one_line

@@ -16,7 +16,7 @@ from transformers import BarkModel
 
 from bark_onnx.export.checkpoints.checkpoint import Checkpoint
 from bark_onnx.export.checkpoints.sources import SourceOptions, open_source
-from bark_onnx.export.demo import RandomBark, random_model, write_checkpoint
+from bark_onnx.export.random_bark import RandomBark, random_model, write_checkpoint
 
 VOCABULARY = 119_547  # entries of bert-base-multilingual-cased
 SUNO = {"bias": False, "text_vocabulary": VOCABULARY, "max_new_tokens": 768}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bark_onnx.export.demo import write_checkpoint
+from bark_onnx.export.random_bark import write_checkpoint
 from tests.support.checkpoints import TINY
 from tests.support.suno import Twins
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bark_onnx.export.checkpoints.checkpoint import open_checkpoint
-from bark_onnx.export.demo import random_model
+from bark_onnx.export.random_bark import random_model
 from bark_onnx.graphs.contract import STAGES
 from tests.support.checkpoints import (
     TINY,

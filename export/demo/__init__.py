@@ -1,0 +1,1 @@
+"""The demo: a small Bark that says sentences of about a thousand words."""
