@@ -73,7 +73,7 @@ class SentenceWriter:
     def opened(self, sentence: str) -> str:
         """The sentence behind an exclamation or an adverb: "Well, the train is late."."""
         first, _, rest = sentence.partition(" ")
-        if not first.isalpha() or first.lower() in ("please", "no", "yes"):
+        if not first.isalpha() or first in ("Please", "No", "Yes") or ", please" in rest:
             return sentence
         first = spellings().get(first.lower(), first)
         return _finish(f"{self._expand(self._pick('opening'))}, {first} {rest}")
