@@ -49,6 +49,11 @@ def draw_amount(rng: random.Random) -> str:
     return _write(rng, rng.randint(0, rng.choice((20, 100, 999))), spell_number, str)
 
 
+def draw_count(rng: random.Random) -> str:
+    """A number from 2 to 99: years, degrees, percent."""
+    return _write(rng, rng.randint(2, 99), spell_number, str)
+
+
 def draw_few(rng: random.Random) -> str:
     """A number from 2 to 12."""
     return _write(rng, rng.randint(2, 12), spell_number, str)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Container
 
 from bark_onnx.export.demo.numbers import (
     draw_amount,
+    draw_count,
     draw_digits,
     draw_few,
     draw_number,
@@ -35,6 +36,7 @@ _SHORT_SHARE = 0.05  # the rest: several short sentences in a row
 _OPENING_SHARE = 0.08  # of sentences from frames
 _DRAWN = {
     "amount": draw_amount,
+    "count": draw_count,
     "digits": draw_digits,
     "few": draw_few,
     "number": draw_number,
