@@ -126,5 +126,4 @@ def spell_ordinal(number: int) -> str:
 
 def ordinal_digits(number: int) -> str:
     """An ordinal from 1 to 99 in digits: 21 is "21st"."""
-    suffixes = {1: "st", 2: "nd", 3: "rd"}
-    return f"{number}{'th' if number in (11, 12, 13) else suffixes.get(number % 10, 'th')}"
+    return f"{number}{spell_ordinal(number)[-2:]}"

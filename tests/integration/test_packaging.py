@@ -140,8 +140,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def expected_in_a_wheel() -> set[str]:
     modules = {f"bark_onnx/{name}" for name in modules_of_the_tree()}
-    paths = (ROOT / "runtime" / "server" / "page").iterdir()
-    modules |= {f"bark_onnx/runtime/server/page/{path.name}" for path in paths}
+    for data in ("runtime/server/page", "export/demo/words"):
+        modules |= {f"bark_onnx/{data}/{path.name}" for path in (ROOT / data).iterdir()}
     return modules | {f"bark_onnx/{folder}/py.typed" for folder in FOLDERS}
 
 
