@@ -91,9 +91,9 @@ test-cuda: ## the parity tests and the benchmarks on a GPU, in .venv-cuda, with 
 	.venv-cuda/$(SCRIPTS)/python benchmarks/batch.py --provider cuda --precision fp16
 	.venv-cuda/$(SCRIPTS)/python benchmarks/compare.py --provider cuda
 
-test-browser: $(VENV)/.stamp ## the server's page in Chromium, which it installs on Debian if missing
+test-browser: $(VENV)/.stamp ## the server's page, and pages of others, in Chromium, which it installs on Debian if missing
 	command -v chromium chromedriver >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends chromium chromium-driver; }
-	$(BIN)/python -m pytest tests/runtime/server/test_page.py
+	$(BIN)/python -m pytest tests/runtime/server/test_page.py tests/runtime/server/test_browser_access.py
 
 SOAK_ROUNDS ?= 30
 soak: $(VENV)/.stamp ## thousands of requests of all kinds to one server, some minutes; SOAK_ROUNDS=30

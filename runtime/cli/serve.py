@@ -73,6 +73,11 @@ _OPTIONS = add_options(
         help="Allowed CORS origin; repeatable.",
     ),
     _option(
+        *(_NETWORK, "--allowed-host", "allowed_hosts"),
+        multiple=True,
+        help="Further name of this server in requests, as behind a proxy; *: any; repeatable.",
+    ),
+    _option(
         *(_VOICES, "--voices", "aliases"),
         type=_FILE,
         help='JSON file of other names for voices: {"alloy": "v2/en_speaker_6", "any": null}; '
@@ -87,7 +92,7 @@ _OPTIONS = add_options(
     _setting(
         *(_LIMITS, "max_connections"),
         type=_COUNT,
-        help="Connections; beyond, idle ones are dropped and requests get a 429.",
+        help="Connections; beyond, unfinished and idle ones are dropped.",
     ),
     _setting(_LIMITS, "request_seconds", type=_DURATION, help="Time until a request's last byte."),
     _setting(

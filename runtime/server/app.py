@@ -4,18 +4,21 @@ import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
-from starlette.staticfiles import StaticFiles
 
+from bark_onnx.runtime.server.access import HostRule
 from bark_onnx.runtime.server.errors import add_error_handlers
 from bark_onnx.runtime.server.middleware import GUARDED, RequestMiddleware
-from bark_onnx.runtime.server.routes import PAGE, router
+from bark_onnx.runtime.server.page_files import read_page
+from bark_onnx.runtime.server.routes import router
 from bark_onnx.runtime.server.service import SpeechService
 
+_SHARED_ERRORS = (421, 431, 500)
 _THREADS = 2  # that load the bundle and encode; each keeps memory, 15 MB for flac
 
 
@@ -28,9 +31,15 @@ class _Application(FastAPI):
         return self.openapi_schema
 
 
-def create_app(service: SpeechService) -> FastAPI:
-    """Create the application of a service, which it starts and stops."""
+def create_app(service: SpeechService, *, host: str = "127.0.0.1") -> FastAPI:
+    """Create the application of a service, which it starts and stops.
+
+    Args:
+        service: The served bundle.
+        host: Name or address that the server listens on.
+    """
     settings = service.settings
+    read_page()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -47,14 +56,20 @@ def create_app(service: SpeechService) -> FastAPI:
         version=version("bark-onnx"),
         docs_url=None,  # FastAPI's pages load scripts from other sites
         redoc_url=None,
+        redirect_slashes=False,  # the middleware removes them
         lifespan=lifespan,
     )
     app.state.service = service
     app.state.routes = router.routes
     app.include_router(router)
-    app.mount("/page", StaticFiles(directory=str(PAGE)))
     add_error_handlers(app)
-    app.add_middleware(RequestMiddleware, settings=settings, metrics=service.metrics)
+    app.add_middleware(
+        RequestMiddleware,
+        settings=settings,
+        hosts=HostRule(host, settings.allowed_hosts),
+        metrics=service.metrics,
+        readiness=service.readiness,
+    )
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -67,10 +82,12 @@ def create_app(service: SpeechService) -> FastAPI:
 
 
 def _completed_document(document: dict[str, Any], service: SpeechService) -> dict[str, Any]:
-    """Remove the status 422, which this server never sends; add limits and the API key."""
+    """Remove the status 422, which this server never sends; add what all operations share."""
     for operations in document["paths"].values():
         for operation in operations.values():
             operation["responses"].pop("422", None)
+            for status in _SHARED_ERRORS:
+                operation["responses"].setdefault(str(status), _error_response(status))
     schemas = document["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
@@ -84,3 +101,11 @@ def _completed_document(document: dict[str, Any], service: SpeechService) -> dic
                 for operation in operations.values():
                     operation["security"] = [{"key": []}]
     return document
+
+
+def _error_response(status: int) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/ErrorBody"}
+    return {
+        "description": HTTPStatus(status).phrase,
+        "content": {"application/json": {"schema": schema}},
+    }

@@ -1,9 +1,12 @@
-"""Encodes the audio of one response in worker threads: a segment takes up to 0.1 s."""
+"""Encodes the audio of one response in worker threads: a segment takes up to 0.1 s.
+
+Encoders are opened there, too: the event loop waits for no library, and allocates no memory of one.
+"""
 
 import asyncio
 import threading
 
-from bark_onnx.runtime.audio.encoders.encoder import open_encoder
+from bark_onnx.runtime.audio.encoders.encoder import Encoder, open_encoder
 from bark_onnx.runtime.audio.encoders.ffmpeg import TimeStretcher
 from bark_onnx.runtime.audio.files.formats import RESPONSE_FORMATS, ResponseFormat
 from bark_onnx.runtime.audio.resampling import Samples
@@ -26,9 +29,11 @@ class AsyncEncoder:
         self, response_format: ResponseFormat, rate_hz: int, *, speed: float, streamed: bool
     ) -> None:
         self.seconds = 0.0
+        self._format = RESPONSE_FORMATS[response_format]
         self._rate_hz = rate_hz
-        self._stretcher = TimeStretcher(speed, rate_hz)
-        self._encoder = open_encoder(RESPONSE_FORMATS[response_format], rate_hz, streamed=streamed)
+        self._speed = speed
+        self._streamed = streamed
+        self._opened: tuple[TimeStretcher, Encoder] | None = None
         self._lock = threading.Lock()  # a thread outlives the cancellation of its request
         self._is_closed = False
 
@@ -46,20 +51,32 @@ class AsyncEncoder:
 
     def _add(self, samples: Samples) -> bytes:
         with self._lock:
-            return b"" if self._is_closed else self._encode(self._stretcher.add(samples))
+            if self._is_closed:
+                return b""
+            stretcher, encoder = self._open()
+            return self._encode(encoder, stretcher.add(samples))
 
     def _finish(self) -> bytes:
         with self._lock:
             if self._is_closed:
                 return b""
-            return self._encode(self._stretcher.finish()) + self._encoder.finish()
+            stretcher, encoder = self._open()
+            return self._encode(encoder, stretcher.finish()) + encoder.finish()
 
     def _close(self) -> None:
         with self._lock:
             self._is_closed = True
-            self._stretcher.close()
-            self._encoder.close()
+            for each in self._opened or ():
+                each.close()
 
-    def _encode(self, samples: Samples) -> bytes:
+    def _open(self) -> tuple[TimeStretcher, Encoder]:
+        if self._opened is None:
+            self._opened = (
+                TimeStretcher(self._speed, self._rate_hz),
+                open_encoder(self._format, self._rate_hz, streamed=self._streamed),
+            )
+        return self._opened
+
+    def _encode(self, encoder: Encoder, samples: Samples) -> bytes:
         self.seconds += len(samples) / self._rate_hz
-        return self._encoder.add(samples)
+        return encoder.add(samples)

@@ -1,85 +1,116 @@
-"""Drops connections of clients that are too slow, for which uvicorn has no limits.
+"""One connection of a client, as uvicorn's h11 protocol knows it.
 
-Its keep-alive timeout only holds between two requests: the first byte of a head ends it, and a
-response that is not read stays in memory. Rests on internals of uvicorn's h11 protocol.
+Rests on internals of that protocol: its cycle (the newest request), its transport, its parser.
 """
 
 import asyncio
+import enum
 import socket
 import struct
-from collections.abc import Collection
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from bark_onnx.runtime.server.logs import log
+if TYPE_CHECKING:
+    from bark_onnx.runtime.server.reaper import ConnectionReaper
+
+_CONNECTION = "bark_onnx.connection"  # key of the `Connection` in a request's scope
 
 
-@dataclass
-class _ConnectionState:
-    """A connection as of its last change."""
+class Phase(enum.Enum):
+    """What a connection waits for."""
 
-    cycle: RequestResponseCycle | None  # its newest request
-    is_answered: bool  # completely: the client is next
-    since: float  # seconds of the sweeps' clock when the two above changed
-    unsent_bytes: int  # of the response, for which the client has made no room
-    last_progress: float  # when that number changed
+    REQUEST = enum.auto()  # a head or body that is not complete; or none has come so far
+    READING = enum.auto()  # a response that the client has not read
+    PIPELINE = enum.auto()  # this server, with further requests that came before its response
+    NEXT_REQUEST = enum.auto()  # nothing: the last response was read
+    RESPONSE = enum.auto()  # this server
 
 
-class IdleConnectionReaper:
-    """Drops slow and surplus connections, one sweep at a time.
+class Connection(H11Protocol):
+    """A connection that the reaper knows, and that a response can end early.
 
     Args:
-        client_seconds: Maximum time for a client to send a request, or to continue reading.
-        request_seconds: Maximum time to read a response, however steadily it is read.
-        limit: Maximum number of connections; beyond it, those idle for longest are dropped.
+        reaper: Owner of the connection limit.
+        arguments: Arguments of uvicorn's protocol.
+
+    Attributes:
+        is_dropped: Whether the reaper dropped the connection.
     """
 
-    def __init__(self, *, client_seconds: float, request_seconds: float, limit: int) -> None:
-        self._client_seconds = client_seconds
-        self._request_seconds = request_seconds
-        self._limit = limit
-        self._states: dict[H11Protocol, _ConnectionState] = {}
+    def __init__(self, *, reaper: "ConnectionReaper", **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.is_dropped = False
+        self._reaper = reaper
+        self._application = self.app
 
-    def sweep(self, connections: Collection[H11Protocol], now: float) -> None:
-        """Drop the connections that exceed a limit.
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start to count the connection."""
+        super().connection_made(transport)
+        self.app = self._call
+        self._reaper.add(self)
 
-        Args:
-            connections: All open connections.
-            now: Seconds of a monotonic clock.
-        """
-        self._states = {each: _update(each, self._states.get(each), now) for each in connections}
-        late = [each for each, state in self._states.items() if self._is_late(state, now)]
-        self._drop(late, "too slow")
-        idle = [each for each, state in self._states.items() if _is_idle(state)]
-        idle.sort(key=lambda each: self._states[each].since)
-        self._drop(idle[: max(len(self._states) - self._limit, 0)], "too many")
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop to count the connection."""
+        super().connection_lost(exc)
+        self.app = self._application  # without a cycle of references
+        self._reaper.discard(self)
 
-    def drop_all(self, connections: Collection[H11Protocol]) -> None:
-        """Drop all connections, whatever their state."""
-        self._states = {}
-        _abort(connections, "shutting down")
+    def data_received(self, data: bytes) -> None:
+        """Pass on what the client sent, unless the connection has just been dropped."""
+        if not self.is_dropped:
+            super().data_received(data)
 
-    def _is_late(self, state: _ConnectionState, now: float) -> bool:
-        if state.unsent_bytes:
-            is_stalled = now - state.last_progress > self._client_seconds
-            return is_stalled or now - state.since > self._request_seconds
-        return state.is_answered and now - state.since > self._client_seconds
+    @property
+    def is_answered(self) -> bool:
+        """Whether the newest request, if any, has its complete response."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is None or cycle.response_complete
 
-    def _drop(self, connections: Collection[H11Protocol], reason: str) -> None:
-        for connection in connections:
-            del self._states[connection]
-        _abort(connections, reason)
+    def phase(self) -> Phase:
+        """What the connection waits for."""
+        cycle: RequestResponseCycle | None = self.cycle
+        if self.transport.get_write_buffer_size():
+            return Phase.READING
+        if cycle is None or cycle.more_body:
+            return Phase.REQUEST
+        has_begun_another = bool(self.conn.trailing_data[0])
+        if self.is_answered:
+            return Phase.REQUEST if has_begun_another else Phase.NEXT_REQUEST
+        return Phase.PIPELINE if has_begun_another else Phase.RESPONSE
+
+    def drop(self) -> None:
+        """End the connection at once."""
+        self.is_dropped = True
+        if self.transport.get_write_buffer_size():
+            _discard_unsent(self.transport)
+        self.transport.abort()
+
+    def end_early(self) -> None:
+        """Close the connection after what was sent of an incomplete response."""
+        self.transport.close()
+        if self.cycle is not None:
+            self.cycle.disconnected = True  # or uvicorn logs the incomplete response as an error
+
+    async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[_CONNECTION] = self
+        try:
+            await self._application(scope, receive, send)
+        finally:
+            del scope[_CONNECTION]
 
 
-def _abort(connections: Collection[H11Protocol], reason: str) -> None:
-    for connection in connections:
-        if connection.transport.get_write_buffer_size():
-            _discard_unsent(connection.transport)
-        connection.transport.abort()
-    if connections:
-        fields = {"reason": reason, "connections": len(connections)}
-        log.info("dropped", extra={"fields": fields})
+def connection_of(scope: Scope) -> Connection | None:
+    """Connection of a request; None outside of this server."""
+    return scope.get(_CONNECTION)
+
+
+def cut_off(scope: Scope) -> None:
+    """End the response of a request before it is complete."""
+    connection = connection_of(scope)
+    if connection is not None:
+        connection.end_early()
 
 
 def _discard_unsent(transport: asyncio.Transport) -> None:
@@ -87,20 +118,3 @@ def _discard_unsent(transport: asyncio.Transport) -> None:
     found = transport.get_extra_info("socket")
     if found is not None:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-
-def _update(
-    connection: H11Protocol, state: _ConnectionState | None, now: float
-) -> _ConnectionState:
-    cycle = connection.cycle
-    is_answered = cycle is None or cycle.response_complete
-    unsent_bytes = connection.transport.get_write_buffer_size()
-    if state is None or (state.cycle, state.is_answered) != (cycle, is_answered):
-        return _ConnectionState(cycle, is_answered, now, unsent_bytes, now)
-    if state.unsent_bytes != unsent_bytes:
-        state.unsent_bytes, state.last_progress = unsent_bytes, now
-    return state
-
-
-def _is_idle(state: _ConnectionState) -> bool:
-    return state.is_answered and not state.unsent_bytes

@@ -17,12 +17,12 @@ from bark_onnx.graphs.errors import (
     QueueFullError,
     ServerError,
     TextError,
-    VoiceError,
 )
-from bark_onnx.runtime.server.logs import log
+from bark_onnx.runtime.server.logs import log, request_id
 
 _SHUTDOWN_RETRY_SECONDS = 5  # until a restarted server accepts requests
-_PARAMS = ((TextError, "input"), (VoiceError, "voice"))
+_FASTAPI_PARSING_ERROR = "There was an error parsing the body"
+_MAX_SHOWN_CHARACTERS = 60  # of a client's name or path in a message
 
 
 class ApiError(ServerError):
@@ -96,22 +96,46 @@ def json_response(
     return Response(json.dumps(content), status, headers, media_type="application/json")
 
 
+def shortened(text: str, limit: int = _MAX_SHOWN_CHARACTERS) -> str:
+    """Text of a client for a message or a log line, cut to a length."""
+    return text if len(text) <= limit else f"{text[:limit]}…"
+
+
 def as_api_error(error: BarkError, retry_seconds: int) -> ApiError:
-    """Response to an error of the library; the message of a server error is only logged."""
+    """Response to an error of the library.
+
+    An error of the client is a 4xx with the library's message. Any other one is the server's own:
+    a file that cannot be read or written, missing memory, a model that fails.
+    """
     message = " ".join(str(error).split())
     if isinstance(error, ApiError):
         return error
+    if _is_failure_of_system(error):
+        return own_failure(error)
     if isinstance(error, QueueFullError):
         return ApiError(429, message, code="queue_full", retry_seconds=retry_seconds)
     if isinstance(error, ClosedError):
         return shutting_down()
     if isinstance(error, OptionsError):
         return ApiError(400, message, param=message.split(maxsplit=1)[0])
-    for kind, param in _PARAMS:
-        if isinstance(error, kind):
-            return ApiError(400, message, param=param)
-    log.error("failed", extra={"fields": {"error": f"{type(error).__name__}: {message}"}})
-    return ApiError(500, "The speech could not be generated; see the server's log")
+    if isinstance(error, TextError):
+        return ApiError(400, message, param="input")
+    return own_failure(error)
+
+
+def bad_upload(error: BarkError) -> ApiError:
+    """Response to an uploaded file that cannot be used."""
+    return ApiError(400, " ".join(str(error).split()), param="file")
+
+
+def own_failure(error: BaseException) -> ApiError:
+    """Log a failure of the server itself; returns a response that does not reveal the cause."""
+    message = " ".join(str(error).split())
+    given_id = request_id.get()
+    fields = {"error": f"{type(error).__name__}: {message}", "request_id": given_id}
+    is_expected = isinstance(error, BarkError)
+    log.error("failed", exc_info=None if is_expected else error, extra={"fields": fields})
+    return ApiError(500, f"The server failed; its log has the cause, with request_id {given_id}")
 
 
 def shutting_down() -> ApiError:
@@ -129,7 +153,15 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(BarkError, _handle_bark_error)
     app.add_exception_handler(RequestValidationError, _handle_validation_error)
     app.add_exception_handler(HTTPException, _handle_http_error)
-    app.add_exception_handler(Exception, _handle_unexpected_error)
+
+
+def _is_failure_of_system(error: BaseException | None) -> bool:
+    """Whether an error comes from the operating system: files, memory."""
+    while error is not None:
+        if isinstance(error, OSError | MemoryError):
+            return True
+        error = error.__cause__
+    return False
 
 
 def _error_type(status: int) -> str:
@@ -148,7 +180,7 @@ async def _handle_bark_error(request: Request, error: Exception) -> Response:
 async def _handle_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    location = [str(part) for part in first["loc"][1:]]
+    location = [shortened(str(part)) for part in first["loc"][1:]]
     if first["type"] == "json_invalid":
         return ApiError(400, f"The body is not JSON: {first['ctx']['error']}").response()
     message = " ".join(first["msg"].split())
@@ -160,6 +192,8 @@ async def _handle_validation_error(request: Request, error: Exception) -> Respon
 
 async def _handle_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if _is_failure_of_system(error.__cause__):  # FastAPI's 400 for any error while it parses
+        return own_failure(error.__cause__ or error).response()
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(sorted(_allowed_methods(request)))
@@ -173,17 +207,15 @@ def _allowed_methods(request: Request) -> set[str]:
     for route in request.app.state.routes:
         if route.matches(request.scope)[0] != Match.NONE:
             methods |= route.methods
-    return methods
+    return methods | {"HEAD"} if "GET" in methods else methods
 
 
 def _http_message(request: Request, error: HTTPException, headers: Mapping[str, str]) -> str:
-    where = f"{request.method} {request.url.path}"
+    where = f"{shortened(request.method)} {shortened(request.url.path)}"
     if error.status_code == HTTPStatus.NOT_FOUND:
         return f"{where}: not found; see /openapi.json for all paths"
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         return f"{where}: method not allowed; expected {headers['Allow']}"
+    if error.detail == _FASTAPI_PARSING_ERROR:
+        return "The body is not JSON; expected an object in UTF-8, not compressed"
     return error.detail
-
-
-async def _handle_unexpected_error(request: Request, error: Exception) -> Response:
-    return ApiError(500, "Internal server error; see the server's log").response()

@@ -2,11 +2,16 @@
 
 import json
 import logging
+import threading
 import time
 import warnings
+from contextvars import ContextVar
 from typing import Any
 
 log = logging.getLogger("bark_onnx.server")
+
+# Id of the request that is answered, which every line has that is logged meanwhile.
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
 class JsonLines(logging.Formatter):
@@ -17,9 +22,13 @@ class JsonLines(logging.Formatter):
         line: dict[str, Any] = {
             "time": self.formatTime(record),
             "level": record.levelname.lower(),
-            "event": record.getMessage(),
-            **getattr(record, "fields", {}),
+            "event": record.getMessage().strip(),
         }
+        if record.name != log.name:
+            line["logger"] = record.name
+        if (found := request_id.get()) is not None:
+            line["request_id"] = found
+        line |= getattr(record, "fields", {})
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)
@@ -31,18 +40,16 @@ class JsonLines(logging.Formatter):
 
 
 def configure_logs(level: str) -> None:
-    """Write events of this server, and warnings of uvicorn and asyncio, as JSON lines to stderr.
+    """Write events of this server, and warnings of all libraries, as JSON lines to stderr.
 
     Args:
         level: Lowest level of this server's events: debug, info, warning or error.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
-    for name in (log.name, "uvicorn", "asyncio"):
-        logger = logging.getLogger(name)
-        logger.handlers = [handler]
-        logger.propagate = False
-        logger.setLevel(level.upper() if logger is log else logging.WARNING)
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    log.setLevel(level.upper())
+    threading.excepthook = _log_exception_of_thread
 
 
 def log_warnings() -> None:
@@ -53,3 +60,10 @@ def log_warnings() -> None:
         log.warning("warning", extra={"fields": fields})
 
     warnings.showwarning = show  # type: ignore[assignment]
+
+
+def _log_exception_of_thread(failed: threading.ExceptHookArgs) -> None:
+    if failed.exc_type is not SystemExit and failed.exc_value is not None:
+        name = failed.thread.name if failed.thread is not None else None
+        error = (failed.exc_type, failed.exc_value, failed.exc_traceback)
+        log.error("thread failed", exc_info=error, extra={"fields": {"thread": name}})

@@ -26,7 +26,7 @@ class Metrics:
         histogram = partial(Histogram, registry=self._registry)
         self._requests = counter(
             "bark_requests",
-            "Speech requests by outcome: ok, invalid, refused, cancelled, timeout, failed.",
+            "Speech requests by outcome: ok, invalid, refused, cancelled, cut, timeout, failed.",
             ["outcome"],
         )
         self._first_audio = histogram(

@@ -1,25 +1,38 @@
-"""Middleware of all requests: id, API key, origin, body limits, request log and counters."""
+"""Middleware of all requests: id, host, origin, API key, limits, request log and counters."""
 
-import asyncio
 import hmac
+import logging
 import time
 import uuid
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bark_onnx.runtime.server.errors import ApiError, outcome_of
-from bark_onnx.runtime.server.logs import log
+from bark_onnx.runtime.server.access import HostRule, check_origin
+from bark_onnx.runtime.server.bodies import BodyLimits, LimitedBody
+from bark_onnx.runtime.server.connections import connection_of, cut_off
+from bark_onnx.runtime.server.errors import ApiError, outcome_of, own_failure, shortened
+from bark_onnx.runtime.server.logs import log, request_id
 from bark_onnx.runtime.server.metrics import Metrics
+from bark_onnx.runtime.server.readiness import Readiness
 from bark_onnx.runtime.server.settings import ServerSettings
 
 REQUEST_LOG = "bark_onnx.request_log"  # key of the `RequestLog` in a request's scope
 SPEECH_PATH = "/v1/audio/speech"
 
 GUARDED = ("/v1/", "/metrics")  # paths that need the API key
+
+PROBES = ("/health", "/ready")  # load balancers call them under any name
+_MAX_HEAD_BYTES = 64 << 10
+_MAX_LOGGED_CHARACTERS = 200  # of a path
+# Browsers send these without a preflight request, whatever the version of FastAPI accepts.
+_CONTENT_TYPES = {
+    SPEECH_PATH: ("application/json", "a JSON object"),
+    "/v1/audio/voices": ("multipart/form-data", "a form with name and file"),
+}
 _HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -45,51 +58,81 @@ class RequestMiddleware:
     Args:
         app: Wrapped application.
         settings: Key, origins and limits.
+        hosts: Names of this server.
         metrics: Counters of speech requests.
+        readiness: Counter of failures.
     """
 
-    def __init__(self, app: ASGIApp, *, settings: ServerSettings, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        settings: ServerSettings,
+        hosts: HostRule,
+        metrics: Metrics,
+        readiness: Readiness,
+    ) -> None:
         self._app = app
         self._settings = settings
+        self._hosts = hosts
         self._metrics = metrics
+        self._readiness = readiness
+        self._body_limits = BodyLimits(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond over ASGI."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_log = scope[REQUEST_LOG] = RequestLog(time.monotonic())
-        request_id = uuid.uuid4().hex
+        request_log = RequestLog(time.monotonic())
+        given_id = uuid.uuid4().hex
+        request_id.set(given_id)
+        body = LimitedBody(receive, self._body_limits)
 
         async def send_logged(message: Message) -> None:
             if message["type"] == "http.response.start":
                 request_log.status = message["status"]
                 headers = MutableHeaders(scope=message)
-                headers["x-request-id"] = request_id
+                headers["x-request-id"] = given_id
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 
+        routed: Scope = {**_routed(scope), REQUEST_LOG: request_log}
+        try:
+            await self._respond(routed, body, send_logged)
+        finally:
+            self._log_request(scope, request_log)
+
+    async def _respond(self, scope: Scope, body: LimitedBody, send: Send) -> None:
+        request_log: RequestLog = scope[REQUEST_LOG]
         try:
             self._check_access(scope)
-            body = _LimitedBody(receive, self._settings)
-            body.check_length(Headers(scope=scope).get("content-length", ""))
-            await self._app(scope, body, send_logged)
+            if scope["method"] != "POST" or await body.read():
+                await self._app(scope, body, send)
         except ApiError as error:
-            await error.response()(scope, receive, send_logged)
-        finally:
-            self._log_request(scope, request_log, request_id)
+            await error.response()(scope, body, send)
+        except Exception as error:
+            response = own_failure(error).response()
+            if request_log.status:
+                request_log.outcome = "failed"
+                cut_off(scope)
+            else:
+                await response(scope, body, send)
 
     def _check_access(self, scope: Scope) -> None:
         headers, path = Headers(scope=scope), scope["path"]
-        if not path.startswith(GUARDED) or scope["method"] == "OPTIONS":
-            return
-        # Browsers send forms across sites without a preflight request; other clients do not send
-        # this header.
-        origin = headers.get("origin")
-        is_allowed = origin in self._settings.cors_origins or "*" in self._settings.cors_origins
-        if headers.get("sec-fetch-site") == "cross-site" and not is_allowed:
-            raise ApiError(403, "Cross-site requests are not allowed; see --cors-origin")
+        _check_head(scope)
+        if path not in PROBES:
+            self._hosts.check(headers)
+        if path.startswith(GUARDED) and scope["method"] != "OPTIONS":
+            check_origin(headers, self._settings.cors_origins)
+            self._check_key(headers)
+        if scope["method"] == "POST" and path in _CONTENT_TYPES:
+            _check_content_type(headers, *_CONTENT_TYPES[path])
+        self._body_limits.check_length(headers.get("content-length", ""))
+
+    def _check_key(self, headers: Headers) -> None:
         key = self._settings.api_key
         if key is not None and not _has_bearer_token(headers.get("authorization", ""), key):
             raise ApiError(
@@ -99,16 +142,17 @@ class RequestMiddleware:
                 headers={"www-authenticate": "Bearer"},
             )
 
-    def _log_request(self, scope: Scope, request_log: RequestLog, request_id: str) -> None:
+    def _log_request(self, scope: Scope, request_log: RequestLog) -> None:
         seconds = time.monotonic() - request_log.started
-        fields = {
-            "method": scope["method"],
-            "path": scope["path"],
+        fields: dict[str, Any] = {
+            "method": shortened(scope["method"]),
+            "path": shortened(scope["path"], _MAX_LOGGED_CHARACTERS),
             "status": request_log.status,
             "seconds": round(seconds, 4),
-            "request_id": request_id,
+            "request_id": request_id.get(),
         }
-        if scope["path"] == SPEECH_PATH and scope["method"] == "POST":
+        routed = _routed(scope)
+        if routed["path"] == SPEECH_PATH and routed["method"] == "POST":
             fields["outcome"] = request_log.outcome or outcome_of(request_log.status)
             if request_log.first_audio_seconds is not None:
                 fields["first_audio_seconds"] = round(request_log.first_audio_seconds, 4)
@@ -116,46 +160,35 @@ class RequestMiddleware:
             self._metrics.on_end(
                 fields["outcome"], seconds=seconds, audio_seconds=request_log.audio_seconds
             )
-        log.info("request", extra={"fields": fields | request_log.fields})
+            self._readiness.on_end(fields["outcome"])
+        # A crowd must not fill the disk. Dropped connections are logged by their number.
+        connection = connection_of(scope)
+        is_counted = connection is not None and connection.is_dropped
+        is_probe = not routed["path"].startswith(GUARDED) and request_log.status == HTTPStatus.OK
+        level = logging.DEBUG if is_counted or is_probe else logging.INFO
+        log.log(level, "request", extra={"fields": fields | request_log.fields})
 
 
-class _LimitedBody:
-    """Receives a request's body within limits of size and time.
+def _routed(scope: Scope) -> Scope:
+    """A request as the routes know it: GET for HEAD, and paths without a slash at the end."""
+    method = "GET" if scope["method"] == "HEAD" else scope["method"]
+    path = scope["path"].rstrip("/") or "/"
+    return {**scope, "method": method, "path": path}
 
-    Raises `HTTPException`, the only exception that FastAPI passes on while it reads a body.
-    """
 
-    def __init__(self, receive: Receive, settings: ServerSettings) -> None:
-        self._receive = receive
-        self._max_bytes = settings.max_body_bytes
-        self._seconds = settings.client_seconds
-        self._deadline = asyncio.get_running_loop().time() + self._seconds
-        self._bytes = 0
-        self._is_complete = False
+def _check_head(scope: Scope) -> None:
+    """Check the length of a head; h11 only limits those that arrive slowly."""
+    fields = sum(len(name) + len(value) for name, value in scope["headers"])
+    if len(scope["raw_path"]) + len(scope["query_string"]) + fields > _MAX_HEAD_BYTES:
+        raise ApiError(431, f"The head is too long; expected at most {_MAX_HEAD_BYTES} bytes")
 
-    def check_length(self, content_length: str) -> None:
-        """Refuse a body whose stated length exceeds the limit."""
-        if content_length.isdecimal() and int(content_length) > self._max_bytes:
-            raise ApiError(413, self._too_long())
 
-    async def __call__(self) -> Message:
-        if self._is_complete:
-            return await self._receive()
-        try:
-            async with asyncio.timeout_at(self._deadline):
-                message = await self._receive()
-        except TimeoutError:
-            raise HTTPException(
-                408, f"The body is incomplete; expected all of it within {self._seconds:g} s"
-            ) from None
-        self._bytes += len(message.get("body", b""))
-        if self._bytes > self._max_bytes:
-            raise HTTPException(413, self._too_long())
-        self._is_complete = not message.get("more_body", False)
-        return message
-
-    def _too_long(self) -> str:
-        return f"The body is too long; expected at most {self._max_bytes} bytes"
+def _check_content_type(headers: Headers, expected: str, what: str) -> None:
+    found = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if found != expected:
+        raise ApiError(
+            400, f"The body has another type; expected {what} with content-type: {expected}"
+        )
 
 
 def _has_bearer_token(authorization: str, key: str) -> bool:

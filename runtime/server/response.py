@@ -8,8 +8,8 @@ from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
 from bark_onnx.graphs.errors import BarkError
-from bark_onnx.runtime.server.errors import ApiError, as_api_error, shutting_down
-from bark_onnx.runtime.server.logs import log
+from bark_onnx.runtime.server.connections import cut_off
+from bark_onnx.runtime.server.errors import ApiError, as_api_error, own_failure, shutting_down
 from bark_onnx.runtime.server.middleware import REQUEST_LOG, RequestLog
 from bark_onnx.runtime.server.service import SpeechService
 from bark_onnx.runtime.server.speech_task import SpeechTask
@@ -40,7 +40,7 @@ class SpeechResponse(Response):
         """Respond over ASGI."""
         request_log: RequestLog = scope[REQUEST_LOG]
         disconnect = asyncio.ensure_future(_wait_for_disconnect(receive))
-        task = asyncio.ensure_future(self._respond(request_log, send, disconnect))
+        task = asyncio.ensure_future(self._respond(scope, send, disconnect))
 
         def abort() -> None:
             self._is_aborted = True
@@ -59,22 +59,24 @@ class SpeechResponse(Response):
             request_log.fields |= self._speech_task.log_fields()
             request_log.audio_seconds = self._speech_task.audio_seconds
 
-    async def _respond(
-        self, request_log: RequestLog, send: Send, disconnect: asyncio.Future[None]
-    ) -> None:
+    async def _respond(self, scope: Scope, send: Send, disconnect: asyncio.Future[None]) -> None:
+        request_log: RequestLog = scope[REQUEST_LOG]
         error = await self._send_audio(request_log, send)
         if error is None:
             await _send_body(send, b"", more=False)
             # That waits until most of the body is read, and also returns after a disconnect.
             request_log.outcome = "cancelled" if disconnect.done() else "ok"
             return
-        request_log.outcome = error.outcome
+        is_cut = self._has_started and self._is_aborted
+        request_log.outcome = "cut" if is_cut else error.outcome
         if not self._has_started:
             response = error.response()
             await _send_start(send, response)
             await _send_body(send, bytes(response.body), more=False)
         elif (event := self._speech_task.error_event(error)) is not None:
             await _send_body(send, event, more=False)
+        else:
+            cut_off(scope)
 
     async def _send_audio(self, request_log: RequestLog, send: Send) -> ApiError | None:
         """Send the body except its end; returns the error that ended it early."""
@@ -90,9 +92,8 @@ class SpeechResponse(Response):
             return shutting_down()
         except BarkError as error:
             return as_api_error(error, self._service.retry_seconds)
-        except Exception:
-            log.exception("failed")
-            return ApiError(500, "Internal server error; see the server's log")
+        except Exception as error:
+            return own_failure(error)
         return None
 
     async def _send_chunks(self, request_log: RequestLog, send: Send) -> None:

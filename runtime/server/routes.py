@@ -1,15 +1,17 @@
 """Routes of the server, each with all of its responses."""
 
 from http import HTTPStatus
-from importlib.resources import files
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request, Response, UploadFile
 from fastapi.responses import HTMLResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from bark_onnx.graphs.errors import VoiceError
 from bark_onnx.runtime.audio.files.formats import MEDIA_TYPES
+from bark_onnx.runtime.server.errors import bad_upload
 from bark_onnx.runtime.server.middleware import SPEECH_PATH
+from bark_onnx.runtime.server.page_files import INDEX, page_response
 from bark_onnx.runtime.server.response import SpeechResponse
 from bark_onnx.runtime.server.schema import (
     Deleted,
@@ -26,13 +28,7 @@ from bark_onnx.runtime.server.speech_task import SpeechTask
 from bark_onnx.runtime.server.voices import UPLOAD_NAME
 
 router = APIRouter()
-PAGE = files("bark_onnx.runtime.server") / "page"
 
-_PAGE_HEADERS = {
-    "cache-control": "no-cache",
-    "content-security-policy": "default-src 'self'; media-src blob:; img-src 'self' data:; "
-    "frame-ancestors 'none'; form-action 'none'; base-uri 'none'",
-}
 _RETRY = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
 _EVENT = {
     "type": "object",
@@ -147,7 +143,12 @@ async def upload_voice(
 ) -> VoiceObject:
     """Store a voice for later requests. Needs a server that was started with --uploads."""
     registry = _service(request).voices
-    registry.add(name, await file.read())
+    try:
+        registry.add(name, await file.read())
+    except VoiceError as error:
+        if isinstance(error.__cause__, OSError):
+            raise
+        raise bad_upload(error) from error
     return VoiceObject(id=name, name=name, language=registry.language(name))
 
 
@@ -176,8 +177,10 @@ async def health() -> Status:
     responses=_errors(503),
 )
 async def ready(request: Request) -> Status:
-    """Ready once the bundle is loaded and warmed up, until the server shuts down."""
-    _service(request).check_ready()
+    """Ready once the bundle is loaded and warmed up, while speech can be generated."""
+    service = _service(request)
+    service.check_ready()
+    service.readiness.check()
     return Status(status="ready")
 
 
@@ -202,7 +205,13 @@ async def metrics(request: Request) -> Response:
 @router.get("/", summary="Web page", tags=["operations"], response_class=HTMLResponse)
 async def page() -> Response:
     """Page with a form for a text and a voice, and a player."""
-    return HTMLResponse((PAGE / "index.html").read_bytes(), headers=_PAGE_HEADERS)
+    return page_response(INDEX)
+
+
+@router.get("/page/{name}", include_in_schema=False)
+async def page_file(name: str) -> Response:
+    """Another file of the page."""
+    return page_response(name)
 
 
 def _model(service: SpeechService, name: str) -> Model:

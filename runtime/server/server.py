@@ -1,58 +1,97 @@
 """Runs the application until a signal, and then until running requests have finished."""
 
 import asyncio
+import dataclasses
+import signal
 import socket
+import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from types import FrameType
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bark_onnx.graphs.errors import ServerError
 from bark_onnx.runtime import Bark
 from bark_onnx.runtime.server.app import create_app
-from bark_onnx.runtime.server.connections import IdleConnectionReaper
+from bark_onnx.runtime.server.connections import Connection
+from bark_onnx.runtime.server.listener import BoundedListener, limit_by_files, raise_file_limit
 from bark_onnx.runtime.server.logs import configure_logs, log, log_warnings
+from bark_onnx.runtime.server.reaper import ConnectionReaper
 from bark_onnx.runtime.server.service import SpeechService
 from bark_onnx.runtime.server.settings import ServerSettings
 
 _BACKLOG = 2048
 _FLUSH_SECONDS = 5  # for responses that are being sent when the time to drain is over
+_FORCED_FLUSH_SECONDS = 1  # the same after a second signal
 
 
 class DrainingServer(uvicorn.Server):
-    """Uvicorn server that listens while it drains, so that new requests get a 503."""
+    """Uvicorn server that listens while it drains, so that new requests get a 503.
 
-    def __init__(self, config: uvicorn.Config, service: SpeechService) -> None:
+    A second signal ends it at once.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, service: SpeechService, reaper: ConnectionReaper
+    ) -> None:
         super().__init__(config)
         self._service = service
-        settings = service.settings
-        self._reaper = IdleConnectionReaper(
-            client_seconds=settings.client_seconds,
-            request_seconds=settings.request_seconds,
-            limit=settings.max_connections,
-        )
+        self._reaper = reaper
+        self._second_signal: int | None = None
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve on listening sockets until the server has stopped."""
+        limit = self._service.settings.max_connections
+        with ExitStack() as opened:
+            listeners = [
+                opened.enter_context(BoundedListener(each, self._reaper, limit))
+                for each in sockets or []
+            ]
+            super().run(list[socket.socket](listeners))
 
     def stop(self) -> None:
         """Start to drain, like a signal."""
         self.should_exit = True
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Drain at the first signal, end at the second."""
+        if self.should_exit:
+            self._second_signal = sig
+        else:
+            super().handle_exit(sig, frame)
+
     async def on_tick(self, counter: int) -> bool:
         """Return whether to stop; called ten times a second."""
         should_stop = await super().on_tick(counter)
-        self._reaper.sweep(self._connections(), asyncio.get_running_loop().time())
+        self._reaper.sweep()
         if not should_stop:
             return False
         admission = self._service.admission
         if not admission.is_draining:
             log.info("shutting down", extra={"fields": {"running": admission.running}})
             admission.drain()
+        is_forced = self._second_signal is not None
+        if is_forced and admission.drain_deadline_passed_at is None:
+            admission.abort_all()
         passed_at = admission.drain_deadline_passed_at
-        if passed_at is not None and _seconds_since(passed_at) > _FLUSH_SECONDS:
-            self._reaper.drop_all(self._connections())
-        return admission.running == 0 or self.force_exit or self._service.startup_error is not None
+        flush_seconds = _FORCED_FLUSH_SECONDS if is_forced else _FLUSH_SECONDS
+        if passed_at is not None and _seconds_since(passed_at) > flush_seconds:
+            self._reaper.drop_all()
+            return is_forced or admission.running == 0
+        return admission.running == 0 or self._service.startup_error is not None
 
-    def _connections(self) -> list[H11Protocol]:
-        return [each for each in self.server_state.connections if isinstance(each, H11Protocol)]
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the connections and the application, unless a second signal ends the process."""
+        if self._second_signal is None:
+            await super().shutdown(sockets)
+            return
+        self._reaper.drop_all()
+        await asyncio.sleep(0)  # closes them
+        # Neither the step that runs nor a bundle that loads is waited for.
+        signal.signal(self._second_signal, signal.SIG_DFL)
+        signal.raise_signal(self._second_signal)
 
 
 def _seconds_since(moment: float) -> float:
@@ -82,9 +121,12 @@ def serve(
     """
     configure_logs(log_level)
     log_warnings()
+    raise_file_limit()
+    limit = limit_by_files(settings.max_connections)
+    settings = dataclasses.replace(settings, max_connections=limit)
 
     service = SpeechService(settings, load)
-    server = make_server(service)
+    server = make_server(service, host=host)
     with open_socket(host, port) as listener:
         address, port = listener.getsockname()[:2]
         netloc = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
@@ -94,19 +136,32 @@ def serve(
         raise service.startup_error
 
 
-def make_server(service: SpeechService) -> DrainingServer:
-    """Create a server that stops if the bundle cannot be loaded."""
+def make_server(service: SpeechService, *, host: str = "127.0.0.1") -> DrainingServer:
+    """Create a server that stops if the bundle cannot be loaded.
+
+    Args:
+        service: The served bundle.
+        host: Name or address that the server listens on, which requests name as Host.
+    """
+    settings = service.settings
+    reaper = ConnectionReaper(
+        client_seconds=settings.client_seconds,
+        request_seconds=settings.request_seconds,
+        limit=settings.max_connections,
+        clock=time.monotonic,
+    )
     config = uvicorn.Config(
-        create_app(service),
+        create_app(service, host=host),
+        loop="asyncio",  # which accepts connections through the listener
         log_config=None,
         access_log=False,
         server_header=False,
         lifespan="on",
-        http="h11",  # whose connections the reaper inspects
+        http=partial(Connection, reaper=reaper),  # type: ignore[arg-type]
         ws="none",
         timeout_graceful_shutdown=_FLUSH_SECONDS,
     )
-    server = DrainingServer(config, service)
+    server = DrainingServer(config, service, reaper)
     service.on_startup_error = server.stop
     return server
 

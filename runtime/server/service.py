@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 
-from bark_onnx.graphs.errors import BarkError
+from bark_onnx.graphs.errors import BarkError, ServerError, first_line
 from bark_onnx.runtime import Bark, GenerationOptions
 from bark_onnx.runtime.audio.encoders.encoder import open_encoder
 from bark_onnx.runtime.audio.files.formats import FORMATS
@@ -14,12 +14,14 @@ from bark_onnx.runtime.server.admission import AdmissionController
 from bark_onnx.runtime.server.errors import ApiError, shutting_down
 from bark_onnx.runtime.server.logs import log
 from bark_onnx.runtime.server.metrics import Metrics
+from bark_onnx.runtime.server.readiness import Readiness
 from bark_onnx.runtime.server.settings import ServerSettings
 from bark_onnx.runtime.server.voices import VoiceRegistry
 from bark_onnx.runtime.text.segments import split_text
 
 _WARM_UP = GenerationOptions.greedy().replace(semantic_max_new_tokens=60)
 _WARM_UP_TEXT = "One sentence is followed by another one, and that one by the next. " * 6
+_PROBE = GenerationOptions.greedy().replace(semantic_max_new_tokens=5)
 _OPENAI_MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
 _LOADING_RETRY_SECONDS = 5
 _MAX_RETRY_SECONDS = 60
@@ -35,6 +37,7 @@ class SpeechService:
     Attributes:
         admission: Admission control of speech requests.
         metrics: Counters of /metrics.
+        readiness: Whether speech requests succeed.
         created: Unix time of the start.
         startup_error: Error that prevented loading the bundle.
         on_startup_error: Called after `startup_error` is set.
@@ -43,9 +46,11 @@ class SpeechService:
     def __init__(self, settings: ServerSettings, load: Callable[[], Bark]) -> None:
         self.settings = settings
         self.admission = AdmissionController(
-            limit=settings.max_connections, shutdown_seconds=settings.shutdown_seconds
+            limit=_speech_limit(settings.max_connections),
+            shutdown_seconds=settings.shutdown_seconds,
         )
         self.metrics = Metrics()
+        self.readiness = Readiness(lambda: self.bark.speak("Hello", options=_PROBE))
         self.created = int(time.time())
         self.startup_error: BarkError | None = None
         self.on_startup_error: Callable[[], object] | None = None
@@ -85,9 +90,12 @@ class SpeechService:
         try:
             bark, self._voices = await asyncio.to_thread(self._open)
         except BarkError as error:
-            self.startup_error = error
-            if self.on_startup_error is not None:
-                self.on_startup_error()
+            self._fail(error)
+            return
+        except Exception as error:  # a broken package, missing memory
+            log.exception("failed")
+            cause = f"{type(error).__name__}: {first_line(error)}"
+            self._fail(ServerError(f"The server cannot start ({cause}); the log has more"))
             return
         bark.add_observer(self.metrics)
         self.metrics.watch(bark.engine_status)
@@ -129,6 +137,11 @@ class SpeechService:
             raise shutting_down()
         _ = self.bark  # raises while it loads
 
+    def _fail(self, error: BarkError) -> None:
+        self.startup_error = error
+        if self.on_startup_error is not None:
+            self.on_startup_error()
+
     def _open(self) -> tuple[Bark, VoiceRegistry]:
         bark = self._load()
         try:
@@ -144,6 +157,11 @@ class SpeechService:
             bark.close()
             raise
         return bark, voices
+
+
+def _speech_limit(max_connections: int) -> int:
+    """Limit of speech requests: a tenth of the connections is kept for other ones."""
+    return max(max_connections - max(max_connections // 10, 1), 1)
 
 
 def _not_ready() -> ApiError:

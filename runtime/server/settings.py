@@ -1,5 +1,6 @@
 """Settings of the server, validated before it starts."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ class ServerSettings:
     model_id: str  # name of the bundle in /v1/models
     api_key: str | None = None  # bearer token of clients; None: not required
     cors_origins: tuple[str, ...] = ()  # origins of web pages that may call the server
+    allowed_hosts: tuple[str, ...] = ()  # further names in the header Host; "*": every name
     aliases: Mapping[str, str | None] | None = None  # other names of voices; None: OpenAI's names
     uploads: Path | None = None  # folder of uploaded voices; None: uploads are off
     max_text_characters: int = 4096  # of one request
@@ -43,6 +45,11 @@ class ServerSettings:
                 raise OptionsError(f"{name} is {getattr(self, name)}, expected more than 0")
         if not 0 <= self.silence_seconds <= 10:
             raise OptionsError(f"silence_seconds is {self.silence_seconds}, expected 0 to 10")
+        for name in self.allowed_hosts:
+            if re.fullmatch(r"\*|[\w.-]+|[0-9a-fA-F:]+", name) is None:
+                raise OptionsError(
+                    f"allowed_hosts has {name!r}, expected a name without scheme and port, or *"
+                )
         if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
             raise OptionsError(
                 "The API key has a character that is invalid in HTTP; expected printable ASCII"

@@ -136,6 +136,8 @@ class ScriptedBark:
 
     def speak(self, text: str, *, options: GenerationOptions) -> Speech:
         self.warm_up_texts.append(text)
+        if self.failure is not None:
+            raise self.failure
         return tone(text, 0)
 
     def voice(self, voice: Any) -> Voice | None:

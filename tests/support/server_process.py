@@ -93,10 +93,19 @@ def read_metrics(text: str) -> dict[str, float]:
 
 
 @contextmanager
-def server_process(*arguments: object, **environment: str) -> Iterator[ServerProcess]:
-    """Run the command on a free port, from when it is ready; killed at the end."""
+def server_process(
+    *arguments: object, max_files: int | None = None, **environment: str
+) -> Iterator[ServerProcess]:
+    """Run the command on a free port, from when it is ready; killed at the end.
+
+    Args:
+        arguments: Arguments of the command.
+        max_files: Number of files that the process may open; None: as many as the tests.
+        environment: Further variables.
+    """
+    limit = ["prlimit", f"--nofile={max_files}"] if max_files is not None else []
     process = subprocess.Popen(
-        [ENTRY_POINT, "serve", "--port", "0", *map(str, arguments)],
+        [*limit, ENTRY_POINT, "serve", "--port", "0", *map(str, arguments)],
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **environment},

@@ -297,7 +297,7 @@ def test_page_refers_to_no_other_site(server: RunningServer) -> None:
 @pytest.mark.parametrize("path", ["/page/../errors.py", "/page/..%2ferrors.py", "/page/%2e%2e/"])
 def test_files_outside_the_page_are_not_served(server: RunningServer, path: str) -> None:
     with socket.create_connection((server.http.base_url.host, server.http.base_url.port)) as raw:
-        raw.sendall(f"GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode())
+        raw.sendall(f"GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode())
         assert raw.makefile("rb").readline().split()[1] == b"404"
 
 
@@ -311,7 +311,9 @@ def test_files_outside_the_page_are_not_served(server: RunningServer, path: str)
 def test_incomplete_body_gets_a_408(
     strict_server: RunningServer, path: str, kind: str, begin: str
 ) -> None:
-    head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {kind}\r\ncontent-length: 99\r\n"
+    head = (
+        f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\ncontent-length: 99\r\n"
+    )
     with strict_server.connect() as raw:
         raw.sendall(f"{head}connection: close\r\n\r\n{begin}".encode())
         answer = raw.makefile("rb").read()
@@ -322,8 +324,8 @@ def test_incomplete_body_gets_a_408(
 def test_unknown_paths_and_methods_are_refused(server: RunningServer) -> None:
     refused(server.http.get("/v1/nothing"), 404, "not found")
     response = server.http.put("/v1/models")
-    refused(response, 405, "expected GET")
-    assert response.headers["allow"] == "GET"
+    refused(response, 405, "expected GET, HEAD")
+    assert response.headers["allow"] == "GET, HEAD"
 
 
 def test_model_is_retrieved_by_name(server: RunningServer, tmp_path: Path) -> None:

@@ -205,7 +205,7 @@ def _request(body: dict[str, Any]) -> bytes:
 def _head(body_bytes: int) -> bytes:
     lines = (
         f"POST {SPEECH} HTTP/1.1",
-        "host: x",
+        "host: localhost",
         "content-type: application/json",
         f"content-length: {body_bytes}",
     )
