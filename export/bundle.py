@@ -68,7 +68,8 @@ def export_bundle(
         errors = _export_precisions(checkpoint, folder, options, progress)
         progress("checksums")
         manifest = Manifest(
-            source=checkpoint.source,
+            # A path that is not valid Unicode could not be read back.
+            source=checkpoint.source.encode("utf-8", "backslashreplace").decode(),
             exporter=f"bark-onnx {version('bark-onnx')}",
             attention=options.attention,
             precisions=options.precisions,
@@ -81,6 +82,7 @@ def export_bundle(
             precision_errors=errors,
         )
         (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
+        Manifest.read(folder)  # nothing is exported that cannot be loaded
     return manifest
 
 

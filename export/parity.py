@@ -60,6 +60,11 @@ def compare_stage(
 
 
 def _case(stage: Stage, case: str, ours: NDArray[Any], reference: NDArray[Any]) -> ParityCase:
+    if not np.isfinite(reference).all():
+        raise ExportError(
+            f"{stage}: its torch module computes NaN or infinity ({case}), so the weights are too "
+            "large or damaged; download the checkpoint again"
+        )
     difference = float(np.abs(ours.astype(np.float64) - reference).max())
     scale = max(1.0, float(np.abs(reference).max()))
     return ParityCase(case, difference, TOLERANCE[stage] * scale)

@@ -11,6 +11,7 @@ from bark_onnx.export.session import KeyValueCache, open_session
 from bark_onnx.graphs import contract
 from bark_onnx.graphs.bundle.manifest import PREFILL_SUFFIX, PrecisionError
 from bark_onnx.graphs.contract import Stage
+from bark_onnx.graphs.errors import ExportError
 
 _PROMPTS = 3
 _DECODED_TOKENS = 16  # compared after each prompt
@@ -30,6 +31,9 @@ def compare_precision(
         stage: "semantic", "coarse" or "fine".
         reference: Float32 graph.
         graph: Graph of the lower precision; its prefill graph is used if it has one.
+
+    Raises:
+        ExportError: The logits are not finite.
     """
     if stage == "fine":
         ours, theirs = _fine_logits(checkpoint, reference, graph)
@@ -37,6 +41,11 @@ def compare_precision(
     else:
         ours, theirs = _causal_logits(checkpoint, stage, reference, graph)
         temperature = getattr(checkpoint.generation, stage).sampling.temperature
+    if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
+        raise ExportError(
+            f"{graph.parent.name}/{graph.name}: its logits are NaN or infinite, as the weights "
+            "exceed the range of the precision; export without it"
+        )
     return precision_error(ours, theirs, temperature)
 
 
@@ -44,10 +53,12 @@ def precision_error(
     ours: NDArray[np.float32], theirs: NDArray[np.float32], temperature: float
 ) -> PrecisionError:
     """Compare logits (positions, n) with those of float32, sampled at a temperature."""
+    temperature = temperature or 1.0  # without sampling it may be 0
     found, expected = _log_softmax(ours / temperature), _log_softmax(theirs / temperature)
+    norm = np.linalg.norm(theirs) or 1.0  # all logits may be 0
     divergence = (np.exp(expected) * (expected - found)).sum(-1)
     return PrecisionError(
-        relative_logit_error=float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs)),
+        relative_logit_error=float(np.linalg.norm(ours - theirs) / norm),
         equal_argmax_share=float((ours.argmax(-1) == theirs.argmax(-1)).mean()),
         kl_divergence=float(divergence.mean()),
     )

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from bark_onnx.graphs.errors import ContractError
-from bark_onnx.graphs.files.dataclass_json import SchemaError, from_json_dict
+from bark_onnx.graphs.files.dataclass_json import from_json_dict, parse_json, shown
 from bark_onnx.graphs.shapes import CausalShape, CodecShape, FineShape, ModelShapes
 
 CONTRACT_VERSION = 1
@@ -89,15 +89,15 @@ class GraphContract:
             ContractError: The text is not a contract, or one of a later version.
         """
         try:
-            data = json.loads(text)
+            data = parse_json(text)
             version = data.get("version") if isinstance(data, dict) else None
             if isinstance(version, int) and version > CONTRACT_VERSION:
                 raise ContractError(
-                    f"{where}: contract version {version}, expected at most {CONTRACT_VERSION}; "
-                    "update bark-onnx"
+                    f"{where}: contract version {shown(version)}, expected at most "
+                    f"{CONTRACT_VERSION}; update bark-onnx"
                 )
             return from_json_dict(cls, data, "contract")
-        except (json.JSONDecodeError, SchemaError) as error:
+        except ValueError as error:
             raise ContractError(f"{where}: not a contract: {error}; export it again") from error
 
 

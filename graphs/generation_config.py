@@ -1,5 +1,8 @@
 """A checkpoint's generation_config: token ids, rates, window lengths and sampling defaults.
 
+Every number has a range, which the export checks in generation_config.json, and the runtime in
+bark.json.
+
 The export copies the values from the checkpoint. Field names are those of
 transformers' `BarkSemanticGenerationConfig`, `BarkCoarseGenerationConfig` and
 `BarkFineGenerationConfig`.
@@ -7,6 +10,18 @@ transformers' `BarkSemanticGenerationConfig`, `BarkCoarseGenerationConfig` and
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
+
+from bark_onnx.graphs.ranges import Between
+from bark_onnx.graphs.shapes import MAX_CONTEXT_LENGTH, CodebookCount, CodebookSize, SampleRate
+
+# Logits are divided by it: below, the quotient overflows; above, all tokens are equally probable.
+MIN_TEMPERATURE = 1e-6
+MAX_TEMPERATURE = 1e6
+
+_TokenId = Annotated[int, Between(0, 1 << 22)]
+_Length = Annotated[int, Between(1, MAX_CONTEXT_LENGTH)]
+_Rate = Annotated[float, Between(1.0, 1000.0)]
 
 
 @dataclass(frozen=True)
@@ -14,9 +29,12 @@ class Sampling:
     """Sampling of a stage's tokens."""
 
     do_sample: bool  # False: the most probable token
-    temperature: float  # divides the logits
-    top_k: int  # keep this many tokens and ties of the last; 0 keeps all
-    top_p: float  # keep the smallest set with at least this probability; 1.0 keeps all
+    temperature: Annotated[float, Between(0.0, MAX_TEMPERATURE)]  # divides the logits
+    top_k: Annotated[
+        int, Between(0, 1 << 31)
+    ]  # keep this many tokens and ties of the last; 0 keeps all
+    # Keep the smallest set with at least this probability; 1.0 keeps all.
+    top_p: Annotated[float, Between(0.0, 1.0, excludes_minimum=True)]
 
 
 @dataclass(frozen=True)
@@ -24,19 +42,24 @@ class SemanticSettings:
     """Text to semantic tokens."""
 
     sampling: Sampling
-    max_new_tokens: int  # most tokens to generate, without the prompt
-    text_encoding_offset: int  # added to the tokenizer's ids
-    text_pad_token: int  # fills the text up to max_input_semantic_length
-    semantic_pad_token: int  # fills the voice's history; generated, it ends the utterance
-    semantic_infer_token: int  # last token of the prompt
-    semantic_vocab_size: int  # ids below this are semantic tokens
-    max_input_semantic_length: int  # text tokens in a prompt
-    semantic_rate_hz: float  # semantic tokens per second of audio
+    max_new_tokens: _Length  # most tokens to generate, without the prompt
+    text_encoding_offset: _TokenId  # added to the tokenizer's ids
+    text_pad_token: _TokenId  # fills the text up to max_input_semantic_length
+    semantic_pad_token: _TokenId  # fills the voice's history; generated, it ends the utterance
+    semantic_infer_token: _TokenId  # last token of the prompt
+    semantic_vocab_size: Annotated[int, Between(1, 1 << 20)]  # ids below this are semantic tokens
+    max_input_semantic_length: _Length  # text tokens in a prompt
+    semantic_rate_hz: _Rate  # semantic tokens per second of audio
 
     @property
     def prompt_length(self) -> int:
         """Positions in the prompt: the text, then the infer token."""
         return self.max_input_semantic_length + 1
+
+    @property
+    def text_vocabulary(self) -> int:
+        """Entries of the tokenizer, whose ids lie between the offset and the pad token."""
+        return self.text_pad_token - self.text_encoding_offset
 
 
 @dataclass(frozen=True)
@@ -44,23 +67,24 @@ class CoarseSettings:
     """Semantic tokens to the first EnCodec codebooks."""
 
     sampling: Sampling
-    coarse_semantic_pad_token: int  # fills the semantic part of a window's prompt
-    coarse_infer_token: int  # between the semantic part and the coarse history
-    coarse_rate_hz: float  # frames per second of audio
-    n_coarse_codebooks: int  # tokens per frame
-    max_coarse_input_length: int  # semantic tokens in a window's prompt
-    max_coarse_history: int  # coarse tokens in a window's prompt
-    sliding_window_len: int  # coarse tokens generated per window
+    coarse_semantic_pad_token: _TokenId  # fills the semantic part of a window's prompt
+    coarse_infer_token: _TokenId  # between the semantic part and the coarse history
+    coarse_rate_hz: _Rate  # frames per second of audio
+    n_coarse_codebooks: CodebookCount  # tokens per frame
+    max_coarse_input_length: _Length  # semantic tokens in a window's prompt
+    max_coarse_history: _Length  # coarse tokens in a window's prompt
+    sliding_window_len: _Length  # coarse tokens generated per window
 
 
 @dataclass(frozen=True)
 class FineSettings:
     """The first codebooks to all of them."""
 
-    temperature: float  # 1.0: the most probable code; other values: sampled
-    max_fine_history_length: int  # frames of a voice; also the stride of the window
-    max_fine_input_length: int  # frames of a window
-    n_fine_codebooks: int  # codebooks that the codec decodes
+    # 1.0: the most probable code; other values: sampled.
+    temperature: Annotated[float, Between(MIN_TEMPERATURE, MAX_TEMPERATURE)]
+    max_fine_history_length: _Length  # frames of a voice; also the stride of the window
+    max_fine_input_length: _Length  # frames of a window
+    n_fine_codebooks: CodebookCount  # codebooks that the codec decodes
 
 
 @dataclass(frozen=True)
@@ -70,8 +94,8 @@ class GenerationSettings:
     semantic: SemanticSettings
     coarse: CoarseSettings
     fine: FineSettings
-    codebook_size: int  # codes per codebook
-    sample_rate_hz: int
+    codebook_size: CodebookSize  # codes per codebook
+    sample_rate_hz: SampleRate
 
     @property
     def semantic_to_coarse_ratio(self) -> float:

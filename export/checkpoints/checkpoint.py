@@ -26,7 +26,7 @@ from bark_onnx.export.checkpoints.config_errors import wrap_config_errors
 from bark_onnx.export.checkpoints.encodec import check_codec
 from bark_onnx.export.checkpoints.generation import GENERATION_NAME, read_generation
 from bark_onnx.export.checkpoints.shapes import read_shapes, stage_configs
-from bark_onnx.export.checkpoints.tokenizer import read_tokenizer
+from bark_onnx.export.checkpoints.tokenizer import read_bark_tokenizer
 from bark_onnx.export.checkpoints.weights import (
     Weights,
     folder_weights,
@@ -37,6 +37,7 @@ from bark_onnx.graphs.contract import STAGES, Stage
 from bark_onnx.graphs.errors import CheckpointError
 from bark_onnx.graphs.files.dataclass_json import read_json
 from bark_onnx.graphs.files.hub import download, is_repository_id
+from bark_onnx.graphs.files.regular_file import is_folder
 from bark_onnx.graphs.generation_config import GenerationSettings
 from bark_onnx.graphs.shapes import ModelShapes
 
@@ -77,7 +78,8 @@ class Checkpoint:
         Raises:
             CheckpointError: A tensor is missing or has another shape.
         """
-        module = _build(stage, self.config)
+        with wrap_config_errors(self.source):
+            module = _build(stage, self.config)
         load_state(module, self.open_weights(stage), _IGNORED[stage])
         if stage == "fine":
             _tie_heads(module)
@@ -110,9 +112,7 @@ def open_checkpoint(source: str) -> Checkpoint:
     config_path = folder / CONFIG_NAME
     config = _read_config(config_path)
     generation_path = folder / GENERATION_NAME
-    data = read_json(generation_path)
-    with wrap_config_errors(generation_path):
-        generation = read_generation(data)
+    generation = read_generation(read_json(generation_path), generation_path)
     with wrap_config_errors(config_path):
         shapes = read_shapes(config, generation, dict.fromkeys(STAGES, config_path))
     return Checkpoint(
@@ -122,13 +122,13 @@ def open_checkpoint(source: str) -> Checkpoint:
         shapes,
         generation,
         open_weights=lambda stage: folder_weights(folder, _PREFIXES[stage]),
-        read_tokenizer=partial(read_tokenizer, folder),
+        read_tokenizer=partial(read_bark_tokenizer, folder, generation),
     )
 
 
 def _locate(source: str) -> Path:
     folder = Path(source)
-    if folder.is_dir():
+    if is_folder(folder, CheckpointError):
         return folder
     if is_repository_id(source):
         return download(source, _HUB_FILES, CheckpointError)
@@ -176,11 +176,11 @@ def _build(stage: Stage, config: Any) -> Any:
     part = stage_configs(config)[stage]
     with torch.device("meta"), skip_init():
         module: Any = classes[stage](part)
+    length = part.block_size
+    mask = torch.ones((1, 1, length, length), dtype=torch.bool).tril()
     for layer in module.layers:
         if layer.attn.is_causal:
-            length = part.block_size
-            mask = torch.ones((length, length), dtype=torch.bool).tril()
-            layer.attn.bias = mask.view(1, 1, length, length)
+            layer.attn.bias = mask
     return module
 
 

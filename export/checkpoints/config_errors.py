@@ -3,20 +3,27 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bark_onnx.graphs.errors import CheckpointError
+from bark_onnx.graphs.errors import BarkError, CheckpointError
+
+_MAX_CHARACTERS = 300  # of a reason
 
 
 @contextmanager
 def wrap_config_errors(where: object) -> Iterator[None]:
     """Convert errors of transformers' configuration classes for a file, `where`.
 
-    Raises:
-        CheckpointError: A value has a wrong type.
-    """
-    from huggingface_hub.errors import StrictDataclassError
+    Those classes compute with what a file holds before they check it, so any exception is one of
+    the file.
 
+    Raises:
+        CheckpointError: A value has a wrong type or is out of range.
+    """
     try:
         yield
-    except (TypeError, ValueError, AttributeError, StrictDataclassError) as error:
-        reason = " ".join(str(error).split())
+    except BarkError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if len(reason) > _MAX_CHARACTERS:
+            reason = f"{reason[:_MAX_CHARACTERS]}…"
         raise CheckpointError(f"{where}: a setting is malformed ({reason})") from error

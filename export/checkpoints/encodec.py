@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from torch import Tensor
 from transformers import BarkConfig, EncodecConfig
@@ -19,8 +19,9 @@ from bark_onnx.export.checkpoints.weights import (
     read_pickle,
 )
 from bark_onnx.graphs.errors import CheckpointError
-from bark_onnx.graphs.files.dataclass_json import read_json
+from bark_onnx.graphs.files.dataclass_json import SchemaError, from_json_dict, read_json, shown
 from bark_onnx.graphs.files.hub import download, is_repository_id
+from bark_onnx.graphs.ranges import Between
 
 EXPECTED_CODEC = (
     "facebook/encodec_24khz, a Hugging Face folder of EnCodec 24 kHz or of Bark, "
@@ -45,6 +46,32 @@ _LAST = "decoder.model.15.conv.conv.weight_v"
 _NORM_OF_48_KHZ = "decoder.model.0.conv.norm.weight"
 _CODEBOOK = "quantizer.vq.layers.0._codebook.embed"
 _BARK_BANDWIDTH = 6.0  # kbit/s: 8 codebooks of 10 bits, 75 times a second
+
+
+_Width = Annotated[int, Between(1, 4096)]
+_KernelSize = Annotated[int, Between(1, 64)]
+_Factor = Annotated[int, Between(1, 16)]
+_Layers = Annotated[int, Between(0, 8)]
+_MAX_CHANNELS = 2048  # of a convolution; 512 in EnCodec 24 kHz
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """Ranges of the sizes of an EnCodec, far beyond that of 24 kHz."""
+
+    hidden_size: _Width
+    codebook_dim: _Width
+    codebook_size: Annotated[int, Between(2, 1 << 16)]
+    num_filters: _Width
+    num_residual_layers: _Layers
+    num_lstm_layers: _Layers
+    kernel_size: _KernelSize
+    last_kernel_size: _KernelSize
+    residual_kernel_size: _KernelSize
+    dilation_growth_rate: _Factor
+    compress: _Factor
+    upsampling_ratios: tuple[_Factor, ...]
+    target_bandwidths: tuple[Annotated[float, Between(0.1, 1000.0)], ...]
 
 
 @dataclass(frozen=True)
@@ -77,17 +104,30 @@ def open_codec(source: str) -> Codec:
 
 
 def check_codec(config: Any, where: str) -> None:
-    """Check that an `EncodecConfig` is EnCodec 24 kHz, with any widths.
+    """Check that an `EncodecConfig` is EnCodec 24 kHz, with widths that fit in the memory.
 
     Raises:
-        CheckpointError: A setting differs; `where` is the prefix of its name.
+        CheckpointError: A setting differs or is out of range; `where` is the prefix of its name.
     """
     for key, value in _24_KHZ.items():
-        found = getattr(config, key)
+        found = getattr(config, key, None)
         if found != value:
             raise CheckpointError(
-                f"{where}{key} is {found!r}, expected {value!r}, as in EnCodec 24 kHz"
+                f"{where}{key} is {shown(found)}, expected {value!r}, as in EnCodec 24 kHz"
             )
+    sizes = {field.name: getattr(config, field.name, None) for field in fields(_Sizes)}
+    try:
+        checked = from_json_dict(_Sizes, sizes)
+    except SchemaError as error:
+        raise CheckpointError(f"{where}{error}, as in EnCodec 24 kHz") from error
+    count = len(checked.upsampling_ratios)
+    channels = checked.num_filters << min(count, _MAX_CHANNELS)
+    if not count or channels > _MAX_CHANNELS or not checked.target_bandwidths:
+        raise CheckpointError(
+            f"{where}num_filters is {checked.num_filters} with {count} upsampling_ratios and "
+            f"{len(checked.target_bandwidths)} target_bandwidths, expected at least one of each "
+            f"and at most {_MAX_CHANNELS} channels, as in EnCodec 24 kHz"
+        )
 
 
 def _open_folder(source: str, folder: Path) -> Codec:

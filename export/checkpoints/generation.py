@@ -1,5 +1,6 @@
 """Converts a generation_config to the settings of a bundle; defaults of suno/bark."""
 
+from dataclasses import fields
 from typing import Any
 
 from transformers.models.bark.generation_configuration_bark import (
@@ -8,11 +9,13 @@ from transformers.models.bark.generation_configuration_bark import (
     BarkSemanticGenerationConfig,
 )
 
+from bark_onnx.graphs.bundle.consistency import check_settings
+from bark_onnx.graphs.errors import CheckpointError
+from bark_onnx.graphs.files.dataclass_json import SchemaError, from_json_dict, shown
 from bark_onnx.graphs.generation_config import (
     CoarseSettings,
     FineSettings,
     GenerationSettings,
-    Sampling,
     SemanticSettings,
 )
 
@@ -52,50 +55,75 @@ SUNO_GENERATION: dict[str, Any] = {
         "n_fine_codebooks": 8,
     },
 }
-_TOP_K_OF_TRANSFORMERS = 50  # the default of `generate`
+# The defaults of `generate`, where a file has null or nothing.
+_SAMPLING_OF_TRANSFORMERS = {"do_sample": False, "temperature": 1.0, "top_k": 50, "top_p": 1.0}
+
+# Part and name in generation_config.json of settings that have another one in a bundle.
+_PARTS = {
+    "semantic": "semantic_config",
+    "coarse": "coarse_acoustics_config",
+    "fine": "fine_acoustics_config",
+}
+_NAMES = {"semantic_pad_token": "eos_token_id", "sample_rate_hz": "sample_rate"}
 
 
-def read_generation(data: dict[str, Any]) -> GenerationSettings:
+def read_generation(data: dict[str, Any], where: object = GENERATION_NAME) -> GenerationSettings:
     """Read the contents of a generation_config.json.
 
+    Settings that it lacks have the values of transformers' classes.
+
+    Args:
+        data: Contents of the file.
+        where: Path of the file, for messages.
+
     Raises:
-        TypeError, ValueError, AttributeError: A value has a wrong type.
+        CheckpointError: A setting has a wrong type or is out of range, or two do not fit each
+            other.
     """
-    semantic = BarkSemanticGenerationConfig(**data.get("semantic_config", {}))
-    coarse = BarkCoarseGenerationConfig(**data.get("coarse_acoustics_config", {}))
-    fine = BarkFineGenerationConfig(**data.get("fine_acoustics_config", {}))
-    return GenerationSettings(
-        semantic=SemanticSettings(
-            sampling=_sampling(semantic), **_common_fields(SemanticSettings, semantic)
-        ),
-        coarse=CoarseSettings(sampling=_sampling(coarse), **_common_fields(CoarseSettings, coarse)),
-        fine=FineSettings(
-            temperature=1.0 if fine.temperature is None else float(fine.temperature),
-            max_fine_history_length=int(fine.max_fine_history_length),
-            max_fine_input_length=int(fine.max_fine_input_length),
-            n_fine_codebooks=int(fine.n_fine_codebooks),
-        ),
-        codebook_size=_integer(data, "codebook_size", 1024),
-        sample_rate_hz=_integer(data, "sample_rate", 24_000),
-    )
+    try:
+        semantic = _part(SemanticSettings, "semantic", data, BarkSemanticGenerationConfig())
+        coarse = _part(CoarseSettings, "coarse", data, BarkCoarseGenerationConfig())
+        fine = _part(FineSettings, "fine", data, BarkFineGenerationConfig())
+        found = {
+            "semantic": semantic,
+            "coarse": coarse,
+            "fine": fine,
+            "codebook_size": data.get("codebook_size", SUNO_GENERATION["codebook_size"]),
+            "sample_rate_hz": data.get("sample_rate", SUNO_GENERATION["sample_rate"]),
+        }
+        settings = from_json_dict(GenerationSettings, found)
+        check_settings(settings)
+    except SchemaError as error:
+        raise CheckpointError(
+            f"{where}: {_name(error.key)} {error.reason}; correct the file, or download it again"
+        ) from error
+    return settings
 
 
-def _integer(data: dict[str, Any], key: str, default: int) -> int:
-    value = data.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{key} is {value!r}, expected an integer")
-    return value
+def _part(settings: type, stage: str, data: dict[str, Any], defaults: Any) -> dict[str, Any]:
+    """The settings of a stage: those of the file, otherwise the defaults of transformers."""
+    stored = data.get(_PARTS[stage], {})
+    if not isinstance(stored, dict):
+        raise SchemaError(f"is {shown(stored)}, expected an object", stage)
+
+    def value(name: str) -> Any:
+        name = _NAMES.get(name, name)
+        return stored.get(name, getattr(defaults, name))
+
+    found = {
+        field.name: value(field.name) for field in fields(settings) if field.name != "sampling"
+    }
+    if found.get("temperature", 1.0) is None:
+        found["temperature"] = 1.0
+    if settings is not FineSettings:
+        found["sampling"] = {
+            name: default if (given := value(name)) is None else given
+            for name, default in _SAMPLING_OF_TRANSFORMERS.items()
+        }
+    return found
 
 
-def _sampling(config: Any) -> Sampling:
-    return Sampling(
-        do_sample=bool(config.do_sample),
-        temperature=1.0 if config.temperature is None else float(config.temperature),
-        top_k=_TOP_K_OF_TRANSFORMERS if config.top_k is None else int(config.top_k),
-        top_p=1.0 if config.top_p is None else float(config.top_p),
-    )
-
-
-def _common_fields(settings: type, config: Any) -> dict[str, Any]:
-    names = [name for name in settings.__annotations__ if name != "sampling"]
-    return {name: settings.__annotations__[name](getattr(config, name)) for name in names}
+def _name(key: str) -> str:
+    """Name in generation_config.json of a key of `GenerationSettings`."""
+    parts = [_NAMES.get(part, part) for part in key.split(".") if part != "sampling"]
+    return ".".join([_PARTS.get(parts[0], parts[0]), *parts[1:]])

@@ -9,13 +9,16 @@ from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from bark_onnx.graphs.errors import CheckpointError
-from bark_onnx.graphs.files.dataclass_json import read_json
+from bark_onnx.graphs.errors import CheckpointError, first_line
+from bark_onnx.graphs.files.dataclass_json import read_json, shown
 from bark_onnx.graphs.files.hub import download, is_repository_id
+from bark_onnx.graphs.files.regular_file import check_readable, is_folder, read_file
 from bark_onnx.graphs.generation_config import GenerationSettings
 
 MULTILINGUAL = "google-bert/bert-base-multilingual-cased"
 
+_REMEDY = "download it again"
+_MAX_BYTES = 64 << 20  # of a vocabulary
 _FILES = ["tokenizer.json", "tokenizer_config.json", "vocab.txt"]
 _SPECIAL_TOKENS = {
     f"{name}_token": f"[{name.upper()}]" for name in ["pad", "unk", "cls", "sep", "mask"]
@@ -36,20 +39,35 @@ def open_tokenizer(source: str, generation: GenerationSettings) -> Tokenizer:
     folder = Path(source)
     if is_repository_id(source):
         folder = download(source, _FILES, CheckpointError, option="--tokenizer")
-    elif not folder.is_dir():
+    elif not is_folder(folder, CheckpointError):
         raise CheckpointError(
             f"{source}: no such folder; expected the folder or hub id of a tokenizer, "
             f"such as {MULTILINGUAL}"
         )
     tokenizer = read_tokenizer(folder, is_cased=True)
-    found = tokenizer.get_vocab_size()
-    expected = generation.semantic.text_pad_token - generation.semantic.text_encoding_offset
+    _check_entries(tokenizer, generation, source)
+    return tokenizer
+
+
+def read_bark_tokenizer(folder: Path, generation: GenerationSettings) -> Tokenizer:
+    """Read the tokenizer of a checkpoint, as `read_tokenizer` does.
+
+    Raises:
+        CheckpointError: It is missing, malformed, or has another number of entries than the
+            settings imply.
+    """
+    tokenizer = read_tokenizer(folder)
+    _check_entries(tokenizer, generation, folder)
+    return tokenizer
+
+
+def _check_entries(tokenizer: Tokenizer, generation: GenerationSettings, where: object) -> None:
+    found, expected = tokenizer.get_vocab_size(), generation.semantic.text_vocabulary
     if found != expected:
         raise CheckpointError(
-            f"{source}: the tokenizer has {found} entries, the semantic model reads {expected}; "
-            f"Bark was trained with {MULTILINGUAL}"
+            f"{where}: the tokenizer has {found} entries, the semantic model reads {expected}; "
+            f"Bark was trained with {MULTILINGUAL}, give it with --tokenizer"
         )
-    return tokenizer
 
 
 def read_tokenizer(folder: Path, *, is_cased: bool = False) -> Tokenizer:
@@ -63,11 +81,12 @@ def read_tokenizer(folder: Path, *, is_cased: bool = False) -> Tokenizer:
         CheckpointError: Both files are missing, or one is malformed.
     """
     path = folder / "tokenizer.json"
-    if path.is_file():
+    if path.exists():
+        check_readable(path, CheckpointError, remedy=_REMEDY)
         try:
             tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises Exception itself
-            raise CheckpointError(f"{path}: not a tokenizer ({error})") from error
+            raise CheckpointError(f"{path}: not a tokenizer ({first_line(error)})") from error
     else:
         tokenizer = _build(folder, is_cased=is_cased)
     tokenizer.no_padding()
@@ -86,12 +105,14 @@ def _build(folder: Path, *, is_cased: bool) -> Tokenizer:
     config = {"do_lower_case": not is_cased, **stored}
     try:
         return _assemble(vocabulary, config)
-    except (TypeError, KeyError) as error:
-        raise CheckpointError(f"{path}: a setting is malformed ({error})") from error
+    except Exception as error:  # the library raises Exception itself
+        raise CheckpointError(f"{path}: a setting is malformed ({first_line(error)})") from error
 
 
 def _assemble(vocabulary: dict[str, int], config: dict[str, Any]) -> Tokenizer:
     special = {key: _content(config.get(key, value)) for key, value in _SPECIAL_TOKENS.items()}
+    if special["unk_token"] not in vocabulary:
+        raise ValueError(f"unk_token is {shown(special['unk_token'])}, which vocab.txt lacks")
     tokenizer = Tokenizer(
         WordPiece(vocabulary, unk_token=special["unk_token"], max_input_chars_per_word=100)
     )
@@ -120,11 +141,12 @@ def _content(token: object) -> str:
 
 def _read_vocabulary(path: Path) -> dict[str, int]:
     try:
-        with path.open(encoding="utf-8", newline="\n") as file:
-            return {line.rstrip("\r\n"): index for index, line in enumerate(file)}
-    except FileNotFoundError as error:
+        text = read_file(path, CheckpointError, max_bytes=_MAX_BYTES, remedy=_REMEDY).decode()
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise CheckpointError(
             f"{path.parent}: no tokenizer; expected tokenizer.json or vocab.txt"
         ) from error
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise CheckpointError(f"{path}: not readable as a vocabulary ({error})") from error
+    lines = text.removesuffix("\n").split("\n")
+    return {line.rstrip("\r"): index for index, line in enumerate(lines)}

@@ -11,11 +11,12 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor, nn
 
-from bark_onnx.graphs.errors import CheckpointError, first_line
+from bark_onnx.graphs.errors import BarkError, CheckpointError, first_line
 from bark_onnx.graphs.files.dataclass_json import read_json
+from bark_onnx.graphs.files.regular_file import file_size
 
 _WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 
@@ -45,7 +46,8 @@ def load_state(module: nn.Module, weights: Weights, ignore: Callable[[str], bool
         ignore: Whether the tensor of a name may be missing.
 
     Raises:
-        CheckpointError: A tensor is missing, has another shape, or belongs to another model.
+        CheckpointError: A tensor is missing, has another shape or values that are not finite, or
+            belongs to another model.
     """
     state: dict[str, Tensor] = {}
     read: set[str] = set()
@@ -67,10 +69,27 @@ def load_state(module: nn.Module, weights: Weights, ignore: Callable[[str], bool
                 f"{weights.where}: tensor {stored[0]} has shape {list(tensor.shape)}, "
                 f"expected {list(ours.shape)} by {weights.sizes}; the two do not belong together"
             )
-        state[name] = tensor.to(torch.float32)
+        state[name] = _checked(tensor, f"{weights.where}: tensor {stored[0]}")
     if weights.is_exclusive:
         _refuse_unknown(weights, read)
     module.load_state_dict(state, strict=False, assign=True)
+
+
+def _checked(tensor: Tensor, where: str) -> Tensor:
+    """A stored tensor as float32, with finite values only."""
+    if not tensor.is_floating_point() or tensor.layout != torch.strided or tensor.is_meta:
+        raise CheckpointError(
+            f"{where} holds {tensor.dtype} ({tensor.layout}), expected floating-point values; "
+            "download the checkpoint again"
+        )
+    tensor = tensor.to(torch.float32)
+    bad = tensor.numel() - int(torch.isfinite(tensor).sum())
+    if bad:
+        raise CheckpointError(
+            f"{where} holds NaN or infinity in {bad} of {tensor.numel()} places, expected finite "
+            "values; the checkpoint is damaged, download it again"
+        )
+    return tensor
 
 
 def _refuse_unknown(weights: Weights, read: set[str]) -> None:
@@ -113,16 +132,26 @@ def _map_folder(folder: Path) -> Mapping[str, Tensor]:
 
 def _shards(index: Path) -> list[str]:
     files = read_json(index).get("weight_map")
-    if not isinstance(files, dict) or not all(isinstance(file, str) for file in files.values()):
-        raise CheckpointError(f"{index}: weight_map does not name files; download it again")
+    if not isinstance(files, dict) or not all(map(_is_file_name, files.values())):
+        raise CheckpointError(
+            f"{index}: weight_map does not name files of its folder; download it again"
+        )
     return sorted(set(files.values()))
 
 
+def _is_file_name(name: object) -> bool:
+    return isinstance(name, str) and name not in ("", ".", "..") and Path(name).name == name
+
+
 def _map_file(path: Path) -> Mapping[str, Tensor]:
+    try:
+        file_size(path, CheckpointError, remedy="download it again")
+    except OSError as error:
+        raise _unreadable(path, "it is missing") from error
     if path.suffix == ".safetensors":
         try:
             return _SafeTensors(path)
-        except (OSError, SafetensorError) as error:
+        except Exception as error:  # safetensors and torch have no common class
             raise _unreadable(path, first_line(error)) from error
     return check_tensors(read_pickle(path), path)
 
@@ -148,7 +177,9 @@ def read_pickle(path: Path, *, is_mapped: bool = True, safe_globals: Sequence[An
         refused = re.search(r"GLOBAL ([\w.]+)", str(error))
         reason = f"it refers to {refused[1]}, which was not run" if refused else "damaged"
         raise _unreadable(path, reason) from error
-    except (OSError, RuntimeError, ValueError, EOFError, LookupError) as error:
+    except BarkError:
+        raise
+    except Exception as error:  # what torch raises for damaged files has no common class
         raise _unreadable(path, first_line(error)) from error
 
 
@@ -184,13 +215,17 @@ class _SafeTensors(Mapping[str, Tensor]):
     """A safetensors file, whose tensors are read on access."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._file = safe_open(path, framework="pt")
         self._names = set(self._file.keys())
 
     def __getitem__(self, name: str) -> Tensor:
         if name not in self._names:
             raise KeyError(name)
-        tensor: Tensor = self._file.get_tensor(name)
+        try:
+            tensor: Tensor = self._file.get_tensor(name)
+        except Exception as error:  # as in `_map_file`
+            raise _unreadable(self._path, f"tensor {name}: {first_line(error)}") from error
         return tensor
 
     def __iter__(self) -> Iterator[str]:

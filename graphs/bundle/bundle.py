@@ -3,11 +3,17 @@
 from pathlib import Path
 from typing import cast
 
-from bark_onnx.graphs.bundle.integrity import check_contents, check_sha256, check_sizes
+from bark_onnx.graphs.bundle.integrity import (
+    check_access,
+    check_contents,
+    check_sha256,
+    check_sizes,
+)
 from bark_onnx.graphs.bundle.manifest import TOKENIZER_NAME, VOICES_FOLDER, Manifest, voice_file
 from bark_onnx.graphs.contract import Attention, GraphContract, Stage, graph_contract
 from bark_onnx.graphs.errors import BundleError
 from bark_onnx.graphs.files.hub import download, is_repository_id, lies_within
+from bark_onnx.graphs.files.regular_file import unreadable
 from bark_onnx.graphs.precisions import float_dtype
 from bark_onnx.graphs.voices.npz import VoiceFile
 from bark_onnx.graphs.voices.voice import is_voice_name
@@ -102,14 +108,20 @@ class Bundle:
 
     def _check(self, names: list[str]) -> None:
         fresh = [name for name in dict.fromkeys(names) if name not in self._verified]
-        if self._verify:
-            check_contents(self.folder, self.manifest.files, fresh)
-            self._verified.update(fresh)
+        check = check_contents if self._verify else check_access
+        check(self.folder, self.manifest.files, fresh)
+        self._verified.update(fresh)
 
 
 def _locate(source: str) -> Path:
     folder = Path(source)
-    if folder.exists():
+    try:
+        folder.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:
+        raise unreadable(folder, error, BundleError) from error
+    else:
         return folder
     if is_repository_id(source):
         return download(source, ["*"], BundleError)

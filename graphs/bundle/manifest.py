@@ -5,14 +5,24 @@ Knows nothing of the contents of the files.
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Annotated
 
+from bark_onnx.graphs.bundle.consistency import check_settings, check_shapes
 from bark_onnx.graphs.contract import ATTENTIONS, CONTRACT_VERSION, Stage
 from bark_onnx.graphs.errors import BundleError
-from bark_onnx.graphs.files.dataclass_json import SchemaError, from_json_dict
+from bark_onnx.graphs.files.dataclass_json import (
+    SchemaError,
+    from_json_dict,
+    join,
+    load_json,
+    shown,
+)
 from bark_onnx.graphs.generation_config import GenerationSettings
 from bark_onnx.graphs.precisions import PRECISIONS
+from bark_onnx.graphs.ranges import Between
 from bark_onnx.graphs.shapes import ModelShapes
 
 FORMAT_VERSION = 1
@@ -22,12 +32,16 @@ VOICES_FOLDER = "voices"
 PREFILL_SUFFIX = ".prefill.onnx"
 EXPORT_AGAIN = "export or download the bundle again"
 
+_Difference = Annotated[float, Between(0.0, 1e20)]
+_SHA256 = re.compile("[0-9a-f]{64}")
+_Opset = Annotated[int, Between(1, 1000)]
+
 
 @dataclass(frozen=True)
 class FileRecord:
     """Size and checksum of one file."""
 
-    size: int  # bytes
+    size: Annotated[int, Between(0, 1 << 50)]  # bytes
     sha256: str  # lower-case hexadecimal
 
 
@@ -36,17 +50,17 @@ class ParityCase:
     """One comparison of a graph with its torch module."""
 
     case: str  # shapes of the inputs
-    largest_difference: float  # over all output values
-    tolerance: float
+    largest_difference: _Difference  # over all output values
+    tolerance: _Difference
 
 
 @dataclass(frozen=True)
 class PrecisionError:
     """Distance of the logits of a lower precision from those of float32, on random tokens."""
 
-    relative_logit_error: float  # norm of the difference divided by norm of the logits
-    equal_argmax_share: float  # share of positions with the same most probable token
-    kl_divergence: float  # nats, of the sampled distributions, temperature included
+    relative_logit_error: _Difference  # norm of the difference divided by norm of the logits
+    equal_argmax_share: Annotated[float, Between(0.0, 1.0)]  # positions, same most probable token
+    kl_divergence: Annotated[float, Between(-0.5, 1e20)]  # nats; sampled, temperature included
 
     def __str__(self) -> str:
         return (
@@ -63,8 +77,8 @@ class Manifest:
     exporter: str  # program and version that wrote the bundle
     attention: str  # "fused" or "standard"
     precisions: tuple[str, ...]  # one folder of graphs each
-    opset: int  # ai.onnx opset of all graphs except the codec
-    codec_opset: int
+    opset: _Opset  # ai.onnx opset of all graphs except the codec
+    codec_opset: _Opset
     shapes: ModelShapes
     generation: GenerationSettings
     files: dict[str, FileRecord]  # by path in the bundle, with forward slashes
@@ -86,7 +100,7 @@ class Manifest:
         """
         path = folder / MANIFEST_NAME
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+            data = load_json(path, BundleError, remedy=EXPORT_AGAIN)
         except FileNotFoundError as error:
             raise BundleError(
                 f"{folder}: no {MANIFEST_NAME}, so this is not a bundle; export one with: "
@@ -94,15 +108,23 @@ class Manifest:
             ) from error
         except NotADirectoryError as error:
             raise BundleError(f"{folder} is a file; expected the folder of a bundle") from error
-        except (OSError, ValueError) as error:
-            raise BundleError(f"{path}: not readable as JSON ({error}); {EXPORT_AGAIN}") from error
         _check_versions(path, data)
         try:
-            manifest = from_json_dict(cls, data, MANIFEST_NAME)
-            _check_values(manifest)
+            manifest = from_json_dict(cls, data)
+            manifest.check()
         except SchemaError as error:
             raise BundleError(f"{path}: {error}; {EXPORT_AGAIN}") from error
         return manifest
+
+    def check(self) -> None:
+        """Check what types and ranges leave open: known names, and numbers that fit each other.
+
+        Raises:
+            SchemaError: A value is one that no bundle has.
+        """
+        _check_names(self)
+        check_settings(self.generation, "generation.")
+        check_shapes(self.shapes, self.generation, "shapes.")
 
     def graph_path(self, precision: str, stage: Stage) -> str:
         """Path of a graph in the bundle."""
@@ -140,27 +162,32 @@ class Manifest:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _check_values(manifest: Manifest) -> None:
+def _check_names(manifest: Manifest) -> None:
     if manifest.attention not in ATTENTIONS:
-        raise SchemaError(f"attention is {manifest.attention!r}, expected one of {ATTENTIONS}")
-    if not manifest.precisions or not set(manifest.precisions) <= set(PRECISIONS):
         raise SchemaError(
-            f"precisions is {list(manifest.precisions)!r}, expected some of {list(PRECISIONS)}"
+            f"is {shown(manifest.attention)}, expected one of {ATTENTIONS}", "attention"
         )
-    for name in manifest.files:
+    if not manifest.precisions or not set(manifest.precisions) <= set(PRECISIONS):
+        found = shown(list(manifest.precisions))
+        raise SchemaError(f"is {found}, expected some of {list(PRECISIONS)}", "precisions")
+    for name, record in manifest.files.items():
         if not name.isprintable():
-            raise SchemaError(f"files: found {name!r}, expected a printable path")
+            raise SchemaError(f"has {shown(name)}, expected a printable path", "files")
+        if not _SHA256.fullmatch(record.sha256):
+            found = shown(record.sha256)
+            key = f"{join('files', name)}.sha256"
+            raise SchemaError(f"is {found}, expected 64 hexadecimal digits", key)
 
 
 def _check_versions(path: Path, data: object) -> None:
     if not isinstance(data, dict):
-        raise BundleError(f"{path}: found a {type(data).__name__}, expected a JSON object")
+        raise BundleError(f"{path}: the JSON is {shown(data)}, expected an object; {EXPORT_AGAIN}")
     for key, ours in (("format_version", FORMAT_VERSION), ("contract_version", CONTRACT_VERSION)):
         found = data.get(key)
         if found != ours:
             newer = isinstance(found, int) and found > ours
             remedy = "update bark-onnx" if newer else "export the checkpoint again"
-            raise BundleError(f"{path}: {key} is {found!r}, expected {ours}; {remedy}")
+            raise BundleError(f"{path}: {key} is {shown(found)}, expected {ours}; {remedy}")
 
 
 def voice_file(name: str) -> str:

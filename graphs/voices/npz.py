@@ -1,40 +1,30 @@
-"""Arrays from untrusted .npz and .npy files: no pickles, limited sizes, one-line errors.
+"""Arrays of integers from untrusted .npz and .npy files: any bytes are arrays, or a VoiceError.
 
-Knows nothing of the meaning of the arrays.
+Sizes are checked before anything is read or allocated, and pickles are never loaded. Knows nothing
+of the meaning of the arrays.
 """
 
 import hashlib
 import io
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
+from bark_onnx.graphs.errors import BarkError, VoiceError
+from bark_onnx.graphs.files.regular_file import file_size, read_file
+from bark_onnx.graphs.voices.npy import NPY_SIGNATURE, check_npy_signature, parse_npy
 
-from bark_onnx.graphs.errors import VoiceError
+# A voice of the largest length as int64 has under one megabyte.
+MAX_BYTES = 4 << 20
 
-# Three quarters of an hour of tokens as int64: joined voices may be long, though Bark uses only
-# the last seconds.
-MAX_BYTES = 16 << 20
-
-_SIGNATURES = (b"PK", b"\x93NUMPY")  # of .npz and .npy files
-_PICKLE = b"\x80"
-
-# Errors of numpy and zipfile for a file that is damaged or something else.
-_READ_ERRORS = (
-    OSError,
-    ValueError,
-    EOFError,
-    TypeError,
-    MemoryError,
-    RuntimeError,  # also NotImplementedError
-    zipfile.BadZipFile,
-    zlib.error,
-)
+_ZIP = b"PK"
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # those of numpy
+_IS_ENCRYPTED = 1  # bit of an entry's flags
+_REMEDY = "get the file again"
+_MAX_SHOWN = 200  # characters of a reason
 
 
 @dataclass(frozen=True)
@@ -52,12 +42,11 @@ class VoiceFile:
             VoiceError: The file is missing, unreadable, or too large.
         """
         path = Path(path)
-        with _wrap_read_errors(f"{path}: not a voice"):
-            if not path.exists():
-                raise VoiceError(f"{path}: no such file; expected a voice as .npz")
-            with path.open("rb") as file:
-                _check_size(_size(file), str(path))
-                return cls(path, file.read(MAX_BYTES))
+        try:
+            _check_size(file_size(path, VoiceError, remedy=_REMEDY), str(path))
+            return cls(path, read_file(path, VoiceError, max_bytes=MAX_BYTES, remedy=_REMEDY))
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise VoiceError(f"{path}: no such file; expected a voice as .npz") from error
 
     @property
     def sha256(self) -> str:
@@ -79,13 +68,18 @@ def read_npz(file: BinaryIO, keys: Iterable[str], *, name: str) -> dict[str, Any
     Raises:
         VoiceError: The file is unreadable, not an .npz file, or too large.
     """
-    with _wrap_read_errors(f"{name}: not a voice"):
-        _check_size(_unpacked_size(file), name)
-        _check_signature(file)
-        found = np.load(file, allow_pickle=False)
-        if not isinstance(found, np.lib.npyio.NpzFile):
-            raise VoiceError(f"{name} is a single array; expected an .npz file")
-        return {key: found[key] for key in keys if key in found.files}
+    with _wrap_errors(f"{name}: not a voice"):
+        _check_size(_size(file), name)
+        _check_signature(file, name)
+        with zipfile.ZipFile(file) as archive:
+            found = {key: f"{key}.npy" for key in keys}
+            entries = {
+                key: archive.getinfo(entry)
+                for key, entry in found.items()
+                if entry in archive.NameToInfo
+            }
+            _check_size(sum(entry.file_size for entry in entries.values()), name)
+            return {key: _read_entry(archive, entry) for key, entry in entries.items()}
 
 
 def read_npy(path: Path, *, name: str) -> Any:
@@ -94,32 +88,36 @@ def read_npy(path: Path, *, name: str) -> Any:
     Raises:
         VoiceError: The file is unreadable, not an .npy file, or too large.
     """
-    with _wrap_read_errors(f"{name} is not readable"), path.open("rb") as file:
-        _check_size(_size(file), name)
-        _check_signature(file)
-        found = np.load(file, allow_pickle=False)
-        if not isinstance(found, np.ndarray):
+    try:
+        contents = read_file(path, VoiceError, max_bytes=MAX_BYTES, remedy=_REMEDY)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise VoiceError(f"{name} is missing; {_REMEDY}") from error
+    with _wrap_errors(f"{name} is not readable"):
+        if contents.startswith(_ZIP):
             raise VoiceError(f"{name} holds several arrays; expected an .npy file")
-        return found
+        return parse_npy(contents)
+
+
+def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Any:
+    if entry.compress_type not in _METHODS or entry.flag_bits & _IS_ENCRYPTED:
+        raise ValueError(
+            f"{entry.filename} is encrypted, or compressed in a way that is not numpy's"
+        )
+    return parse_npy(archive.read(entry))
 
 
 @contextmanager
-def _wrap_read_errors(prefix: str) -> Iterator[None]:
+def _wrap_errors(prefix: str) -> Iterator[None]:
+    """Raise whatever numpy and zipfile raise for damaged or harmful bytes as a VoiceError."""
     try:
         yield
-    except _READ_ERRORS as error:
+    except BarkError:
+        raise
+    except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise VoiceError(f"{prefix}: {_explain(reason)}") from error
-
-
-def _unpacked_size(file: BinaryIO) -> int:
-    """Size of an archive when unpacked, or of another file as it is."""
-    size = _size(file)
-    if zipfile.is_zipfile(file):
-        with zipfile.ZipFile(file) as archive:
-            size = max(size, sum(entry.file_size for entry in archive.infolist()))
-    file.seek(0)
-    return size
+        if len(reason) > _MAX_SHOWN:
+            reason = f"{reason[:_MAX_SHOWN]}…"
+        raise VoiceError(f"{prefix}: {reason}; {_REMEDY}") from error
 
 
 def _size(file: BinaryIO) -> int:
@@ -136,15 +134,10 @@ def _check_size(size: int, name: str) -> None:
         )
 
 
-def _check_signature(file: BinaryIO) -> None:
-    """Check that a file is one of numpy's: `np.load` reads any other as a pickle."""
-    start = file.read(max(map(len, _SIGNATURES)))
+def _check_signature(file: BinaryIO, name: str) -> None:
+    start = file.read(len(NPY_SIGNATURE))
     file.seek(0)
-    if start and not start.startswith((*_SIGNATURES, _PICKLE)):
-        raise ValueError("it is neither an .npz nor an .npy file")
-
-
-def _explain(reason: str) -> str:
-    if "pickle" in reason.lower():
-        return "it holds pickled objects, which can run code; expected plain integer arrays"
-    return reason
+    if start == NPY_SIGNATURE:
+        raise VoiceError(f"{name} is a single array; expected an .npz file")
+    if not start.startswith(_ZIP):
+        check_npy_signature(start)

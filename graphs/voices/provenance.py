@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bark_onnx.graphs.errors import VoiceError
-from bark_onnx.graphs.files.dataclass_json import SchemaError, from_json_dict
+from bark_onnx.graphs.files.dataclass_json import SchemaError, from_json_dict, parse_json, shown
 
 PROVENANCE_KEY = "provenance_json"
 OLD_KEY = "origin_json"  # of files written before 0.1.0
@@ -49,12 +49,12 @@ class VoiceProvenance:
             array = np.asarray(array)
             if array.dtype != np.uint8 or array.ndim != 1:
                 raise SchemaError(f"{array.dtype} {array.shape}, expected uint8 (n,)")
-            data = json.loads(array.tobytes())
+            data = parse_json(array.tobytes())
             if not isinstance(data, Mapping):
-                raise SchemaError(f"found a {type(data).__name__}, expected an object")
+                raise SchemaError(f"the JSON is {shown(data)}, expected an object")
             names = {field.name for field in fields(cls)}
-            return from_json_dict(cls, {key: data[key] for key in names & set(data)}, "JSON")
-        except (ValueError, RecursionError) as error:
+            return from_json_dict(cls, {key: data[key] for key in names & set(data)})
+        except ValueError as error:
             reason = " ".join(str(error).split())
             raise VoiceError(
                 f"{where} is malformed ({reason}); save the voice without it"

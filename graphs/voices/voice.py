@@ -23,6 +23,12 @@ Tokens = NDArray[np.int64]
 _RANKS = {"semantic_prompt": 1, "coarse_prompt": 2, "fine_prompt": 2}
 _KEYS = (*_RANKS, PROVENANCE_KEY, OLD_KEY)
 _NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_MAX_NAME_BYTES = 200  # of each part: with a suffix, a file's name may have 255
+
+# Semantic tokens, or frames, of a voice: over two minutes, of which Bark uses the last 7 seconds.
+MAX_LENGTH = 10_000
+_MAX_CODEBOOKS = 64
+_STORED_DTYPE = np.int32  # the smallest that embeddings of torch accept
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,20 +114,21 @@ class Voice:
         return cls(**{key: arrays[key] for key in _RANKS}, name=name, provenance=provenance)
 
     def save(self, path: str | Path) -> None:
-        """Write the voice to an .npz file with Suno's keys, int64 arrays, and its provenance.
+        """Write the voice to a compressed .npz file with Suno's keys, and its provenance.
 
-        An error keeps an old file and leaves no part of the new one.
+        The arrays are int32, which Suno's code and transformers read. An error keeps an old file
+        and leaves no part of the new one.
 
         Raises:
             VoiceError: The file cannot be written.
         """
         path = Path(path)
-        arrays = {key: getattr(self, key) for key in _RANKS}
+        arrays = {key: _stored(getattr(self, key)) for key in _RANKS}
         if self.provenance is not None:
             arrays[PROVENANCE_KEY] = self.provenance.to_array()
         os_errors = wrap_os_errors(VoiceError, f"{path}: cannot be written")
         with os_errors, atomic_write(path) as partial, partial.open("wb") as file:
-            np.savez(file, **arrays)
+            np.savez_compressed(file, **arrays)
 
     def check(self, settings: GenerationSettings) -> None:
         """Check that every token of this voice is valid for a checkpoint.
@@ -146,13 +153,20 @@ class Voice:
                 )
 
 
+def _stored(tokens: Tokens) -> NDArray[np.signedinteger[Any]]:
+    """Tokens with the dtype of files; those of no checkpoint keep theirs."""
+    return tokens.astype(_STORED_DTYPE) if tokens.max() <= np.iinfo(_STORED_DTYPE).max else tokens
+
+
 def is_voice_name(name: str) -> bool:
     """Whether a bundle can have a voice of this name: a word, after at most one folder.
 
     The path of an .npz file is not such a name.
     """
-    is_word = _NAME.fullmatch(name) is not None and not is_voice_path(name)
-    return is_word and not any(part.strip(".") == "" for part in name.split("/"))
+    if _NAME.fullmatch(name) is None or is_voice_path(name):
+        return False
+    parts = name.split("/")
+    return all(part.strip(".") and len(part.encode()) <= _MAX_NAME_BYTES for part in parts)
 
 
 def is_voice_path(voice: str) -> bool:
@@ -165,12 +179,20 @@ def _checked(where: str, key: str, array: Any, rank: int) -> Tokens:
         array = np.asarray(array)
     except ValueError as error:
         raise VoiceError(f"{where}: {key} is ragged, expected an array of integers") from error
-    if not np.issubdtype(array.dtype, np.integer):
+    if array.dtype.kind not in "iu":  # numpy counts time differences among the integers
         raise VoiceError(f"{where}: {key} holds {array.dtype}, expected integers")
     if array.ndim != rank or array.size == 0:
         expected = "(n,)" if rank == 1 else "(codebooks, frames)"
         raise VoiceError(
             f"{where}: {key} has shape {array.shape}, expected {expected} with at least one token"
+        )
+    length, rows = array.shape[-1], array.shape[0] if rank == 2 else 1
+    if length > MAX_LENGTH or rows > _MAX_CODEBOOKS:
+        what = "tokens" if rank == 1 else "frames"
+        raise VoiceError(
+            f"{where}: {key} has shape {array.shape}, expected at most {MAX_LENGTH} {what}"
+            f"{'' if rank == 1 else f' of {_MAX_CODEBOOKS} codebooks'}; Bark uses only the last "
+            "seconds of a voice, cut the rest off"
         )
     if array.min() < 0 or array.max() > np.iinfo(np.int64).max:
         raise VoiceError(

@@ -13,6 +13,7 @@ from time import monotonic
 
 from bark_onnx.graphs.contract import Stage
 from bark_onnx.graphs.errors import BarkError, ClosedError, EngineError, QueueFullError
+from bark_onnx.runtime.engine.fork import OwnProcess
 from bark_onnx.runtime.engine.future import RequestTimings, SpeechFuture
 from bark_onnx.runtime.engine.scheduler import Finished, Scheduler, clone_error, summarize_error
 from bark_onnx.runtime.engine.stage_executor import EngineRequest, RequestGroup
@@ -36,6 +37,7 @@ class Engine:
 
     def __init__(self, models: StageModels, *, max_queue: int | None = None) -> None:
         self._models = models
+        self._process = OwnProcess()
         self._max_requests = None if max_queue is None else models.max_batch_size + max_queue
         # Re-entrant, since a garbage collection inside a locked part may call `stop`.
         self._condition = threading.Condition(threading.RLock())
@@ -61,8 +63,9 @@ class Engine:
         Raises:
             QueueFullError: Too many requests are unfinished.
             ClosedError: The engine was closed.
-            EngineError: The engine died.
+            EngineError: The engine died, or was made before a fork.
         """
+        self._process.check()
         group = RequestGroup()
         with self._condition:
             self._check_accepts(len(generators))
@@ -81,12 +84,15 @@ class Engine:
 
     def cancel(self, future: SpeechFuture) -> None:
         """Remove a request before the next step."""
+        if self._process.is_left:
+            return
         with self._condition:
             self._cancelled.append(future)
             self._condition.notify_all()
 
     def check_may_wait(self) -> None:
-        """Raise EngineError in the engine's own thread, which must not wait."""
+        """Raise EngineError where a wait would not end: in the engine's thread, after a fork."""
+        self._process.check()
         if threading.current_thread() is self._thread:
             raise EngineError(
                 "speak() was called from an engine callback, which would deadlock; use submit() "
@@ -95,17 +101,21 @@ class Engine:
 
     def status(self) -> EngineStatus:
         """Load of the engine: requests that wait and run, slots and counters of every stage."""
+        self._process.check()
         with self._condition:
             waiting = self._status.waiting + len(self._incoming)
             return dataclasses.replace(self._status, waiting=waiting)
 
     def add_observer(self, observer: Observer) -> None:
         """Notify an observer of every step from now on."""
+        self._process.check()
         with self._condition:
             self._observers = (*self._observers, observer)
 
     def stop(self) -> None:
         """End the thread after the step that runs, without waiting for it."""
+        if self._process.is_left:  # the parent's engine goes on
+            return
         with self._condition:
             if self._closed_error is None:
                 self._closed_error = ClosedError(
@@ -121,7 +131,7 @@ class Engine:
         Waits for the step that runs, for at most `timeout` seconds.
         """
         self.stop()
-        if self._thread not in (None, threading.current_thread()):
+        if not self._process.is_left and self._thread not in (None, threading.current_thread()):
             self._thread.join(timeout)
 
     def _check_accepts(self, count: int) -> None:

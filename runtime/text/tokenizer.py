@@ -7,7 +7,8 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from bark_onnx.graphs.bundle.bundle import Bundle
-from bark_onnx.graphs.errors import BundleError, TextError
+from bark_onnx.graphs.bundle.manifest import EXPORT_AGAIN
+from bark_onnx.graphs.errors import BundleError, TextError, first_line
 from bark_onnx.graphs.voices.voice import Tokens
 from bark_onnx.runtime.text.terminal import excerpt
 
@@ -15,24 +16,41 @@ _SHOWN_CHARACTERS = 40
 
 
 class TextTokenizer:
-    """A bundle's tokenizer, from a tokenizer.json; a prompt holds `max_tokens`.
+    """A bundle's tokenizer.
+
+    Args:
+        path: A tokenizer.json.
+        max_tokens: Token ids in a prompt.
+        vocabulary: Entries that the semantic stage reads; None accepts any number.
 
     Raises:
-        BundleError: The file is not a tokenizer.
+        BundleError: The file is not a tokenizer, or has another number of entries.
     """
 
-    def __init__(self, path: Path, max_tokens: int) -> None:
+    def __init__(self, path: Path, max_tokens: int, *, vocabulary: int | None = None) -> None:
         self.max_tokens = max_tokens
+        self._path = path
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises the bare class
-            raise BundleError(f"{path}: not a tokenizer ({error}); export it again") from error
+            reason = first_line(error)
+            raise BundleError(f"{path}: not a tokenizer ({reason}); {EXPORT_AGAIN}") from error
+        entries = self._tokenizer.get_vocab_size()
+        if vocabulary not in (None, entries):
+            raise BundleError(
+                f"{path} has {entries} entries, expected {vocabulary} by bark.json; {EXPORT_AGAIN}"
+            )
+        self._vocabulary = entries
 
     @classmethod
     def from_bundle(cls, bundle: Bundle) -> "TextTokenizer":
         """The tokenizer of a bundle, whose file must be unaltered."""
-        length = bundle.manifest.generation.semantic.max_input_semantic_length
-        return cls(bundle.tokenizer_path(), length)
+        semantic = bundle.manifest.generation.semantic
+        return cls(
+            bundle.tokenizer_path(),
+            semantic.max_input_semantic_length,
+            vocabulary=semantic.text_vocabulary,
+        )
 
     def encode(self, text: str) -> Tokens:
         """Token ids of a text, int64 (n,), without special tokens.
@@ -64,4 +82,14 @@ class TextTokenizer:
             raise TextError(
                 f"The text is not valid Unicode (character {error.start}); expected UTF-8"
             ) from error
-        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        try:
+            ids = list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        except Exception as error:  # as in `__init__`
+            reason = first_line(error)
+            raise BundleError(f"{self._path}: it fails ({reason}); {EXPORT_AGAIN}") from error
+        if ids and max(ids) >= self._vocabulary:
+            raise BundleError(
+                f"{self._path}: found token id {max(ids)}, expected ids below {self._vocabulary}; "
+                f"{EXPORT_AGAIN}"
+            )
+        return ids

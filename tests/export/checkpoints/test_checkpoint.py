@@ -1,12 +1,18 @@
 """Configurations of checkpoints, and unusable ones."""
 
+import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bark_onnx.export.checkpoints.checkpoint import open_checkpoint
+from bark_onnx.graphs.errors import CheckpointError
 from tests.support.checkpoints import assert_refused, change_json
+from tests.support.messages import assert_one_line
+from tests.support.permissions import permissions_bind
 
 
 def test_settings_equal_the_generation_config(folder: Path) -> None:
@@ -82,7 +88,7 @@ def test_configuration_is_named_when_its_json_is_broken(
 @pytest.mark.parametrize("name", ["config.json", "generation_config.json"])
 def test_configuration_is_named_when_it_is_not_an_object(folder: Path, name: str) -> None:
     (folder / name).write_text("[]")
-    assert_refused(folder, name, "found a list", "expected a JSON object")
+    assert_refused(folder, name, "the JSON is []", "expected an object")
 
 
 @pytest.mark.parametrize(
@@ -116,4 +122,119 @@ def test_codec_is_refused_unless_it_is_encodec_24_khz(
     folder: Path, key: str, value: object
 ) -> None:
     change_json(folder / "config.json", lambda data: data["codec_config"].update({key: value}))
-    assert_refused(folder, f"codec_config.{key}", repr(value), "expected", "EnCodec 24 kHz")
+    assert_refused(
+        folder, f"codec_config.{key}", json.dumps(value).strip('"'), "expected", "EnCodec 24 kHz"
+    )
+
+
+def set_to(path: Path, key: str, value: object) -> None:
+    def change(data: dict[str, Any]) -> None:
+        *parents, name = key.split(".")
+        for parent in parents:
+            data = data[parent]
+        data[name] = value
+
+    change_json(path, change)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("coarse_acoustics_config.sliding_window_len", 0, "from 1 to 16384"),
+        ("coarse_acoustics_config.coarse_rate_hz", 0, "from 1.0 to 1000.0"),
+        ("coarse_acoustics_config.coarse_rate_hz", -1, "from 1.0 to 1000.0"),
+        ("semantic_config.semantic_rate_hz", 0, "from 1.0 to 1000.0"),
+        ("fine_acoustics_config.max_fine_history_length", 0, "from 1 to 16384"),
+        ("fine_acoustics_config.max_fine_history_length", 1024, "at most 1023"),
+        ("semantic_config.max_input_semantic_length", 0, "from 1 to 16384"),
+        ("coarse_acoustics_config.max_coarse_input_length", -1, "from 1 to 16384"),
+        ("semantic_config.max_new_tokens", 10**6, "from 1 to 16384"),
+        ("semantic_config.top_p", -1, "more than 0.0 and at most 1.0"),
+        ("semantic_config.temperature", 1e308, "from 0.0 to 1000000.0"),
+        ("semantic_config.eos_token_id", 10**30, "from 0 to 4194304"),
+        ("semantic_config.do_sample", "yes", "bool"),
+        ("fine_acoustics_config.temperature", 0, "from 1e-06 to 1000000.0"),
+        ("sample_rate", 1, "from 8000 to 192000"),
+        ("codebook_size", 1024.0, "int"),
+    ],
+)
+def test_generation_setting_out_of_range_is_named_as_in_its_file(
+    folder: Path, key: str, value: object, expected: str
+) -> None:
+    set_to(folder / "generation_config.json", key, value)
+    words = (f"generation_config.json: {key} is ", f"expected {expected}", "download it again")
+    assert_refused(folder, *words)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("semantic_config.hidden_size", 10**9, ["hidden_size / num_heads", "from 1 to 1024"]),
+        ("coarse_acoustics_config.block_size", 10**9, ["block_size", "from 1 to 16384"]),
+        ("coarse_acoustics_config.num_layers", 10**9, ["num_layers", "from 1 to 256"]),
+        ("fine_acoustics_config.n_codes_total", 10**6, ["n_codes_total", "from 1 to 64"]),
+        ("fine_acoustics_config.n_codes_given", 0, ["n_codes_given", "from 1 to 64"]),
+        ("fine_acoustics_config.n_codes_given", 3, ["n_codes_given", "at most 2"]),
+        ("codec_config.upsampling_ratios", [0, 0], ["upsampling_ratios[0] is 0", "from 1 to 16"]),
+        ("codec_config.upsampling_ratios", [], ["0 upsampling_ratios", "at least one"]),
+        ("codec_config.upsampling_ratios", [2] * 300, ["300 upsampling_ratios", "channels"]),
+        ("codec_config.upsampling_ratios", [8, 5, 4], ["the product of upsampling_ratios", "316"]),
+        ("codec_config.hidden_size", 10**8, ["hidden_size is 100000000", "from 1 to 4096"]),
+        ("codec_config.num_filters", 0, ["num_filters is 0", "from 1 to 4096"]),
+        ("codec_config.num_filters", 4096, ["num_filters is 4096", "at most 2048 channels"]),
+        ("codec_config.target_bandwidths", [], ["0 target_bandwidths", "at least one"]),
+        ("codec_config.target_bandwidths", ["x"], ["target_bandwidths"]),
+        ("codec_config.num_lstm_layers", 10**6, ["num_lstm_layers", "from 0 to 8"]),
+        ("codec_config.model_type", "gpt2", ["codec_config"]),
+    ],
+)
+def test_size_out_of_range_is_named(
+    folder: Path, key: str, value: object, words: list[str]
+) -> None:
+    set_to(folder / "config.json", key, value)
+    assert_refused(folder, "config.json", *words)
+
+
+@pytest.mark.parametrize("name", ["config.json", "generation_config.json", "vocab.txt"])
+@pytest.mark.parametrize("kind", ["named pipe", "folder", "device"])
+def test_special_file_is_refused_and_not_opened(folder: Path, name: str, kind: str) -> None:
+    (folder / name).unlink()
+    make = {
+        "named pipe": os.mkfifo,
+        "folder": Path.mkdir,
+        "device": lambda path: path.symlink_to("/dev/zero"),
+    }
+    make[kind](folder / name)
+    with pytest.raises(CheckpointError) as caught:
+        open_checkpoint(str(folder)).read_tokenizer()
+    assert_one_line(caught.value, f"{folder / name} is a {kind}, expected a regular file")
+
+
+@pytest.mark.parametrize("name", ["config.json", "vocab.txt"])
+def test_unreadable_file_is_named_with_the_reason(folder: Path, name: str) -> None:
+    (folder / name).chmod(0)
+    with permissions_bind(), pytest.raises(CheckpointError) as caught:
+        open_checkpoint(str(folder)).read_tokenizer()
+    assert_one_line(caught.value, f"{folder / name}: cannot be read (Permission denied)", "owner")
+
+
+def test_unreachable_folder_is_named_with_the_reason(folder: Path) -> None:
+    folder.parent.chmod(0)
+    with permissions_bind():
+        assert_refused(folder, f"{folder}: cannot be read (Permission denied)", "owner")
+    folder.parent.chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda words: words[: len(words) // 2], lambda words: [*words, "dog"]]
+)
+def test_vocabulary_of_another_size_is_refused(
+    folder: Path, change: Callable[[list[str]], list[str]]
+) -> None:
+    path = folder / "vocab.txt"
+    words = path.read_text().splitlines()
+    path.write_text("\n".join(change(words)) + "\n")
+    with pytest.raises(CheckpointError) as caught:
+        open_checkpoint(str(folder)).read_tokenizer()
+    found = f"has {len(change(words))} entries, the semantic model reads {len(words)}"
+    assert_one_line(caught.value, str(folder), found, "--tokenizer")

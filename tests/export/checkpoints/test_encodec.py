@@ -190,7 +190,7 @@ def test_codec_is_refused_with_too_few_codebooks(
 ) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "target_bandwidths": [3.0]}))
-    words = ("config.json", "codec stage needs 8 as num_quantizers", "is 4")
+    words = ("config.json", "num_quantizers of the codec stage is 4", "expected at least 8")
     refuse(run, twins, tmp_path, folder, *words)
 
 

@@ -28,7 +28,7 @@ def test_shapes_equal_the_sizes_of_the_configuration(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("part", "stage", "needs"),
     [
-        ("semantic_config", "semantic", "257"),
+        ("semantic_config", "semantic", "355"),
         ("coarse_acoustics_config", "coarse", "946"),
         ("fine_acoustics_config", "fine", "1024"),
     ],
@@ -37,14 +37,14 @@ def test_context_is_refused_when_too_short_for_the_settings(
     folder: Path, part: str, stage: str, needs: str
 ) -> None:
     change_json(folder / "config.json", lambda data: data[part].update(block_size=256))
-    assert_refused(folder, f"{stage} stage needs {needs} positions", "block_size is 256")
+    assert_refused(folder, f"block_size of the {stage} stage is 256", f"expected at least {needs}")
 
 
 @pytest.mark.parametrize(
     ("part", "stage", "size", "value", "needs"),
     [
         ("semantic_config", "semantic", "output_vocab_size", 10_000, 10_001),
-        ("coarse_acoustics_config", "coarse", "input_vocab_size", 12_047, 12_051),
+        ("coarse_acoustics_config", "coarse", "input_vocab_size", 12_095, 12_096),
         ("coarse_acoustics_config", "coarse", "output_vocab_size", 12_047, 12_048),
         ("fine_acoustics_config", "fine", "input_vocab_size", 1024, 1025),
         ("fine_acoustics_config", "fine", "n_codes_total", 7, 8),
@@ -55,7 +55,7 @@ def test_size_is_refused_when_too_small_for_the_settings(
     folder: Path, part: str, stage: str, size: str, value: int, needs: int
 ) -> None:
     change_json(folder / "config.json", lambda data: data[part].update({size: value}))
-    assert_refused(folder, f"{stage} stage needs {needs} as {size}", f"its {size} is {value}")
+    assert_refused(folder, f"{size} of the {stage} stage is {value}", f"expected at least {needs}")
 
 
 def test_heads_are_refused_when_they_do_not_divide_the_width(folder: Path) -> None:

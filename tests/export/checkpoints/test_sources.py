@@ -208,7 +208,7 @@ def test_speaker_embeddings_are_named_when_an_array_is_missing(
 ) -> None:
     folder = shutil.copytree(twins.huggingface / "speaker_embeddings", tmp_path / "speakers")
     (folder / "v2" / "en_speaker_0_fine_prompt.npy").unlink()
-    words = ('"v2/en_speaker_0"', "v2/en_speaker_0_fine_prompt.npy", "not readable")
+    words = ('"v2/en_speaker_0"', "v2/en_speaker_0_fine_prompt.npy", "is missing")
     refuse(run, twins, tmp_path, "--voices-from", folder, words=words)
 
 

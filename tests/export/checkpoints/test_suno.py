@@ -278,13 +278,19 @@ def test_model_is_refused_when_it_is_not_tensors_by_name(
     [
         ({"n_layer": None}, ("n_layer", "expected int")),
         ({"n_head": "two"}, ("n_head", "expected int")),
-        ({"rope": True}, ("unknown key 'rope'",)),
+        ({"rope": True}, ("model_args.rope is unknown",)),
         ({"n_head": 3}, ("width 32 with 3 heads",)),
         ({"n_head": 0}, ("width 32 with 0 heads",)),
         ({"n_layer": -1}, ("-1 layers",)),
-        ({"block_size": 128}, ("257 positions", "block_size is 128")),
-        ({"input_vocab_size": 50_304}, ("semantic", "129600", "input_vocab_size is 50304")),
-        ({"output_vocab_size": 10_000}, ("semantic", "10001", "output_vocab_size is 10000")),
+        ({"block_size": 128}, ("1024", "block_size of the semantic stage is 128")),
+        (
+            {"input_vocab_size": 50_304},
+            ("129600", "input_vocab_size of the semantic stage is 50304"),
+        ),
+        (
+            {"output_vocab_size": 10_000},
+            ("10001", "output_vocab_size of the semantic stage is 10000"),
+        ),
     ],
 )
 def test_sizes_that_bark_cannot_have_are_refused(
@@ -307,7 +313,7 @@ def test_missing_model_argument_is_refused(
     del arguments["n_embd"]
     replace_file(suno_folder / "text.pt", twins, model_args=arguments)
     result = run(suno_folder, tmp_path / "b", *twins.arguments)
-    assert_run_fails(result, 1, "text.pt", "'n_embd' is missing", "Suno's own text.pt")
+    assert_run_fails(result, 1, "text.pt", "model_args.n_embd is missing", "Suno's own text.pt")
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -188,7 +188,9 @@ def test_vocabulary_is_refused_when_it_is_not_utf_8(folder: Path) -> None:
     refuse(folder, "vocab.txt", "not readable as a vocabulary")
 
 
-@pytest.mark.parametrize(("content", "found"), [("{", "not readable as JSON"), ("[]", "a list")])
+@pytest.mark.parametrize(
+    ("content", "found"), [("{", "not readable as JSON"), ("[]", "the JSON is []")]
+)
 def test_malformed_configuration_is_refused(folder: Path, content: str, found: str) -> None:
     (folder / "tokenizer_config.json").write_text(content)
     refuse(folder, "tokenizer_config.json", found)
@@ -206,3 +208,19 @@ def test_vocabulary_is_refused_without_the_unknown_token(folder: Path) -> None:
     # Otherwise, the first unknown word would raise the tokenizer's own exception.
     (folder / "vocab.txt").write_text("a\nb\n")
     refuse(folder, "vocab.txt", "[UNK]")
+
+
+@pytest.mark.parametrize("token", ["elephant", {"content": []}, 5])
+def test_unknown_token_that_the_vocabulary_lacks_is_refused(folder: Path, token: object) -> None:
+    configure(folder, unk_token=token)
+    with pytest.raises(CheckpointError) as caught:
+        read_tokenizer(folder)
+    assert_one_line(caught.value, "tokenizer_config.json", "unk_token", "vocab.txt")
+
+
+@pytest.mark.parametrize("config", [{"do_lower_case": "x"}, {"strip_accents": []}])
+def test_setting_of_another_type_is_refused(folder: Path, config: dict[str, object]) -> None:
+    configure(folder, **config)
+    with pytest.raises(CheckpointError) as caught:
+        read_tokenizer(folder)
+    assert_one_line(caught.value, "tokenizer_config.json: a setting is malformed")

@@ -136,7 +136,7 @@ def test_voice_name_that_leaves_the_folder_is_refused(checkpoint: Checkpoint, na
 def test_missing_array_is_named(checkpoint: Checkpoint) -> None:
     relative = "speaker_embeddings/announcer_fine_prompt.npy"
     (checkpoint.folder / relative).unlink()
-    refuse(checkpoint, "all", '"announcer"', relative, "not readable")
+    refuse(checkpoint, "all", '"announcer"', f"{relative} is missing", "get the file again")
 
 
 def test_pickled_array_is_refused_and_not_unpickled(checkpoint: Checkpoint) -> None:
@@ -189,7 +189,9 @@ def test_array_path_is_refused_when_it_is_not_text(checkpoint: Checkpoint) -> No
     refuse(checkpoint, "announcer", '"announcer"', "fine_prompt")
 
 
-@pytest.mark.parametrize(("content", "found"), [("{", "not readable as JSON"), ("[]", "a list")])
+@pytest.mark.parametrize(
+    ("content", "found"), [("{", "not readable as JSON"), ("[]", "the JSON is []")]
+)
 def test_malformed_index_is_refused(checkpoint: Checkpoint, content: str, found: str) -> None:
     (checkpoint.folder / INDEX).write_text(content)
     refuse(checkpoint, "all", INDEX, found, error=CheckpointError)

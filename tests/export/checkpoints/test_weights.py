@@ -1,6 +1,7 @@
 """Weights in every storage format, and unusable ones."""
 
 import json
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -267,3 +268,50 @@ def test_checkpoint_loads_without_the_encoder(folder: Path, tiny_checkpoint: Pat
         ],
     )
     assert_same_tensors(folder, tiny_checkpoint)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize(
+    ("stage", "name"),
+    [
+        ("semantic", "semantic.layers.0.mlp.in_proj.weight"),
+        ("coarse", "coarse_acoustics.input_embeds_layer.weight"),
+        ("fine", "fine_acoustics.layernorm_final.bias"),
+        ("codec", "codec_model.decoder.layers.0.conv.bias"),
+    ],
+)
+def test_tensor_that_is_not_finite_is_named(
+    folder: Path, stage: str, name: str, value: float
+) -> None:
+    def change(tensors: dict[str, Tensor]) -> None:
+        tensors[name].view(-1)[3] = value
+
+    change_weights(folder, change)
+    words = (f"tensor {name} holds NaN or infinity in 1 of", "download it again")
+    assert_refused(folder, *words, stage=stage)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64])
+def test_tensor_that_holds_no_floating_point_values_is_named(
+    folder: Path, dtype: torch.dtype
+) -> None:
+    name = "semantic.layers.0.mlp.in_proj.weight"
+    change_weights(folder, lambda tensors: tensors.update({name: tensors[name].to(dtype)}))
+    words = (f"tensor {name} holds {dtype}", "expected floating-point values")
+    assert_refused(folder, *words, stage="semantic")
+
+
+@pytest.mark.parametrize("name", ["../secret.safetensors", "/etc/hostname", "", "..", "a/b.bin"])
+def test_index_that_names_files_elsewhere_is_refused(folder: Path, name: str) -> None:
+    index = folder / f"{WEIGHTS}.index.json"
+    index.write_text(json.dumps({"weight_map": {"semantic.lm_head.weight": name}}))
+    assert_refused(folder, index.name, "does not name files of its folder", stage="semantic")
+
+
+def test_shard_that_is_no_regular_file_is_refused(folder: Path) -> None:
+    index = folder / f"{WEIGHTS}.index.json"
+    index.write_text(json.dumps({"weight_map": {"semantic.lm_head.weight": "a.safetensors"}}))
+    assert_refused(folder, "a.safetensors", "it is missing", stage="semantic")
+    os.mkfifo(folder / "a.safetensors")
+    words = ("a.safetensors is a named pipe", "expected a regular file")
+    assert_refused(folder, *words, stage="semantic")

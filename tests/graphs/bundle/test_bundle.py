@@ -26,6 +26,7 @@ from bark_onnx.runtime import (
 )
 from bark_onnx.runtime.voices.library import VoiceLibrary
 from tests.support.messages import assert_one_line
+from tests.support.permissions import permissions_bind
 
 GRAPH, DATA = "fp32/coarse.onnx", "fp32/semantic.onnx.data"
 
@@ -301,7 +302,77 @@ def test_bundle_loads_by_a_relative_path(
     np.testing.assert_array_equal(found.samples, expected.samples)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind the superuser")
-def test_unreadable_file_is_named(bundle: Path) -> None:
-    (bundle / "tokenizer.json").chmod(0)
-    assert_refused(bundle, "tokenizer.json", "read")
+@pytest.mark.parametrize("verify", [True, False])
+@pytest.mark.parametrize("name", [GRAPH, DATA, "fp32/codec.onnx", "tokenizer.json", "bark.json"])
+def test_unreadable_file_is_named_with_the_reason(bundle: Path, name: str, verify: bool) -> None:
+    (bundle / name).chmod(0)
+    with permissions_bind():
+        words = (f"{bundle / name}: cannot be read (Permission denied)", "check the owner")
+        assert_refused(bundle, *words, verify=verify)
+
+
+def test_unreadable_folder_is_named_with_the_reason(bundle: Path) -> None:
+    (bundle / "fp32").chmod(0)
+    with permissions_bind():
+        words = (str(bundle / "fp32"), "cannot be read (Permission denied)")
+        assert_refused(bundle, *words)
+        bundle.parent.chmod(0)
+        assert_refused(bundle, f"{bundle}: cannot be read (Permission denied)")
+    bundle.parent.chmod(0o700)
+
+
+@pytest.mark.parametrize("name", ["fp32/codec.onnx", "fp32/coarse.onnx.data"])
+def test_unreadable_file_of_a_later_stage_is_named_without_a_vain_remedy(
+    bundle: Path, name: str
+) -> None:
+    (bundle / name).chmod(0)
+    with permissions_bind():
+        with pytest.raises(BundleError) as caught:
+            Bark.load(bundle, wait=False).speak("Hello", semantic_max_new_tokens=5)
+        assert_one_line(caught.value, str(bundle / name), "Permission denied", "check the owner")
+    assert "try again" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [GRAPH, DATA, "tokenizer.json", VOICE, "bark.json"])
+@pytest.mark.parametrize("kind", ["named pipe", "folder", "device"])
+def test_special_file_is_refused_and_not_opened(bundle: Path, name: str, kind: str) -> None:
+    path = bundle / name
+    path.unlink()
+    make = {
+        "named pipe": os.mkfifo,
+        "folder": Path.mkdir,
+        "device": lambda path: path.symlink_to("/dev/zero"),
+    }
+    make[kind](path)
+    assert_refused(bundle, f"{path} is a {kind}, expected a regular file", "download the bundle")
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_graph_that_is_not_listed_is_refused(bundle: Path, verify: bool) -> None:
+    manifest = json.loads((bundle / "bark.json").read_text())
+    del manifest["files"][GRAPH]
+    (bundle / "bark.json").write_text(json.dumps(manifest))
+    assert_refused(bundle, f"does not list {GRAPH}", verify=verify)
+
+
+@pytest.mark.parametrize("source", ["x" * 5000, "a\0b"])
+def test_path_that_the_system_refuses_is_one_short_line(source: str) -> None:
+    assert_refused(Path(source), "cannot be read", "check the path")
+
+
+@pytest.mark.parametrize("offset", [-1, 1])
+def test_tokenizer_of_another_size_is_refused(bundle: Path, offset: int) -> None:
+    manifest = json.loads((bundle / "bark.json").read_text())
+    manifest["generation"]["semantic"]["text_encoding_offset"] += offset
+    (bundle / "bark.json").write_text(json.dumps(manifest))
+    words = ("tokenizer.json has", "entries, expected", "by bark.json", "download the bundle")
+    assert_refused(bundle, *words)
+
+
+def test_contract_that_is_nested_too_deeply_is_refused(bundle: Path) -> None:
+    def change(model: onnx.ModelProto) -> None:
+        contract_entry(model).value = "[" * 100_000
+
+    rewrite_graph(bundle, change)
+    words = (GRAPH, "not a contract: nested too deeply", "export it again")
+    assert_refused(bundle, *words, error=ContractError)

@@ -1,5 +1,6 @@
 """Token ids are those of transformers' BertTokenizerFast, which AutoProcessor uses."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -145,4 +146,34 @@ def test_file_that_is_not_a_tokenizer_is_refused(tmp_path: Path, content: bytes)
     path.write_bytes(content)
     with pytest.raises(BundleError) as caught:
         TextTokenizer(path, 256)
-    assert_one_line(caught.value, str(path), "not a tokenizer", "export it again")
+    assert_one_line(caught.value, str(path), "not a tokenizer", "download the bundle again")
+
+
+def _write_tokenizer(path: Path, words: dict[str, int]) -> None:
+    model = {"type": "WordPiece", "unk_token": "[UNK]", "vocab": words}
+    model |= {"continuing_subword_prefix": "##", "max_input_chars_per_word": 100}
+    path.write_text(json.dumps({"version": "1.0", "added_tokens": [], "model": model}))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [({"dog": 0}, "it fails"), ({"dog": 10**9, "[UNK]": 0}, "found token id 1000000000")],
+)
+def test_tokenizer_with_impossible_words_is_refused(
+    tmp_path: Path, words: dict[str, int], message: str
+):
+    path = tmp_path / "tokenizer.json"
+    _write_tokenizer(path, words)
+    tokenizer = TextTokenizer(path, 256, vocabulary=len(words))
+    for call in (tokenizer.encode, tokenizer.count):
+        with pytest.raises(BundleError) as caught:
+            call("dog" if "[UNK]" in words else "cat")
+        assert_one_line(caught.value, str(path), message, "download the bundle again")
+
+
+def test_tokenizer_with_another_number_of_entries_is_refused(tmp_path: Path):
+    path = tmp_path / "tokenizer.json"
+    _write_tokenizer(path, {"dog": 0, "[UNK]": 1})
+    with pytest.raises(BundleError) as caught:
+        TextTokenizer(path, 256, vocabulary=3)
+    assert_one_line(caught.value, f"{path} has 2 entries, expected 3 by bark.json")

@@ -1,0 +1,36 @@
+"""An onnxruntime that cannot be imported: missing, or present and broken."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from bark_onnx.graphs.errors import ProviderError
+from bark_onnx.graphs.onnxruntime import import_onnxruntime
+from tests.support.messages import assert_one_line
+
+
+def test_missing_onnxruntime_names_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ProviderError) as caught:
+        import_onnxruntime()
+    assert_one_line(caught.value, "onnxruntime is not installed", "bark-onnx[cpu]")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'raise ImportError("libonnxruntime.so: failed to map segment from shared object")',
+        "import libonnxruntime_of_a_dream",
+    ],
+)
+def test_broken_onnxruntime_is_not_reported_as_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str
+) -> None:
+    (tmp_path / "onnxruntime.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+    with pytest.raises(ProviderError) as caught:
+        import_onnxruntime()
+    assert_one_line(caught.value, "is installed, but cannot be loaded", "libonnxruntime")
+    assert "not installed" not in str(caught.value)
