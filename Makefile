@@ -13,6 +13,7 @@ help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
 
 $(VENV)/.stamp: pyproject.toml constraints.txt
+	@echo 'Installing PyTorch and all other packages into $(VENV): 1.7 GB, a few minutes'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --constraint constraints.txt 'torch==2.13.0'
 	$(PIP) --constraint constraints.txt --editable '.[cpu,serve,export,plot,dev,docs]'
@@ -21,6 +22,8 @@ $(VENV)/.stamp: pyproject.toml constraints.txt
 demo: $(VENV)/.stamp ## export the demo checkpoint and speak one sentence of noise to demo.wav
 	$(BIN)/bark-export demo demo-onnx --force
 	$(BIN)/bark-onnx speak "Hello, my dog is cute" -m demo-onnx -o demo.wav --seed 0
+	@echo 'demo.wav is the noise of random weights. With a checkpoint:'
+	@echo '$(BIN)/bark-export suno/bark-small bark-small-onnx'
 
 test: lint types unit ## lint, type checks and the whole test suite
 

@@ -1,9 +1,7 @@
 """Writes bundles, completely or not at all."""
 
 import errno
-import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +25,8 @@ from bark_onnx.graphs.bundle.manifest import (
     PrecisionError,
 )
 from bark_onnx.graphs.contract import STAGES, Attention, graph_contract
-from bark_onnx.graphs.errors import ExportError
+from bark_onnx.graphs.errors import ExportError, system_reason
+from bark_onnx.graphs.files.atomic_write import atomic_folder
 from bark_onnx.graphs.precisions import PRECISIONS, float_dtype
 
 _FP32 = "fp32"
@@ -63,7 +62,7 @@ def export_bundle(
     with atomic_directory(target, force=force) as folder:
         checkpoint.read_tokenizer().save(str(folder / TOKENIZER_NAME))
         names = convert_voices(checkpoint, options.voices, folder / VOICES_FOLDER)
-        progress(f"tokenizer and {len(names)} voices")
+        progress(f"tokenizer and {len(names)} {'voice' if len(names) == 1 else 'voices'}")
         parity = _export_graphs(checkpoint, folder, options, progress)
         errors = _export_precisions(checkpoint, folder, options, progress)
         progress("checksums")
@@ -150,26 +149,16 @@ def atomic_directory(target: Path, *, force: bool) -> Iterator[Path]:
     Raises:
         ExportError: `target` may not be replaced, or cannot be written.
     """
-    _check_target(target, force=force)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
-    except OSError as error:
-        raise ExportError(
-            f"{target.parent}: cannot be written ({error.strerror}); choose another folder"
-        ) from error
-    try:
-        yield folder
-        folder.chmod(0o777 & ~_umask())
-        _replace(target, folder)
+        _check_target(target, force=force)
+        with atomic_folder(target) as folder:
+            yield folder
     except OSError as error:
         remedy = "free some space" if error.errno == errno.ENOSPC else "choose another folder"
         raise ExportError(
-            f"{target}: cannot be written ({error.strerror or error}); "
+            f"{target}: cannot be written ({system_reason(error)}); "
             f"{remedy} and export again, nothing was left behind"
         ) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _check_target(target: Path, *, force: bool) -> None:
@@ -185,23 +174,3 @@ def _check_target(target: Path, *, force: bool) -> None:
         )
     if not force:
         raise ExportError(f"{target} already holds a bundle; give --force to replace it")
-
-
-def _replace(target: Path, folder: Path) -> None:
-    """Rename `folder` to `target`; the former target is removed last."""
-    former = folder.with_name(f"{folder.name}.former")
-    if target.exists():
-        target.rename(former)
-    try:
-        folder.rename(target)
-    except BaseException:
-        if former.exists() and not target.exists():
-            former.rename(target)
-        raise
-    shutil.rmtree(former, ignore_errors=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -1,9 +1,7 @@
 """bark-export, the command."""
 
-import signal
 import tempfile
 import time
-import types
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +10,17 @@ from typing import Any
 import click
 
 from bark_onnx.graphs.bundle.manifest import Manifest
-from bark_onnx.graphs.command_line import GroupedCommand, grouped_option, run_command
+from bark_onnx.graphs.command_line import (
+    GroupedCommand,
+    grouped_option,
+    prepare_streams,
+    print_error,
+    run_command,
+)
 from bark_onnx.graphs.contract import ATTENTIONS, Attention
-from bark_onnx.graphs.errors import ExportError
+from bark_onnx.graphs.errors import ExportError, system_reason
+from bark_onnx.graphs.installation import install_command
+from bark_onnx.graphs.interrupts import raise_interrupts
 from bark_onnx.graphs.precisions import PRECISIONS
 
 _contents = grouped_option("Contents")
@@ -73,6 +79,7 @@ _output = grouped_option("Output")
     show_default=True,
     help="Compare every graph with PyTorch.",
 )
+@_output("--verbose", is_flag=True, help="Print every comparison with PyTorch.")
 @_output(
     "--force",
     is_flag=True,
@@ -90,6 +97,7 @@ def command(
     codec: str | None,
     size: str | None,
     verify: bool,
+    verbose: bool,
     force: bool,
 ) -> None:
     """Export a Bark checkpoint to a BUNDLE of ONNX graphs, which needs no PyTorch to speak.
@@ -110,11 +118,13 @@ def command(
             raise ExportError(f"precision {name!r} is unknown; expected {', '.join(PRECISIONS)}")
     if attention == "standard" and precisions != ("fp32",):
         raise ExportError("lower precisions need --attention fused; standard graphs stay in fp32")
+    if not voices.strip():
+        raise ExportError("--voices is empty; expected all, none, or names separated by commas")
     if voices_from is not None and voices == "none":
         raise ExportError("--voices none contradicts --voices-from; give one of the two")
 
     def progress(step: str) -> None:
-        click.echo(f"[{time.monotonic() - started:6.1f} s] {step}", err=True)
+        print_error(f"[{time.monotonic() - started:6.1f} s] {step}")
 
     progress(f"{source}: opening")
     manifest = _export(
@@ -126,7 +136,7 @@ def command(
         progress=progress,
     )
     if verify:
-        click.echo(parity_table(manifest))
+        click.echo(parity_table(manifest) if verbose else parity_summary(manifest))
     for graph, error in manifest.precision_errors.items():
         click.echo(f"{graph}: {error}")
     total = sum(file.size for file in manifest.files.values())
@@ -148,8 +158,10 @@ def _export(
         from bark_onnx.export.random_bark import DEMO, write_checkpoint
     except ModuleNotFoundError as error:
         raise ExportError(
-            f"{error.name} is not installed; exporting needs: pip install 'bark-onnx[export,cpu]'"
+            f"{error.name} is not installed; exporting needs: {install_command('export,cpu')}"
         ) from error
+    except (ImportError, OSError) as error:
+        raise ExportError(f"a package cannot be loaded ({system_reason(error)})") from error
 
     parts = SourceOptions(**source_options)
     with tempfile.TemporaryDirectory(prefix="bark-onnx-demo-") as folder:
@@ -161,6 +173,16 @@ def _export(
         return export_bundle(
             checkpoint, bundle, ExportOptions(**options), force=force, progress=progress
         )
+
+
+def parity_summary(manifest: Manifest) -> str:
+    """The number of comparisons, and the one that comes closest to its tolerance."""
+    cases = [(graph, case) for graph, cases in manifest.parity.items() for case in cases]
+    graph, closest = max(cases, key=lambda each: each[1].largest_difference / each[1].tolerance)
+    return (
+        f"{len(cases)} comparisons with PyTorch passed; the closest, {graph}: "
+        f"{closest.largest_difference:.1e} of {closest.tolerance:.1e}"
+    )
 
 
 def parity_table(manifest: Manifest) -> str:
@@ -180,9 +202,6 @@ def parity_table(manifest: Manifest) -> str:
 
 def main() -> None:
     """Run the command; an error is one line on stderr and exit status 1."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    prepare_streams()
+    raise_interrupts()
     run_command(command, "bark-export", interrupted="interrupted; nothing was left behind")
-
-
-def _interrupt(_signal: int, _frame: types.FrameType | None) -> None:
-    raise KeyboardInterrupt

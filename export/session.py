@@ -32,10 +32,7 @@ def open_session(graph: Path) -> Any:
     try:
         onnxruntime = import_onnxruntime()
     except ProviderError as error:
-        raise ExportError(
-            "--verify needs onnxruntime, which is not installed; "
-            "install bark-onnx[cpu] beside [export], or give --no-verify"
-        ) from error
+        raise ExportError(f"--verify: {error}, or give --no-verify") from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

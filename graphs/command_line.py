@@ -3,16 +3,20 @@
 The only module of graphs/ that imports click.
 """
 
+import io
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial, reduce
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
-from bark_onnx.graphs.errors import BarkError
+from bark_onnx.graphs.errors import BarkError, printable, system_reason
+from bark_onnx.graphs.interrupts import exit_status
 
-_INTERRUPTED = 130  # the status that shells expect after Ctrl-C
+_STDERR_FD = 2
 _UNGROUPED = "Other"
 
 Command = Callable[..., None]
@@ -53,26 +57,95 @@ def add_options(*options: Callable[[Command], Command]) -> Callable[[Command], C
 
 
 def run_command(command: click.Command, name: str, *, interrupted: str = "interrupted") -> None:
-    """Run a click command and exit the process.
+    """Run a click command and exit the process; see `exit_on_errors`."""
+    with exit_on_errors(name, interrupted=interrupted):
+        command.main(prog_name=name, standalone_mode=False)
+
+
+@contextmanager
+def exit_on_errors(name: str, *, interrupted: str = "interrupted") -> Iterator[None]:
+    """Exit the process after an error or an interrupt of the block, with one line on stderr.
 
     Args:
-        command: Command to run.
         name: Prefix of each message.
         interrupted: Message for an interrupt without a message of its own.
     """
     try:
-        command.main(prog_name=name, standalone_mode=False)
+        yield
+        _flush_stdout()
     except BarkError as error:
         _fail(f"{name}: {error}", 1)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print_error(error.format_message())
+        sys.exit(error.exit_code)
     except click.ClickException as error:
         message = " ".join(error.format_message().split()).rstrip(".")
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else name
         _fail(f"{name}: {message}; see {path} --help", error.exit_code)
     except (KeyboardInterrupt, click.Abort) as stop:
-        _fail(f"{name}: {stop!s}" if str(stop) else f"{name}: {interrupted}", _INTERRUPTED)
+        _fail(f"{name}: {str(stop) or interrupted}", exit_status(stop))
+    except OSError as error:
+        _fail(f"{name}: {_describe(error)}", 1)
+    except (MemoryError, ImportError) as error:
+        _fail(f"{name}: cannot go on ({system_reason(error)})", 1)
 
 
-def _fail(message: str, status: int) -> None:
-    click.echo(message, err=True)
+def prepare_streams() -> None:
+    """Make standard streams safe to write to, whatever the shell has closed or set.
+
+    A closed stream is replaced by the null device: otherwise the next file that is opened would
+    receive the messages of libraries. Names in other encodings are escaped.
+    """
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= _STDERR_FD:
+        pass
+    os.close(fd)
+    if sys.stderr is None:
+        sys.stderr = open(_STDERR_FD, "w", closefd=False)  # noqa: SIM115 (a descriptor)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def print_error(message: str) -> None:
+    """Print a message on standard error, unless that cannot be written."""
+    try:
+        click.echo(message, err=True)
+    except OSError:
+        _discard(sys.stderr)
+
+
+def discard_stdout() -> None:
+    """Write the rest of standard output nowhere, so that Python's flush at exit succeeds."""
+    _discard(sys.stdout)
+
+
+def _discard(stream: Any) -> None:
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
+
+
+def _flush_stdout() -> None:
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _describe(error: OSError) -> str:
+    reason = system_reason(error)
+    if error.filename is not None:
+        return f"{error.filename}: {reason}"
+    try:
+        _flush_stdout()
+    except OSError:
+        return f"standard output: cannot be written ({reason})"
+    return f"cannot go on ({reason})"
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    print_error(printable(message))
+    try:
+        _flush_stdout()
+    except OSError:
+        discard_stdout()
     sys.exit(status)

@@ -23,6 +23,10 @@ A message is one line: what, found, expected, remedy.
 class BarkError(Exception):
     """Root of all errors that bark-onnx raises for causes outside of itself."""
 
+    def __str__(self) -> str:
+        """The message on one line, whatever names it quotes."""
+        return printable(super().__str__())
+
 
 class BundleError(BarkError):
     """A bundle is incomplete, damaged, or from another version."""
@@ -78,6 +82,22 @@ class PlayerError(AudioError):
 
 class ServerError(BarkError):
     """A server cannot start or does not answer a request."""
+
+
+def printable(text: str) -> str:
+    """Text on one line; characters that would end it or steer a terminal are escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def system_reason(error: BaseException) -> str:
+    """Why the system refused something, as one line without paths and numbers."""
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, UnicodeError):
+        return "a name has characters that the system cannot encode"
+    return getattr(error, "strerror", None) or first_line(error)
 
 
 def first_line(error: BaseException) -> str:

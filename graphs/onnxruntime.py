@@ -3,7 +3,8 @@
 import os
 from typing import Any
 
-from bark_onnx.graphs.errors import ProviderError, first_line
+from bark_onnx.graphs.errors import ProviderError, system_reason
+from bark_onnx.graphs.installation import install_command
 
 # onnxruntime reads these from the environment only; existing values are kept.
 _SETTINGS = {
@@ -23,14 +24,18 @@ def import_onnxruntime() -> Any:
         os.environ.setdefault(name, value)
     try:
         import onnxruntime
-    except ImportError as error:
-        if not isinstance(error, ModuleNotFoundError) or error.name != "onnxruntime":
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.partition(".")[0] != "onnxruntime":
             raise ProviderError(
-                f"onnxruntime is installed, but cannot be loaded ({first_line(error)}); "
-                "free memory if that is the reason, otherwise install it again"
+                f"onnxruntime cannot be loaded (it needs {error.name}, which is not installed)"
             ) from error
         raise ProviderError(
-            "onnxruntime is not installed; install one of: "
-            "pip install 'bark-onnx[cpu]', pip install 'bark-onnx[gpu]'"
+            f"onnxruntime is not installed; on the CPU: {install_command('cpu')}; on a GPU: "
+            f"{install_command('gpu')}"
+        ) from error
+    except (ImportError, OSError) as error:
+        raise ProviderError(
+            f"onnxruntime is installed, but cannot be loaded ({system_reason(error)}); free memory "
+            "if that is the reason, otherwise install it again"
         ) from error
     return onnxruntime

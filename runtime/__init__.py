@@ -4,38 +4,28 @@ from bark_onnx.runtime import Bark
 
 speech = Bark.load("bark-small-onnx").speak("Hello, my dog is cute", voice="v2/en_speaker_6")
 speech.save("hello.wav")
+
+Names are imported when they are first used: the command handles interrupts before its imports.
 """
 
-from bark_onnx.graphs.errors import (
-    AudioError,
-    BarkError,
-    BundleError,
-    ClosedError,
-    ContractError,
-    EngineError,
-    OptionsError,
-    PlayerError,
-    ProviderError,
-    QueueFullError,
-    TextError,
-    VoiceError,
-)
-from bark_onnx.graphs.voices.provenance import VoiceProvenance
-from bark_onnx.graphs.voices.voice import Voice
-from bark_onnx.runtime.audio.files.writer import SpeechWriter
-from bark_onnx.runtime.audio.speech import Speech
-from bark_onnx.runtime.bark import Bark
-from bark_onnx.runtime.engine.future import RequestTimings, SpeechFuture, StageTimes
-from bark_onnx.runtime.engine.status import BarkInfo, EngineStatus, Observer, StageStatus
-from bark_onnx.runtime.inference.thread_pool import use_global_thread_pool
-from bark_onnx.runtime.longform.plan import StreamPlan
-from bark_onnx.runtime.options.generation import GenerationOptions
-from bark_onnx.runtime.options.stream import StreamOptions
-from bark_onnx.runtime.provenance.provenance import Provenance
-from bark_onnx.runtime.seeds import segment_seed
-from bark_onnx.runtime.text.languages import Language
-from bark_onnx.runtime.text.segments import Segment
-from bark_onnx.runtime.voices.library import VoiceInfo
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bark_onnx.runtime.api import *
+else:
+
+    def __getattr__(name: str) -> Any:
+        """A public name."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(f"{__name__}.api"), name)
+        return value
+
+    def __dir__() -> list[str]:
+        """The public names."""
+        return sorted({*globals(), *__all__})
+
 
 __all__ = [
     "AudioError",

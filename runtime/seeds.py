@@ -6,6 +6,9 @@ import numpy as np
 
 from bark_onnx.graphs.errors import OptionsError
 
+SEED_BITS = 53  # of derived seeds: integers that every reader of JSON keeps
+OLD_SEED_BITS = 64  # of those before format 3 of the provenance
+
 _DRAWN_BITS = 32
 
 
@@ -22,7 +25,7 @@ def resolve_seed(seed: int | None) -> int:
     return int(seed)
 
 
-def segment_seed(seed: int, index: int, attempt: int = 0) -> int:
+def segment_seed(seed: int, index: int, attempt: int = 0, *, bits: int = SEED_BITS) -> int:
     """The seed of one attempt at one segment, from numpy's `SeedSequence`.
 
     The first attempt at the first segment has the seed itself, so that a text of one segment
@@ -32,8 +35,9 @@ def segment_seed(seed: int, index: int, attempt: int = 0) -> int:
         seed: Seed of the whole text.
         index: Position of the segment, from 0.
         attempt: Number of the attempt, from 0.
+        bits: Length of the seed, 53 or 64.
     """
     if index == attempt == 0:
         return int(seed)
     sequence = np.random.SeedSequence(int(seed), spawn_key=(index, attempt))
-    return int(sequence.generate_state(1, np.uint64)[0])
+    return int(sequence.generate_state(1, np.uint64)[0]) >> (OLD_SEED_BITS - bits)

@@ -1,10 +1,22 @@
-"""Atomic writes of files, and errors of the system as one-line errors."""
+"""Atomic writes of files and folders, and errors of the system as one-line errors."""
 
+import errno
+import io
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-from bark_onnx.graphs.errors import BarkError
+from bark_onnx.graphs.errors import BarkError, system_reason
+from bark_onnx.graphs.files.partial_file import (
+    PartialFile,
+    follow_links,
+    former_name,
+    is_special,
+    partial_folder,
+)
 
 
 @contextmanager
@@ -21,27 +33,86 @@ def wrap_os_errors(
     try:
         yield
     except errors as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise kind(f"{message} ({reason})") from error
-
-
-def partial_path(path: Path) -> Path:
-    """Path of a file while it is written: hidden, beside its final path."""
-    return path.with_name(f".{path.name}.partial")
+        raise kind(f"{message} ({system_reason(error)})") from error
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary path; after a successful `with` block the file is renamed to `path`.
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """Yield an open file; after a successful `with` block it replaces `path`.
 
-    An error or interrupt keeps the old file and removes the new one.
+    An error or interrupt keeps the old file and removes the new one. The target of a symbolic link
+    is replaced, not the link. A device, a pipe or a socket receives the bytes after the block.
 
     Raises:
-        OSError: The file cannot be renamed.
+        OSError: The file cannot be written.
     """
-    partial = partial_path(path)
+    if is_special(path):
+        buffer = io.BytesIO()
+        yield buffer
+        with path.open("wb", buffering=0) as file:
+            write_all(file, buffer.getvalue())
+        return
+    with PartialFile(path) as partial:
+        with open(partial.fd, "w+b", closefd=False) as file:
+            yield file
+        partial.commit()
+
+
+def write_all(file: io.RawIOBase | BinaryIO, data: bytes) -> None:
+    """Write all bytes to an unbuffered file, which may take fewer at a time.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) or 0 :]
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder, which replaces `path` after a successful `with` block.
+
+    An error or interrupt keeps the old folder and removes the new one. The target of a symbolic
+    link is replaced, not the link.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    target = follow_links(path if path.name not in ("", "..") else path.resolve())
+    _check_replaceable(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with partial_folder(target) as folder:
+        yield folder
+        folder.chmod(0o777 & ~_umask())
+        _replace(target, folder)
+
+
+def _check_replaceable(target: Path) -> None:
+    """Find out before any work that a folder can be renamed."""
+    if not target.is_dir():
+        return
+    if target.is_mount():
+        raise OSError(errno.EBUSY, "it is a mount", str(target))
+    if Path.cwd().is_relative_to(target.resolve()):
+        raise OSError(errno.EBUSY, "the working folder lies in it", str(target))
+
+
+def _replace(target: Path, folder: Path) -> None:
+    """Rename `folder` to `target`; the former target is removed last."""
+    former = former_name(folder)
+    if target.exists():
+        target.rename(former)
     try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        folder.rename(target)
+    except BaseException:
+        if former.exists() and not target.exists():
+            former.rename(target)
+        raise
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bark_onnx.graphs.errors import BarkError, first_line
 
-_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+_REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")  # unlike ./folder
 
 
 def is_repository_id(source: str) -> bool:

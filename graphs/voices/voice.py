@@ -127,7 +127,7 @@ class Voice:
         if self.provenance is not None:
             arrays[PROVENANCE_KEY] = self.provenance.to_array()
         os_errors = wrap_os_errors(VoiceError, f"{path}: cannot be written")
-        with os_errors, atomic_write(path) as partial, partial.open("wb") as file:
+        with os_errors, atomic_write(path) as file:
             np.savez_compressed(file, **arrays)
 
     def check(self, settings: GenerationSettings) -> None:

@@ -1,6 +1,6 @@
 """Speech as a picture: waveform and spectrogram, with segments marked. Needs the extra [plot]."""
 
-import warnings
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bark_onnx.graphs.errors import AudioError
 from bark_onnx.graphs.files.atomic_write import atomic_write, wrap_os_errors
+from bark_onnx.graphs.installation import install_command
 from bark_onnx.runtime.audio.files.paths import check_file_path, check_suffix
 from bark_onnx.runtime.audio.speech import Speech
 from bark_onnx.runtime.audio.timeline import SpeechTimeline
@@ -47,7 +48,7 @@ def check_plot_path(path: Path) -> None:
         import matplotlib as _  # noqa: F401, ICN001
     except ModuleNotFoundError as error:
         raise AudioError(
-            "matplotlib is not installed; pictures need: pip install 'bark-onnx[plot]'"
+            f"matplotlib is not installed; pictures need: {install_command('plot')}"
         ) from error
 
 
@@ -69,14 +70,11 @@ def save_plot(path: Path, speeches: Sequence[Speech]) -> None:
     with (
         style.context("default"),
         rc_context(_STYLE),
-        warnings.catch_warnings(),
         os_errors,
-        atomic_write(path) as partial,
+        atomic_write(path) as file,
     ):
-        # A name may have characters that the font lacks.
-        warnings.filterwarnings("ignore", "Glyph", UserWarning)
         figure = _draw(speeches)
-        figure.savefig(partial, format=suffix[1:], dpi=_DOTS_PER_INCH, metadata=_METADATA[suffix])
+        figure.savefig(file, format=suffix[1:], dpi=_DOTS_PER_INCH, metadata=_METADATA[suffix])
 
 
 def _heading(speeches: Sequence[Speech]) -> str:
@@ -90,7 +88,16 @@ def _heading(speeches: Sequence[Speech]) -> str:
     if provenance is not None:
         bundle = provenance.bundle
         facts += [f"seed {provenance.seed}", f"{bundle.source} in {bundle.precision}"]
-    return one_line(", ".join(facts))
+    return _with_glyphs(one_line(", ".join(facts)))
+
+
+def _with_glyphs(text: str) -> str:
+    """Text with an ellipsis in place of characters that the font lacks."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    font = get_font(findfont(FontProperties()))
+    known = [character if font.get_char_index(ord(character)) else "\0" for character in text]
+    return re.sub("\0+", "…", "".join(known))
 
 
 def _draw(speeches: Sequence[Speech]) -> Any:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bark_onnx.graphs.voices.provenance import VoiceProvenance, software_version
 from bark_onnx.graphs.voices.voice import Tokens, Voice
-from bark_onnx.runtime.audio.files.sound_file import AtomicSoundFile, check_audio_path
+from bark_onnx.runtime.audio.files.sound_file import check_audio_path, open_sound_file
 from bark_onnx.runtime.audio.resampling import resample
 from bark_onnx.runtime.provenance.provenance import Provenance
 
@@ -71,7 +71,7 @@ class Speech:
         """
         path = Path(path)
         file_format = check_audio_path(path, sample_rate_hz=self.sample_rate_hz)
-        with AtomicSoundFile(path, file_format, self.sample_rate_hz) as file:
+        with open_sound_file(path, file_format, self.sample_rate_hz) as file:
             file.set_provenance(self.provenance if metadata else None)
             file.write(self.samples)
             file.commit()

@@ -55,8 +55,8 @@ def write_timestamps(path: Path, timestamps: Sequence[Timestamp]) -> None:
     """
     check_timestamps_path(path)
     text = _WRITERS[path.suffix.lower()](timestamps)
-    with wrap_os_errors(AudioError, f"{path}: cannot be written"), atomic_write(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+    with wrap_os_errors(AudioError, f"{path}: cannot be written"), atomic_write(path) as file:
+        file.write(text.encode())
 
 
 def _json(timestamps: Sequence[Timestamp]) -> str:

@@ -9,12 +9,12 @@ from click.core import ParameterSource
 
 from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.graphs.contract import STAGES, GraphContract
-from bark_onnx.graphs.errors import AudioError, OptionsError
+from bark_onnx.graphs.errors import AudioError, OptionsError, printable
 from bark_onnx.graphs.files.dataclass_json import SchemaError
 from bark_onnx.runtime.audio.files.formats import SUFFIXES, replay_path
 from bark_onnx.runtime.cli.options.common import BUNDLE_HELP, optional_bundle_option
 from bark_onnx.runtime.provenance.provenance import Provenance, VoiceRef
-from bark_onnx.runtime.provenance.replay import replay_command, replay_warnings
+from bark_onnx.runtime.provenance.replay import find_bundle, replay_command, replay_warnings
 from bark_onnx.runtime.provenance.tags import read_tags
 from bark_onnx.runtime.text.terminal import excerpt, one_line, printable_json
 
@@ -55,8 +55,10 @@ def info(
         raise OptionsError("--json, --text and --command exclude each other; expected one of them")
     is_given = context.get_parameter_source("bundle") is ParameterSource.COMMANDLINE
     if path is not None and _is_sound(Path(path)):
-        other = bundle if is_given else None
-        _print_sound(Path(path), other, as_json, only_text, only_command)
+        provenance = read_provenance(Path(path))
+        if not is_given and find_bundle(provenance.bundle) is not None:
+            bundle = None  # the recorded one rather than that of the environment
+        _print_sound(Path(path), provenance, bundle, as_json, only_text, only_command)
         return
     if only_text or only_command:
         raise OptionsError("--text and --command are for sound files; expected a FILE")
@@ -97,14 +99,23 @@ def _is_sound(path: Path) -> bool:
 
 
 def _print_sound(
-    path: Path, bundle: str | None, as_json: bool, only_text: bool, only_command: bool
+    path: Path,
+    provenance: Provenance,
+    bundle: str | None,
+    as_json: bool,
+    only_text: bool,
+    only_command: bool,
 ) -> None:
-    provenance = read_provenance(path)
     if only_text:
         if provenance.text is None:
             raise AudioError(f"{path} lacks its text, which was too long for the file")
         click.echo(provenance.text.encode(), nl=False)
         return
+    if only_command and bundle is None and find_bundle(provenance.bundle) is None:
+        raise AudioError(
+            f"{path}: the bundle that generated it, {provenance.bundle.path}, is not here; name it "
+            "with -m"
+        )
     command = replay_command(provenance, path, replay_path(path), bundle=bundle)
     if only_command:
         click.echo(command)
@@ -122,7 +133,7 @@ def _print_sound(
 def _print_provenance(path: Path, provenance: Provenance, warnings: list[str]) -> None:
     used, rate = provenance.bundle, provenance.sample_rate_hz
     rows: list[tuple[str, str]] = [
-        ("file", str(path)),
+        ("file", printable(str(path))),
         ("software", f"{provenance.software}, onnxruntime {used.onnxruntime}"),
         ("bundle", f"{used.path}: {used.source}, {used.precision}, {used.fingerprint}"),
         ("provider", used.provider),
@@ -163,7 +174,7 @@ def print_bundle(opened: Bundle) -> None:
     manifest = opened.manifest
     size = sum(record.size for record in manifest.files.values())
     rows: list[tuple[str, Any]] = [
-        ("bundle", opened.folder),
+        ("bundle", printable(str(opened.folder))),
         ("source", one_line(manifest.source)),
         ("exporter", one_line(manifest.exporter)),
         ("precisions", ", ".join(manifest.precisions)),

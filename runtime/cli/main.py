@@ -1,40 +1,37 @@
-"""The command bark-onnx."""
+"""The entry point of bark-onnx. Imports all else only when errors and interrupts are handled."""
 
-import warnings
+import sys
 
-import click
-
-from bark_onnx.graphs.command_line import run_command
-from bark_onnx.runtime.cli.info import info
-from bark_onnx.runtime.cli.serve import serve
-from bark_onnx.runtime.cli.speak import speak
-from bark_onnx.runtime.cli.voices import voices
-from bark_onnx.runtime.inference.thread_pool import use_global_thread_pool
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="bark-onnx")
-def command() -> None:
-    """Bark text-to-speech on ONNX Runtime, without PyTorch.
-
-    \b
-    Examples:
-      bark-onnx speak "Hello, my dog is cute" -m bark-small-onnx --voice v2/en_speaker_6
-      bark-onnx info speech.wav
-      bark-onnx serve -m bark-small-onnx
-    """
-
-
-for subcommand in (speak, voices, info, serve):
-    command.add_command(subcommand)
+_NAME = "bark-onnx"
+_INTERRUPTED = 130
 
 
 def main() -> None:
     """Run the command; an error is one line on stderr and exit status 1."""
+    try:
+        _run()
+    except KeyboardInterrupt:  # before click could report it
+        sys.stderr.write(f"{_NAME}: interrupted\n")
+        sys.exit(_INTERRUPTED)
 
-    def show(message: Warning | str, *_: object, **__: object) -> None:
-        click.echo(f"bark-onnx: warning: {message}", err=True)
 
-    warnings.showwarning = show
-    use_global_thread_pool()
-    run_command(command, "bark-onnx")
+def _run() -> None:
+    import warnings
+
+    from bark_onnx.graphs.command_line import exit_on_errors, prepare_streams, run_command
+
+    prepare_streams()
+    warnings.showwarning = _show_warning
+    with exit_on_errors(_NAME):
+        from bark_onnx.runtime.cli.command import command
+        from bark_onnx.runtime.inference.thread_pool import use_global_thread_pool
+
+        use_global_thread_pool()
+    run_command(command, _NAME)
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    from bark_onnx.graphs.command_line import print_error
+    from bark_onnx.graphs.errors import printable
+
+    print_error(f"{_NAME}: warning: {printable(str(message))}")

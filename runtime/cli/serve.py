@@ -14,6 +14,7 @@ from bark_onnx.graphs.command_line import (
     grouped_option,
 )
 from bark_onnx.graphs.errors import ServerError
+from bark_onnx.graphs.installation import install_command
 from bark_onnx.runtime.bark import Bark
 from bark_onnx.runtime.inference.sessions import PROVIDERS
 from bark_onnx.runtime.server.settings import ServerSettings
@@ -176,6 +177,6 @@ def _import_server() -> Command:
     except ModuleNotFoundError as error:
         raise ServerError(
             f"The package {error.name} is missing; install the server with: "
-            "pip install 'bark-onnx[cpu,serve]'"
+            f"{install_command('cpu,serve')}"
         ) from error
     return run

@@ -5,15 +5,16 @@ import time
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import click
 
 from bark_onnx.graphs.command_line import add_options, grouped_option
 from bark_onnx.graphs.errors import OptionsError
+from bark_onnx.graphs.interrupts import raise_interrupts
+from bark_onnx.graphs.precisions import PRECISIONS
 from bark_onnx.runtime.bark import Bark
-from bark_onnx.runtime.cli.options.common import bundle_option, values_of
+from bark_onnx.runtime.cli.options.common import bundle_option, flags_in_errors, values_of
 from bark_onnx.runtime.cli.options.completion import complete_voice
 from bark_onnx.runtime.cli.options.generation import build_generation_options, generation_options
 from bark_onnx.runtime.cli.options.output import OutputOptions, output_options
@@ -61,7 +62,7 @@ _HARDWARE = ("provider", "precision", "threads", "low_memory")
     ),
     _voice_option(
         "--save-voice",
-        type=click.Path(path_type=Path),
+        type=click.Path(),
         help="Save the generated voice as .npz for --voice.",
     ),
     _voice_option("-s", "--seed", type=int, help="The same seed generates the same speech."),
@@ -76,18 +77,27 @@ _HARDWARE = ("provider", "precision", "threads", "low_memory")
         show_default=True,
         help="Where the graphs run.",
     ),
-    _model_option("--precision", help="Precision of the graphs. Default: the fastest."),
-    _model_option("--threads", type=int, help="CPU threads. Default: one per core."),
-    _model_option("--low-memory", is_flag=True, help="Load only the stage that runs."),
+    _model_option(
+        "--precision",
+        metavar="NAME",
+        help=f"Precision of the graphs: {', '.join(PRECISIONS)}. Default: the fastest.",
+    ),
+    _model_option(
+        "--threads",
+        type=int,
+        help="CPU threads; more than cores are slower. Default: one per core.",
+    ),
+    _model_option("--low-memory", is_flag=True, help="Load only the stage that runs; slower."),
 )
 @suno_options
+@flags_in_errors()
 def speak(
     text: str | None,
     bundle: str,
     file: str | None,
     voice: str | None,
     speakers: tuple[str, ...],
-    save_voice: Path | None,
+    save_voice: str | None,
     seed: int | None,
     **values: Any,
 ) -> None:
@@ -101,6 +111,7 @@ def speak(
       bark-onnx speak -i article.txt -m bark-small-onnx -o - --format mp3 | ssh host mpv -
       bark-onnx speak -i lines.txt -m bark-small-onnx --lines -o prompts/
     """
+    raise_interrupts()
     # 1. Everything that can be wrong is checked before the model loads.
     output = OutputOptions(**values_of(OutputOptions, values))
     content = read_text(text, file)
@@ -150,6 +161,7 @@ def _speak_text(
     summary = replace(
         summary,
         output=output.output if output.to_stdout else output.display_name,
+        has_replaced=result.has_replaced,
         seconds=result.seconds,
         segments=tuple(result.segments),
         speaking_seconds=result.ended - result.started,

@@ -7,7 +7,9 @@ import click
 from click.core import ParameterSource
 
 from bark_onnx.graphs.bundle.bundle import Bundle
+from bark_onnx.graphs.command_line import print_error
 from bark_onnx.graphs.errors import BarkError
+from bark_onnx.graphs.interrupts import raise_interrupts
 from bark_onnx.graphs.voices.voice import Voice
 from bark_onnx.runtime.cli.options.common import bundle_option, optional_bundle_option
 from bark_onnx.runtime.text.terminal import printable_json
@@ -63,6 +65,7 @@ def import_(sources: tuple[Path, ...], bundle: str, force: bool) -> None:
     Example:
       bark-onnx voices import bark/assets/prompts -m bark-small-onnx
     """
+    raise_interrupts()
     done = import_voices(bundle, sources, force=force)
     for action, names in (("added", done.added), ("replaced", done.replaced)):
         for name in names:
@@ -93,7 +96,7 @@ def check(files: tuple[Path, ...], bundle: str | None) -> None:
             if settings is not None:
                 voice.check(settings)
         except BarkError as error:
-            click.echo(f"bark-onnx: {error}", err=True)
+            print_error(f"bark-onnx: {error}")
             failures += 1
         else:
             for line in describe_voice(voice, limits):
@@ -117,7 +120,7 @@ def _refuse_misplaced(context: click.Context, subcommand: str) -> None:
 def _table(entries: list[VoiceInfo]) -> list[str]:
     """One line per voice."""
     names = [entry.name for entry in entries]
-    languages = [str(entry.language or "-") for entry in entries]
+    languages = [str(entry.language or "unknown") for entry in entries]
     lengths = ["damaged" if each.seconds is None else f"{each.seconds:.1f} s" for each in entries]
     columns = (names, languages, lengths)
     first, second, third = (max(map(len, column), default=0) for column in columns)

@@ -14,6 +14,9 @@ from bark_onnx.runtime.engine.stage_executor import EngineRequest, StageExecutor
 from bark_onnx.runtime.engine.status import EngineStatus, StageStatus
 from bark_onnx.runtime.inference.models import StageModels
 
+_NO_MEMORY = ("Failed to allocate memory", "out of memory")  # in messages of ONNX Runtime and CUDA
+_EXPORT_AGAIN = "the bundle may be damaged: export it again, or report this"
+
 # Requests that ended, with their speech, their error, or None for a cancelled one.
 Finished = list[tuple[EngineRequest, Speech | BaseException | None]]
 
@@ -158,6 +161,8 @@ def stage_error(stage: Stage, error: BaseException) -> BarkError:
     """Error of a request whose stage failed."""
     if isinstance(error, BarkError):
         return clone_error(error)
-    wrapped = EngineError(f"The {stage} stage failed ({summarize_error(error)}); try again")
+    is_memory = isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
+    remedy = "free some memory, or load with low_memory" if is_memory else _EXPORT_AGAIN
+    wrapped = EngineError(f"The {stage} stage failed ({summarize_error(error)}); {remedy}")
     wrapped.__cause__ = error
     return wrapped

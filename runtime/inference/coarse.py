@@ -10,7 +10,7 @@ import numpy as np
 from bark_onnx.graphs.generation_config import GenerationSettings, Sampling
 from bark_onnx.graphs.voices.voice import Tokens, Voice
 from bark_onnx.runtime.inference.decoders.decoder import SequenceGenerator, StepInput
-from bark_onnx.runtime.inference.sampling import sample_token
+from bark_onnx.runtime.inference.sampling import check_finite, sample_token
 
 
 def coarse_length(semantic_tokens: int, settings: GenerationSettings) -> int:
@@ -53,6 +53,7 @@ def generate_coarse(
         window = min(coarse.sliding_window_len, total - generated)
         for index in range(window):
             logits = yield step
+            check_finite(logits, "coarse")
             first, last = _codebook_range(index, len(logits), settings)
             token = first + sample_token(logits[first:last], sampling, rng)
             tokens[start + generated + index] = token + settings.semantic.semantic_vocab_size

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from bark_onnx.graphs.contract import CODES
 from bark_onnx.graphs.voices.voice import Tokens
+from bark_onnx.runtime.inference.sampling import check_finite
 
 
 def run_codec(session: Any, codes: Tokens) -> NDArray[np.float32]:
@@ -24,4 +25,6 @@ def generate_samples(codes: Tokens) -> Generator[Tokens, NDArray[np.float32], ND
     """
     if not len(codes):
         return np.zeros(0, np.float32)
-    return (yield codes)
+    samples = yield codes
+    check_finite(samples, "codec")
+    return samples

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bark_onnx.graphs.contract import CODEBOOK_INDEX, CODES, FRAME_INDICES
 from bark_onnx.graphs.generation_config import GenerationSettings, Sampling
 from bark_onnx.graphs.voices.voice import Tokens, Voice
-from bark_onnx.runtime.inference.sampling import sample_tokens
+from bark_onnx.runtime.inference.sampling import check_finite, sample_tokens
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,7 @@ def generate_fine(
             end = min(n_frames - begin, window) if is_last else window
             frames = np.arange(fill_start - begin, end)
             logits = yield FinePass(view, codebook, frames)
+            check_finite(logits, "fine")
             view[frames, codebook] = _sample_codes(logits, sampling, rng)
     return codes[n_history:n_frames]
 

@@ -12,7 +12,7 @@ from bark_onnx.graphs.bundle.manifest import Manifest
 from bark_onnx.graphs.contract import STAGES, CausalStage, Stage
 from bark_onnx.graphs.errors import BundleError, ProviderError
 from bark_onnx.graphs.onnxruntime import import_onnxruntime
-from bark_onnx.graphs.precisions import PREFERRED_PRECISIONS, UNSUPPORTED_HINT
+from bark_onnx.graphs.precisions import PRECISIONS, PREFERRED_PRECISIONS, UNSUPPORTED_HINT
 from bark_onnx.runtime.inference.decoders.cuda_graph import CudaGraphDecoder
 from bark_onnx.runtime.inference.decoders.decoder import Decoder
 from bark_onnx.runtime.inference.decoders.dynamic_cache import DynamicCacheDecoder
@@ -155,6 +155,11 @@ def _select_provider(
 
 def _select_precision(bundle: Bundle, provider: str, precision: str | None) -> str:
     present = bundle.manifest.precisions
+    if precision is not None and precision not in PRECISIONS:
+        raise BundleError(
+            f"precision {precision!r} is unknown, expected one of {', '.join(PRECISIONS)}; "
+            f"{bundle.folder} has {', '.join(present)}"
+        )
     if precision is not None and precision not in present:
         raise BundleError(
             f"{bundle.folder} has no {precision} graphs, only {', '.join(present)}; "

@@ -5,9 +5,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bark_onnx.graphs.contract import Stage
+from bark_onnx.graphs.errors import EngineError
 from bark_onnx.graphs.generation_config import Sampling
 
 Logits = NDArray[np.float32]
+
+
+def check_finite(values: NDArray[Any], stage: Stage) -> None:
+    """Check that logits or samples are finite: one that is not would spoil all that follow.
+
+    Raises:
+        EngineError: A value is not finite.
+    """
+    if not np.isfinite(values).all():
+        raise EngineError(
+            f"The {stage} stage computed values that are not numbers: the weights are damaged, or "
+            "too large for this precision; choose another precision, or export the bundle again"
+        )
 
 
 def sample_token(logits: Logits, sampling: Sampling, rng: np.random.Generator) -> int:

@@ -11,6 +11,7 @@ from bark_onnx.graphs.voices.voice import Tokens, Voice
 from bark_onnx.runtime.inference.decoders.decoder import SequenceGenerator, StepInput
 from bark_onnx.runtime.inference.sampling import (
     Logits,
+    check_finite,
     sample_token,
     token_distribution,
     token_probability,
@@ -57,6 +58,7 @@ def generate_semantic(
     step, position = prompt, 0
     while True:
         logits = yield step
+        check_finite(logits, "semantic")
         position += len(step.input_ids)
         token = _sample_semantic(logits, end, options, rng)
         if token == end:

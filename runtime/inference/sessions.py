@@ -11,6 +11,7 @@ import numpy as np
 
 from bark_onnx.graphs.contract import METADATA_KEY, GraphContract, TensorContract
 from bark_onnx.graphs.errors import BundleError, ContractError, ProviderError, first_line
+from bark_onnx.graphs.installation import install_command
 from bark_onnx.graphs.onnxruntime import import_onnxruntime
 from bark_onnx.runtime.inference.thread_pool import ensure_global_thread_pool, use_shared_arena
 from bark_onnx.runtime.options.generation import is_positive_int
@@ -19,7 +20,7 @@ Provider = Literal["auto", "cpu", "cuda"]
 PROVIDERS: tuple[Provider, ...] = get_args(Provider)
 
 _TENSOR_TYPES = {"float32": "float", "float16": "float16"}
-_ERRORS_ONLY = 3
+_ERRORS_ONLY, _MAX_THREADS = 3, 1024
 _CPU = "CPUExecutionProvider"
 _CUDA = "CUDAExecutionProvider"
 
@@ -57,8 +58,8 @@ def check_device_options(provider: str, threads: int | None) -> None:
     """
     if provider not in PROVIDERS:
         raise ProviderError(f"provider is {provider!r}, expected one of {', '.join(PROVIDERS)}")
-    if threads is not None and not is_positive_int(threads):
-        raise ProviderError(f"threads is {threads!r}, expected an integer from 1")
+    if threads is not None and not (is_positive_int(threads) and threads <= _MAX_THREADS):
+        raise ProviderError(f"threads is {threads!r}, expected an integer from 1 to {_MAX_THREADS}")
     import_onnxruntime()
     ensure_global_thread_pool(threads)
 
@@ -74,7 +75,7 @@ def start_cuda() -> None:
     if _CUDA not in available:
         raise ProviderError(
             f"provider cuda: the installed onnxruntime offers {', '.join(available)}; "
-            "uninstall it and install bark-onnx[gpu]"
+            f"uninstall it, then: {install_command('gpu')}"
         )
     onnxruntime.preload_dlls()
     try:

@@ -101,7 +101,7 @@ class SegmentWindow:
             state.speech, state.issues = result, issues
         if state.issues and task.attempt + 1 < max_attempts:
             retry = task.attempt + 1
-            seed = segment_seed(self._plan.seed, task.index, retry)
+            seed = self._seed(task.index, retry)
             self._retries.append(replace(task, attempt=retry, seed=seed))
             return
         state.is_settled = True
@@ -142,10 +142,13 @@ class SegmentWindow:
             attempt=0,
             segment=segment,
             voice=self._voices[segment.speaker],
-            seed=segment_seed(plan.seed, index),
+            seed=self._seed(index),
             options=options,
             provenance=plan.provenance and replace(plan.provenance, segment=number),
         )
+
+    def _seed(self, index: int, attempt: int = 0) -> int:
+        return segment_seed(self._plan.seed, index, attempt, bits=self._plan.stream.seed_bits)
 
     def _awaits_voice(self, index: int) -> bool:
         """Whether an earlier segment of the same speaker has yet to provide the voice."""

@@ -11,6 +11,7 @@ from bark_onnx.graphs.generation_config import GenerationSettings, Sampling
 from bark_onnx.graphs.shapes import CausalShape
 
 _MIN_TEMPERATURE = 1e-6  # below it, logits divided by it overflow
+_MAX_TEMPERATURE = 1e6  # at it, all tokens are equally likely in float32
 _PREFIXES = ("semantic_", "coarse_", "fine_")
 
 
@@ -151,8 +152,8 @@ def _validated_sampling(
 ) -> Sampling:
     if do_sample and temperature <= 0:
         raise OptionsError(
-            f"{stage}_temperature is {temperature} with sampling, expected more than 0; "
-            f"for the most probable token give {stage}_do_sample=False"
+            f"{stage}_temperature is {temperature} with sampling, expected more than 0; for the "
+            f"most probable token give {stage}_do_sample=False, or use greedy for all stages"
         )
     return Sampling(do_sample, temperature, top_k, top_p)
 
@@ -192,5 +193,7 @@ def _check(name: str, value: Any) -> None:
         raise OptionsError(f"{name} is {value!r}, expected a number from 0")
     elif name.endswith("temperature") and 0 < value < _MIN_TEMPERATURE:
         raise OptionsError(f"{name} is {value!r}, expected at least {_MIN_TEMPERATURE}")
+    elif name.endswith("temperature") and value > _MAX_TEMPERATURE:
+        raise OptionsError(f"{name} is {value!r}, expected at most {_MAX_TEMPERATURE:.0f}")
     elif name.endswith(("top_p", "eos_p")) and not 0 < value <= 1:
         raise OptionsError(f"{name} is {value!r}, expected more than 0 and at most 1")

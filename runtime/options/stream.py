@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 from bark_onnx.graphs.errors import OptionsError
 from bark_onnx.runtime.options.generation import is_finite_number, is_positive_int
+from bark_onnx.runtime.seeds import OLD_SEED_BITS, SEED_BITS
 from bark_onnx.runtime.text.segments import MAX_SECONDS, check_max_seconds
 from bark_onnx.runtime.text.sentences import check_language
 
@@ -39,6 +40,7 @@ class StreamOptions:
     trim: bool = False  # cut silence off both ends of each segment
     limit_duration: bool = False  # end a segment when its end is likely, or it is far too long
     normalize_peak: float | None = None  # level of the loudest sample, at most 1; None: unchanged
+    seed_bits: int = SEED_BITS  # length of the segments' seeds; 64: those of earlier versions
 
     def __post_init__(self) -> None:
         if self.language is not None:
@@ -54,6 +56,10 @@ class StreamOptions:
             raise OptionsError(
                 f"concurrency is {self.concurrency}, but with history 'previous' each segment "
                 "waits for the one before; expected 1"
+            )
+        if self.seed_bits not in (SEED_BITS, OLD_SEED_BITS):
+            raise OptionsError(
+                f"seed_bits is {self.seed_bits!r}, expected {SEED_BITS} or {OLD_SEED_BITS}"
             )
         for name in ("trim", "limit_duration"):
             if not isinstance(getattr(self, name), bool):

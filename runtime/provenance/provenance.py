@@ -12,10 +12,12 @@ from typing import Any
 
 from bark_onnx.graphs.files.dataclass_json import SchemaError, from_json_dict
 from bark_onnx.runtime.options.stream import Setting
+from bark_onnx.runtime.seeds import OLD_SEED_BITS
 
-FORMAT = 2
+FORMAT = 3
 
 _KEY = "bark-onnx"
+_OLD_FORMATS = (1, 2)
 # Names of format 1 that changed.
 _FORMAT_1_KEYS = {"cast": "speakers", "piece": "segment", "reading": "stream"}
 _FORMAT_1_STREAM = {
@@ -89,6 +91,8 @@ class Provenance:
         if not isinstance(data, dict) or _KEY not in data:
             return None
         provenance = from_json_dict(cls, _upgrade(data[_KEY]), _KEY)
+        if provenance.text is not None and not _is_unicode(provenance.text):
+            raise SchemaError("the text is not valid Unicode")
         for name in _strings(asdict(replace(provenance, text=None))):
             if not name.isprintable():  # it could control the terminal it is printed on
                 raise SchemaError(f"{name!r} is not printable; expected a name")
@@ -99,13 +103,20 @@ def _upgrade(data: Any) -> Any:
     """Parsed JSON in the current format."""
     if not isinstance(data, dict) or data.get("format") == FORMAT:
         return data
-    if data.get("format") != 1:
-        raise SchemaError(f"format is {data.get('format')!r}, expected 1 or {FORMAT}")
-    data = {_FORMAT_1_KEYS.get(key, key): value for key, value in data.items()}
+    if data.get("format") not in _OLD_FORMATS:
+        raise SchemaError(f"format is {data.get('format')!r}, expected 1 to {FORMAT}")
+    if data["format"] == 1:
+        data = {_FORMAT_1_KEYS.get(key, key): value for key, value in data.items()}
     stream = data.get("stream")
     if isinstance(stream, dict):
-        data["stream"] = {_FORMAT_1_STREAM.get(key, key): value for key, value in stream.items()}
+        if data["format"] == 1:
+            stream = {_FORMAT_1_STREAM.get(key, key): value for key, value in stream.items()}
+        data = data | {"stream": stream | {"seed_bits": OLD_SEED_BITS}}
     return data | {"format": FORMAT}
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _strings(data: Any) -> Iterator[str]:

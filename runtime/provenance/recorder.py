@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from bark_onnx.graphs.bundle.bundle import Bundle
+from bark_onnx.graphs.errors import printable
 from bark_onnx.graphs.voices.provenance import software_version
 from bark_onnx.runtime.options.generation import GenerationOptions
 from bark_onnx.runtime.options.stream import StreamOptions
@@ -29,7 +30,7 @@ class ProvenanceRecorder:
         self._bundle = bundle
         self._software = software_version()
         self._ref = BundleRef(
-            path=bundle.source,
+            path=printable(bundle.source),
             source=_without_folders(bundle.manifest.source),
             precision=precision,
             fingerprint=bundle.manifest.fingerprint(precision),
@@ -91,4 +92,4 @@ class ProvenanceRecorder:
 
 def _without_folders(source: str) -> str:
     """The name of a checkpoint without the folders of the machine that exported it."""
-    return re.sub(r"(?<![^\s(,])/(?:[^\s/]+/)*(?=[^\s/])", "", source)
+    return printable(re.sub(r"(?<![^\s(,])/(?:[^\s/]+/)*(?=[^\s/])", "", source))

@@ -7,10 +7,12 @@ UTF-8 as Latin-1 in mp3, so those two are written here, after the samples.
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from bark_onnx.graphs.errors import AudioError
+from bark_onnx.graphs.files.atomic_write import write_all
 from bark_onnx.runtime.provenance.provenance import Provenance
 from bark_onnx.runtime.text.terminal import excerpt
 
@@ -65,18 +67,18 @@ def set_tags(sound: Any, audio_format: str, tags: Tags) -> None:
             setattr(sound, name, value)
 
 
-def add_tags(path: Path, audio_format: str, tags: Tags | None) -> None:
-    """Add the tags that `set_tags` cannot set to a file that is otherwise complete.
+def add_tags(file: FileIO, audio_format: str, tags: Tags | None) -> None:
+    """Add the tags that `set_tags` cannot set to an open file that is otherwise complete.
 
-    Samples without a header (raw) cannot have tags.
+    Samples without a header (raw) cannot have tags. An error leaves the file without them.
 
     Raises:
         OSError: The file cannot be written.
     """
     if tags and audio_format == "wav":
-        _add_info(path, tags)
+        _add_info(file, tags)
     elif tags and audio_format == "mp3":
-        _add_id3(path, tags)
+        _add_id3(file, tags)
 
 
 def read_tags(path: Path) -> Tags:
@@ -112,20 +114,23 @@ def _items(tags: Tags) -> Iterator[tuple[str, str]]:
 # follows the samples, so that it needs no room reserved.
 
 
-def _add_info(path: Path, tags: Tags) -> None:
+def _add_info(file: FileIO, tags: Tags) -> None:
     strings = (
         _chunk(_INFO_NAMES[name], value.encode().replace(b"\0", b"") + b"\0")
         for name, value in _items(tags)
     )
     added = _chunk(b"LIST", b"INFO" + b"".join(strings))
-    with path.open("r+b") as file:
-        size = file.seek(0, 2)
-        riff_bytes = size + (size & 1) + len(added) - _CHUNK.size
-        if riff_bytes > _MAX_RIFF_BYTES:
-            return  # a day of sound, whose length the header cannot hold
-        file.write(b"\0" * (size & 1) + added)
-        file.seek(4)
-        file.write(struct.pack("<I", riff_bytes))
+    size = file.seek(0, 2)
+    riff_bytes = size + (size & 1) + len(added) - _CHUNK.size
+    if riff_bytes > _MAX_RIFF_BYTES:
+        return  # a day of sound, whose length the header cannot hold
+    try:
+        write_all(file, b"\0" * (size & 1) + added)
+    except OSError:
+        file.truncate(size)
+        raise
+    file.seek(4)
+    write_all(file, struct.pack("<I", riff_bytes))
 
 
 def _chunk(name: bytes, body: bytes) -> bytes:
@@ -165,10 +170,19 @@ def _read_list(body: bytes) -> Iterator[tuple[str, str]]:
 # mp3: an ID3 tag of version 2.4, the first with UTF-8, before the samples.
 
 
-def _add_id3(path: Path, tags: Tags) -> None:
+def _add_id3(file: FileIO, tags: Tags) -> None:
     frames = b"".join(_id3_frame(name, value) for name, value in _items(tags))
     header = b"ID3\4\0\0" + _seven_bits(len(frames))
-    path.write_bytes(header + frames + path.read_bytes())
+    file.seek(0)
+    sound = file.readall()
+    file.seek(0)
+    try:
+        write_all(file, header + frames + sound)
+    except OSError:  # there was room for the sound alone
+        file.seek(0)
+        write_all(file, sound)
+        file.truncate(len(sound))
+        raise
 
 
 def _id3_frame(name: str, value: str) -> bytes:

@@ -10,6 +10,7 @@ ellipses, yasbd-lib found 68 and cut 2 further, in 20 ms for 20,000 characters. 
 from collections.abc import Iterator
 
 from bark_onnx.graphs.errors import OptionsError
+from bark_onnx.graphs.files.atomic_write import wrap_os_errors
 from bark_onnx.runtime.text.languages import LANGUAGE_CODES
 
 _SAMPLE_CHARACTERS = 1000  # what detection reads
@@ -18,10 +19,15 @@ _TRUSTED_CHARACTERS = 1500  # after them a quotation may close beyond the window
 
 
 def detect_language(text: str) -> str:
-    """The most probable of `LANGUAGE_CODES`; the same text always gives the same code."""
+    """The most probable of `LANGUAGE_CODES`; the same text always gives the same code.
+
+    Raises:
+        OptionsError: The detector cannot unpack its model, as on a full disk.
+    """
     import py3langid
 
-    ranked: list[tuple[str, float]] = py3langid.rank(text[:_SAMPLE_CHARACTERS])
+    with wrap_os_errors(OptionsError, "the language cannot be detected; give language"):
+        ranked: list[tuple[str, float]] = py3langid.rank(text[:_SAMPLE_CHARACTERS])
     return next(code for code, _ in ranked if code in LANGUAGE_CODES)
 
 

@@ -13,6 +13,8 @@ from bark_onnx.graphs.voices.voice import Tokens
 from bark_onnx.runtime.text.terminal import excerpt
 
 _SHOWN_CHARACTERS = 40
+_MAX_SHOWN_WORDS = 3
+_UNKNOWN = "[UNK]"  # of Bert's vocabularies: a word without any known part
 
 
 class TextTokenizer:
@@ -41,6 +43,7 @@ class TextTokenizer:
                 f"{path} has {entries} entries, expected {vocabulary} by bark.json; {EXPORT_AGAIN}"
             )
         self._vocabulary = entries
+        self._unknown_id = self._tokenizer.token_to_id(_UNKNOWN)
 
     @classmethod
     def from_bundle(cls, bundle: Bundle) -> "TextTokenizer":
@@ -63,6 +66,8 @@ class TextTokenizer:
         ids = self._ids(text)
         if not ids:
             raise TextError("The text is empty; expected at least one word")
+        if self._unknown_id in ids:
+            self._warn_of_unknown_words(text)
         if len(ids) > self.max_tokens:
             warnings.warn(
                 f'"{excerpt(text, _SHOWN_CHARACTERS)}" has {len(ids)} tokens; Bark reads the '
@@ -70,6 +75,26 @@ class TextTokenizer:
                 stacklevel=2,
             )
         return np.array(ids[: self.max_tokens], np.int64)
+
+    def _warn_of_unknown_words(self, text: str) -> None:
+        """Warn of words without a token, but not of signs such as the notes of songs."""
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        unknown = [
+            text[start:end]
+            for each, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
+            if each == self._unknown_id
+        ]
+        words = [word for word in unknown if any(map(str.isalnum, word))]
+        if len(unknown) == len(encoding.ids):
+            words = unknown
+        if words:
+            shown = ", ".join(excerpt(word, _SHOWN_CHARACTERS) for word in words[:_MAX_SHOWN_WORDS])
+            more = ", …" if len(words) > _MAX_SHOWN_WORDS else ""
+            warnings.warn(
+                f"{len(words)} of {len(encoding.ids)} tokens are unknown to the checkpoint and not "
+                f"spoken: {shown}{more}",
+                stacklevel=3,
+            )
 
     def count(self, text: str) -> int:
         """Number of token ids of a text of any length."""

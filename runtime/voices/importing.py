@@ -7,13 +7,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.graphs.bundle.manifest import MANIFEST_NAME, VOICES_FOLDER, Manifest, voice_file
-from bark_onnx.graphs.errors import BundleError, VoiceError
+from bark_onnx.graphs.errors import BundleError, VoiceError, system_reason
 from bark_onnx.graphs.files.atomic_write import atomic_write
 from bark_onnx.graphs.files.hub import cached_repository, lies_within
+from bark_onnx.graphs.files.partial_file import partial_folder
 from bark_onnx.graphs.voices.presets import Voices, find_presets
 from bark_onnx.graphs.voices.voice import Voice, is_voice_name
 
@@ -49,21 +49,31 @@ def import_voices(bundle: Path | str, sources: Iterable[Path], *, force: bool = 
     folder = opened.folder / VOICES_FOLDER
     taken = _check_targets(folder, found, force=force)
     try:
-        with TemporaryDirectory(
-            prefix=".voices.partial-", dir=opened.folder, ignore_cleanup_errors=True
-        ) as staging:  # inside the bundle, from where files move atomically
+        with partial_folder(folder) as staging:  # beside it, from where files move atomically
             for name, read in found.items():
-                voice, path = read(), Path(staging, voice_file(name))
+                voice = read()
                 voice.check(opened.manifest.generation)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                voice.save(path)
-            _place(opened, list(found), taken, Path(staging))
+                _stage(voice, name, staging)
+            _place(opened, list(found), taken, staging)
     except OSError as error:
         raise BundleError(
-            f"{folder}: cannot be written ({error.strerror or error}); nothing was changed"
+            f"{folder}: cannot be written ({system_reason(error)}); nothing was changed"
         ) from error
     added = tuple(name for name in sorted(found) if name not in taken)
     return Imported(added, tuple(sorted(taken)))
+
+
+def _stage(voice: Voice, name: str, staging: Path) -> None:
+    """Write a voice to the folder from which it is moved to its place."""
+    path = staging / voice_file(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        voice.save(path)
+    except VoiceError as error:
+        reason = system_reason(error.__cause__ or error)
+        raise BundleError(
+            f'Voice "{name}": cannot be written ({reason}); nothing was changed'
+        ) from error
 
 
 def _find_voices(sources: Iterable[Path]) -> Voices:
@@ -138,5 +148,5 @@ def _place(bundle: Bundle, names: list[str], taken: set[str], staging: Path) -> 
 
 
 def _write_manifest(folder: Path, manifest: Manifest) -> None:
-    with atomic_write(folder / MANIFEST_NAME) as partial_path:
-        partial_path.write_text(manifest.to_json(), encoding="utf-8")
+    with atomic_write(folder / MANIFEST_NAME) as file:
+        file.write(manifest.to_json().encode())

@@ -8,16 +8,19 @@ from difflib import get_close_matches
 from typing import Any
 
 from bark_onnx.graphs.bundle.bundle import Bundle
-from bark_onnx.graphs.errors import BarkError, VoiceError
+from bark_onnx.graphs.errors import BarkError, VoiceError, printable
+from bark_onnx.graphs.files.atomic_write import wrap_os_errors
 from bark_onnx.graphs.voices.npz import VoiceFile
 from bark_onnx.graphs.voices.voice import Voice, is_voice_name, is_voice_path
 from bark_onnx.runtime.provenance.provenance import VoiceRef
 from bark_onnx.runtime.text.languages import Language
+from bark_onnx.runtime.text.terminal import excerpt
 from bark_onnx.runtime.voices.aliases import language_of, parse_alias, resolve_alias
 
 VoiceLike = str | os.PathLike[str] | Voice | Mapping[str, Any] | None
 
 _MAX_SUGGESTIONS = 3
+_MAX_SHOWN_CHARACTERS = 100  # of a name in a message
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class VoiceLibrary:
             found, ref = self._read(os.fspath(voice))
         elif isinstance(voice, Voice | Mapping):
             found = voice if isinstance(voice, Voice) else Voice.from_arrays(voice)
-            ref = VoiceRef(found.name, "")
+            ref = VoiceRef(printable(found.name), "")
         else:
             raise VoiceError(
                 f"voice is a {type(voice).__name__}; expected a name, the path of an .npz file, "
@@ -82,14 +85,14 @@ class VoiceLibrary:
         if names and not found:
             raise VoiceError(
                 f'No voice matches "{search}" among {len(names)}; expected part of a name or a '
-                "language. List all with: bark-onnx voices"
+                "language. List all with: bark-onnx voices -m BUNDLE"
             )
         return [VoiceInfo(name, language_of(name), self._seconds(name)) for name in found]
 
     def _read(self, voice: str) -> tuple[Voice, VoiceRef]:
         if is_voice_path(voice):
             file = VoiceFile.read(voice)
-            return Voice.from_file(file), VoiceRef(voice, file.sha256)
+            return Voice.from_file(file), VoiceRef(printable(voice), file.sha256)
         name = self._resolve_name(voice)
         file = self._bundle.read_voice_file(name)
         return Voice.from_file(file, name=name), VoiceRef(name, file.sha256)
@@ -97,16 +100,18 @@ class VoiceLibrary:
     def _resolve_name(self, voice: str) -> str:
         """The voice with that name, or else the one that the alias stands for."""
         is_name = is_voice_name(voice)
-        if is_name and self._bundle.has_voice(voice):
-            return voice
+        shown = excerpt(voice, _MAX_SHOWN_CHARACTERS)
+        with wrap_os_errors(VoiceError, f'Voice "{shown}": cannot be read'):
+            if is_name and self._bundle.has_voice(voice):
+                return voice
         names = self._bundle.voice_names()
         alias = resolve_alias(voice, names)
         if alias is not None:
             return alias
         if is_name:
-            raise VoiceError(_unknown_voice(voice, names))
+            raise VoiceError(_unknown_voice(shown, names))
         raise VoiceError(
-            f"Voice {voice!r}: expected a name such as v2/en_speaker_6, a language such as "
+            f"Voice {shown!r}: expected a name such as v2/en_speaker_6, a language such as "
             "german, or the path of an .npz file"
         )
 
@@ -126,4 +131,4 @@ def _unknown_voice(voice: str, names: list[str]) -> str:
     if not names:
         return f'Voice "{voice}" not found; the bundle has none, export it with --voices all'
     hint = f"nearest: {', '.join(nearest)}" if nearest else f"the bundle has {len(names)} others"
-    return f'Voice "{voice}" not found; {hint}. List them with: bark-onnx voices'
+    return f'Voice "{voice}" not found; {hint}. List them with: bark-onnx voices -m BUNDLE'

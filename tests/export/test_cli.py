@@ -11,9 +11,10 @@ import pytest
 import bark_onnx.export.bundle
 from bark_onnx.export.bundle import ExportOptions
 from bark_onnx.export.checkpoints.checkpoint import Checkpoint
-from bark_onnx.export.cli import parity_table
+from bark_onnx.export.cli import parity_summary, parity_table
 from bark_onnx.graphs.bundle.manifest import Manifest
 from bark_onnx.graphs.errors import ExportError
+from bark_onnx.graphs.installation import install_command
 from tests.support.exporting import EXPORT, Run, assert_run_fails
 
 
@@ -65,9 +66,30 @@ def test_progress_goes_to_stderr_and_results_to_stdout(
         "semantic: tracing",
     ]
     size = sum(file.size for file in Manifest.read(demo_bundle).files.values())
-    *table, last = out.splitlines()
+    summary, last = out.splitlines()
     assert last.startswith(f"{tmp_path / 'bundle'}: {size / 1e6:.1f} MB in ")
+    assert summary == parity_summary(Manifest.read(demo_bundle))
+    _, out, _ = run(demo_checkpoint, tmp_path / "other", "--verbose")
+    *table, _ = out.splitlines()
     assert "\n".join(table) == parity_table(Manifest.read(demo_bundle))
+
+
+def test_parity_summary_counts_the_comparisons_and_names_the_closest(demo_bundle: Path) -> None:
+    manifest = Manifest.read(demo_bundle)
+    count = sum(map(len, manifest.parity.values()))
+    summary = parity_summary(manifest)
+    assert summary.startswith(f"{count} comparisons with PyTorch passed; the closest, fp32/")
+    closest = max(
+        case.largest_difference / case.tolerance
+        for cases in manifest.parity.values()
+        for case in cases
+    )
+    found, allowed = summary.rpartition(": ")[2].split(" of ")
+    assert float(found) / float(allowed) == pytest.approx(closest, rel=0.2)
+
+
+def test_empty_list_of_voices_is_one_line(run: Run, tmp_path: Path) -> None:
+    assert_run_fails(run("demo", tmp_path / "b", "--voices", ""), 1, "--voices is empty", "all")
 
 
 def test_parity_table_lists_every_comparison_in_aligned_columns(demo_bundle: Path) -> None:
@@ -192,7 +214,7 @@ def test_command_names_the_package_when_torch_is_missing(tmp_path: Path) -> None
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert_run_fails(
-        (done.returncode, done.stdout, done.stderr), 1, "torch", "bark-onnx[export,cpu]"
+        (done.returncode, done.stdout, done.stderr), 1, "torch", install_command("export,cpu")
     )
 
 

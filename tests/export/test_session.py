@@ -10,6 +10,7 @@ import torch
 from bark_onnx.export.checkpoints.checkpoint import Checkpoint
 from bark_onnx.export.parity import compare_stage
 from bark_onnx.graphs.errors import ExportError
+from bark_onnx.graphs.installation import install_command
 from tests.support.messages import assert_one_line
 
 SETTINGS = ("ORT_DISABLE_TELEMETRY", "ORT_GQA_DISABLE_FLASH_ATTENTION")
@@ -35,7 +36,9 @@ def compare_without_onnxruntime(
     monkeypatch.setattr(sys, "meta_path", [finder, *sys.meta_path])
     with pytest.raises(ExportError) as caught:
         compare_stage(checkpoint, "codec", torch.nn.Identity(), tmp_path / "codec.onnx", "fused")
-    assert_one_line(caught.value, "onnxruntime", "not installed", "bark-onnx[cpu]", "--no-verify")
+    assert_one_line(
+        caught.value, "onnxruntime", "not installed", install_command("cpu"), "--no-verify"
+    )
     return finder.settings
 
 

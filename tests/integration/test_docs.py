@@ -120,7 +120,7 @@ def test_field_comments_become_the_documentation_of_fields(tmp_path: Path) -> No
 def test_click_reference_is_the_help_of_a_command_and_its_subcommands() -> None:
     markdown = pytest.importorskip("markdown")
     extensions = [load_tool("click_reference").makeExtension(), "attr_list", "fenced_code"]
-    page = "::: click bark_onnx.runtime.cli.main command bark-onnx"
+    page = "::: click bark_onnx.runtime.cli.command command bark-onnx"
     text = markdown.markdown(page, extensions=extensions)
     for name in ("bark-onnx", "bark-onnx-speak", "bark-onnx-voices-import", "bark-onnx-serve"):
         assert f'<h3 id="{name}">' in text
@@ -130,7 +130,7 @@ def test_click_reference_is_the_help_of_a_command_and_its_subcommands() -> None:
 
 def test_click_reference_refuses_a_command_that_does_not_exist() -> None:
     markdown = pytest.importorskip("markdown")
-    page = "::: click bark_onnx.runtime.cli.main missing bark-onnx"
+    page = "::: click bark_onnx.runtime.cli.command missing bark-onnx"
     with pytest.raises(AttributeError, match="missing"):
         markdown.markdown(page, extensions=[load_tool("click_reference").makeExtension()])
 

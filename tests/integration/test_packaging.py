@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import bark_onnx.runtime
+import bark_onnx.runtime.api
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("export", "graphs", "runtime")
@@ -79,7 +80,7 @@ def modules_of_the_tree() -> set[str]:
 
 
 def test_the_public_names_are_these() -> None:
-    assert bark_onnx.runtime.__all__ == PUBLIC
+    assert bark_onnx.runtime.__all__ == bark_onnx.runtime.api.__all__ == PUBLIC
     for name in PUBLIC:
         assert getattr(bark_onnx.runtime, name).__name__ == name
 
@@ -203,7 +204,7 @@ def isolated(code: str, *arguments: object) -> str:
 
 def test_importing_the_runtime_imports_nothing_of_the_torch_side() -> None:
     started = time.perf_counter()
-    loaded = isolated("import sys, bark_onnx.runtime; print(*sys.modules)").split()
+    loaded = isolated("import sys, bark_onnx.runtime.api; print(*sys.modules)").split()
     print(f"importing bark_onnx.runtime took {time.perf_counter() - started:.2f} s in all")
     assert not set(TORCH_SIDE) & set(loaded)
     # What takes long to import, or may be missing, waits until it is used.
@@ -211,8 +212,20 @@ def test_importing_the_runtime_imports_nothing_of_the_torch_side() -> None:
 
 
 def test_importing_the_command_imports_no_onnxruntime() -> None:
-    loaded = isolated("import sys, bark_onnx.runtime.cli.main; print(*sys.modules)").split()
+    loaded = isolated("import sys, bark_onnx.runtime.cli.command; print(*sys.modules)").split()
     assert not {*TORCH_SIDE, "onnxruntime", "huggingface_hub", "fastapi", "av"} & set(loaded)
+
+
+def test_the_entry_point_imports_nothing_before_it_handles_interrupts() -> None:
+    loaded = isolated("import sys, bark_onnx.runtime.cli.main; print(*sys.modules)").split()
+    assert not {"numpy", "click", "tokenizers", "bark_onnx.runtime.api"} & set(loaded)
+
+
+def test_public_names_are_imported_when_they_are_used() -> None:
+    code = "import bark_onnx.runtime as r; print(*dir(r)); from bark_onnx.runtime import *; Bark"
+    assert set(bark_onnx.runtime.__all__) <= set(isolated(code).split())
+    with pytest.raises(AttributeError, match=r"'bark_onnx\.runtime' has no attribute 'Brak'"):
+        bark_onnx.runtime.Brak  # noqa: B018
 
 
 def test_the_server_imports_nothing_of_the_torch_side() -> None:

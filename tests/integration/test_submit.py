@@ -188,7 +188,7 @@ def test_a_session_that_fails_once_fails_the_requests_that_shared_the_run(
                 assert_same(future.result(PATIENCE), speech)
             except EngineError as error:
                 failed += 1
-                assert_one_line(error, stage, "out of memory", "try again")
+                assert_one_line(error, stage, "out of memory", "free some memory")
         assert 1 <= failed <= 3
         assert_same(bark.speak(**requests[0]), expected[0])
 

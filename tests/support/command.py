@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,3 +38,16 @@ def run_installed(*arguments: object, stdin: bytes = b"", **environment: str) ->
         env={**os.environ, **environment},
     )
     return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def wait_for_partial(process: subprocess.Popen[str], folder: Path, size: int = 50_000) -> None:
+    """Wait until a process has written so many bytes to a file that has no name yet, or ended."""
+    while process.poll() is None and not any(
+        size_of(path) > size for path in folder.glob(".*.partial")
+    ):
+        time.sleep(0.02)
+
+
+def size_of(path: Path) -> int:
+    """Size of a file that may be gone."""
+    return path.stat().st_size if path.exists() else 0

@@ -12,7 +12,7 @@ import onnx
 import pytest
 import torch
 
-import bark_onnx.runtime.cli.main as cli
+import bark_onnx.runtime.cli.command as cli
 from bark_onnx.graphs.bundle.integrity import hash_file
 from bark_onnx.graphs.bundle.manifest import Manifest
 from bark_onnx.graphs.command_line import run_command

@@ -1,6 +1,8 @@
 """Encoding by libsndfile: every format of sound files, and the compressed ones of streams."""
 
 import io
+from contextlib import suppress
+from io import FileIO
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
 }
 _LAME_GAIN = np.float32(0.95)  # of every constant bit rate up to 160 kbit/s
 _VORBIS_BLOCK_SAMPLES = 1024
+_BLOCK_SAMPLES = 1 << 16  # read at once
 
 _MPEG_HEADER_BYTES = 4
 _EMPTY_FRAME_BYTES = 64  # zeros behind a header; no frame with sound begins with as many
@@ -71,6 +74,23 @@ class SampleWriter:
     def close(self) -> None:
         """Close the file as it is."""
         self.file.close()
+
+
+def count_samples(file: FileIO, file_format: FileFormat, sample_rate_hz: int) -> int:
+    """Number of samples in an open file, whatever its header states."""
+    import soundfile
+
+    count = 0
+    options: dict[str, Any] = {}
+    if file_format.container == "RAW":
+        options = {"format": "RAW", "subtype": file_format.encoding, "channels": 1}
+        options |= {"samplerate": sample_rate_hz, "endian": file_format.byte_order}
+    file.seek(0)
+    damaged = suppress(soundfile.SoundFileError)  # the last ones are
+    with damaged, soundfile.SoundFile(file, **options) as sound:
+        while block := len(sound.read(_BLOCK_SAMPLES)):
+            count += block
+    return count
 
 
 class LibsndfileEncoder:

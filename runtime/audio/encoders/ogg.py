@@ -8,8 +8,10 @@ their lengths.
 import io
 import struct
 import zlib
-from pathlib import Path
+from io import FileIO
 from typing import BinaryIO
+
+from bark_onnx.graphs.files.atomic_write import write_all
 
 _SERIAL = 1
 _SERIAL_AT, _CHECKSUM_AT, _SEGMENTS_AT = 14, 22, 26
@@ -17,12 +19,17 @@ _NUMBER = struct.Struct("<I")
 _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
-def fix_serial(path: Path) -> None:
-    """Replace the serial number of the only stream in an Ogg file by a constant."""
-    with path.open("r+b") as file:
-        while page := _read_page(file):
-            file.seek(-len(page), 1)
-            file.write(page)
+def fix_serial(file: FileIO) -> None:
+    """Replace the serial number of the only stream in an open Ogg file by a constant.
+
+    A page that is cut off, as on a full disk, is removed.
+    """
+    at = file.seek(0)
+    while page := _read_page(file):
+        file.seek(at)
+        write_all(file, page)
+        at += len(page)
+    file.truncate(at)
 
 
 def fix_pages(data: bytes) -> bytes:
@@ -31,13 +38,16 @@ def fix_pages(data: bytes) -> bytes:
     return b"".join(iter(lambda: _read_page(pages), b""))
 
 
-def _read_page(file: BinaryIO) -> bytes:
-    """The next page with the constant serial number; empty at the end."""
+def _read_page(file: BinaryIO | FileIO) -> bytes:
+    """The next page with the constant serial number; empty at the end, or if it is cut off."""
     header = file.read(_SEGMENTS_AT + 1)
-    if not header:
+    if len(header) <= _SEGMENTS_AT:
         return b""
     lengths = file.read(header[_SEGMENTS_AT])
-    page = bytearray(header + lengths + file.read(sum(lengths)))
+    body = file.read(sum(lengths))
+    if len(lengths) < header[_SEGMENTS_AT] or len(body) < sum(lengths):
+        return b""
+    page = bytearray(header + lengths + body)
     _NUMBER.pack_into(page, _SERIAL_AT, _SERIAL)
     _NUMBER.pack_into(page, _CHECKSUM_AT, 0)  # its value while the checksum is taken
     _NUMBER.pack_into(page, _CHECKSUM_AT, _checksum(page))

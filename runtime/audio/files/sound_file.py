@@ -1,19 +1,19 @@
-"""Sound files that appear under their name when they are complete, with their tags."""
+"""What a sound is written to: a new file, or a device, pipe or socket."""
 
+import io
 from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from bark_onnx.graphs.errors import AudioError
-from bark_onnx.graphs.files.atomic_write import partial_path, wrap_os_errors
-from bark_onnx.runtime.audio.encoders.libsndfile import SampleWriter
-from bark_onnx.runtime.audio.encoders.ogg import fix_serial
-from bark_onnx.runtime.audio.files.formats import FORMATS, FileFormat, check_format, choose_format
+from bark_onnx.graphs.files.atomic_write import wrap_os_errors, write_all
+from bark_onnx.graphs.files.partial_file import is_special
+from bark_onnx.runtime.audio.encoders.encoder import open_encoder
+from bark_onnx.runtime.audio.files.atomic_sound_file import AtomicSoundFile
+from bark_onnx.runtime.audio.files.formats import FileFormat, check_format, choose_format
 from bark_onnx.runtime.audio.files.paths import check_file_path
 from bark_onnx.runtime.audio.resampling import Samples
 from bark_onnx.runtime.provenance.provenance import Provenance
-from bark_onnx.runtime.provenance.tags import Tags, add_tags, set_tags, to_tags
 
 
 def check_audio_path(
@@ -36,10 +36,47 @@ def check_audio_path(
     return chosen
 
 
-class AtomicSoundFile:
-    """A sound file that is written under a hidden name, and renamed by `commit`.
+class SoundFile(Protocol):
+    """A sound file that is written; its `with` block ends with `commit`, or without a file.
 
-    A `with` block that ends without `commit` removes it and keeps an old file.
+    Attributes:
+        written_samples: Samples so far.
+        failure: Error that cuts the file off: `commit` keeps what was written before.
+    """
+
+    written_samples: int
+    failure: AudioError | None
+
+    def __enter__(self) -> Self:
+        """Begin the block."""
+
+    def set_provenance(self, provenance: Provenance | None) -> None:
+        """Set the tags, if any, before the first sample.
+
+        Raises:
+            AudioError: The file cannot be written.
+        """
+
+    def write(self, samples: Samples) -> None:
+        """Append samples, float32 (n,).
+
+        Raises:
+            AudioError: The file cannot be written.
+        """
+
+    def commit(self) -> None:
+        """Complete the file.
+
+        Raises:
+            AudioError: The file cannot be written, or is empty in a format that cannot be.
+        """
+
+    def __exit__(self, *_: object) -> None:
+        """Release the file; remove it without `commit`."""
+
+
+def open_sound_file(path: Path, file_format: FileFormat, sample_rate_hz: int) -> SoundFile:
+    """Open a sound file: a new one, or a device, pipe or socket that exists.
 
     Args:
         path: Path of the file, accepted by `check_audio_path`.
@@ -49,79 +86,43 @@ class AtomicSoundFile:
     Raises:
         AudioError: The file cannot be written.
     """
+    with wrap_os_errors(AudioError, f"{path}: cannot be written"):
+        kind = DirectSoundFile if is_special(path) else AtomicSoundFile
+    return kind(path, file_format, sample_rate_hz)
+
+
+class DirectSoundFile:
+    """A device, pipe or socket, as a `SoundFile`: it receives each write at once, and no tags."""
 
     def __init__(self, path: Path, file_format: FileFormat, sample_rate_hz: int) -> None:
         self.written_samples = 0
+        self.failure: AudioError | None = None
         self._path = path
-        self._partial = partial_path(path)
-        self._format = file_format
-        self._sample_rate_hz = sample_rate_hz
-        self._tags: Tags | None = None
+        self._encoder = open_encoder(file_format, sample_rate_hz, streamed=True)
         with self._os_errors():
-            try:
-                self._writer = SampleWriter(self._partial, file_format, sample_rate_hz)
-            except BaseException:
-                self._partial.unlink(missing_ok=True)
-                raise
+            self._file = io.FileIO(path, "w")  # waits for the reader of a pipe
 
     def __enter__(self) -> Self:
         return self
 
     def set_provenance(self, provenance: Provenance | None) -> None:
-        """Set the tags, if any, before the first sample.
-
-        Raises:
-            AudioError: The file cannot be written.
-        """
-        if provenance is None:
-            return
-        self._tags = to_tags(provenance, self._format.name, self._sample_rate_hz)
-        with self._os_errors():
-            set_tags(self._writer.file, self._format.name, self._tags)
+        """See `SoundFile`. A stream has no tags."""
 
     def write(self, samples: Samples) -> None:
-        """Append samples, float32 (n,).
-
-        Raises:
-            AudioError: The file cannot be written.
-        """
+        """See `SoundFile`."""
         with self._os_errors():
-            self._writer.write(samples)
+            write_all(self._file, self._encoder.add(samples))
         self.written_samples += len(samples)
 
     def commit(self) -> None:
-        """Close the file and give it its name.
-
-        Raises:
-            AudioError: The file cannot be written, or is empty in a format that cannot be.
-        """
-        if not self.written_samples and not self._format.can_be_empty:
-            *others, last = (each.name for each in FORMATS.values() if each.can_be_empty)
-            raise AudioError(
-                f"{self._path}: no audio was generated; an empty file is only possible as "
-                f"{', '.join(others)} or {last}"
-            )
+        """See `SoundFile`."""
         with self._os_errors():
-            self._writer.finish()
-            add_tags(self._partial, self._format.name, self._tags)
-            if self._format.container == "OGG":
-                fix_serial(self._partial)
-            self._partial.replace(self._path)
+            write_all(self._file, self._encoder.finish())
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
+        self._encoder.close()
         with self._os_errors():
-            try:
-                self._writer.close()
-            finally:
-                self._partial.unlink(missing_ok=True)
+            self._file.close()
 
     def _os_errors(self) -> AbstractContextManager[None]:
-        import soundfile
-
-        errors = (OSError, soundfile.SoundFileError)
-        return wrap_os_errors(AudioError, f"{self._path}: cannot be written", errors=errors)
+        return wrap_os_errors(AudioError, f"{self._path}: cannot be written")

@@ -1,10 +1,12 @@
 """Sound files to which speech is appended as it is generated."""
 
 import dataclasses
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from bark_onnx.runtime.audio.files.sound_file import AtomicSoundFile, check_audio_path
+from bark_onnx.graphs.errors import AudioError
+from bark_onnx.runtime.audio.files.sound_file import SoundFile, check_audio_path, open_sound_file
 from bark_onnx.runtime.audio.speech import Speech
 from bark_onnx.runtime.audio.timeline import SpeechTimeline
 
@@ -13,7 +15,14 @@ class SpeechWriter:
     """A sound file to which speeches are appended, in a `with` block.
 
     The file appears when the block ends, complete or not: speech appended before an error or an
-    interrupt is kept and can be played. If nothing was appended, an old file is kept.
+    interrupt is kept and can be played, on a full disk too. If nothing was appended, an old file is
+    kept. A device or a pipe receives each speech at once, without metadata.
+
+    Attributes:
+        path: Path of the file.
+        sample_rate_hz: Sample rate of the file.
+        is_written: Whether the file has appeared.
+        has_replaced: Whether it then took the place of another.
 
     Args:
         path: Path of the file; its suffix is wav, flac, ogg, mp3 or opus.
@@ -41,8 +50,10 @@ class SpeechWriter:
         self._format = check_audio_path(self.path, audio_format, sample_rate_hz)
         self._metadata = metadata
         self._timeline = SpeechTimeline(sample_rate_hz)
-        self._file: AtomicSoundFile
+        self._file: SoundFile
         self._has_begun = False
+        self.is_written = False
+        self.has_replaced = False
 
     @property
     def seconds(self) -> float:
@@ -50,7 +61,7 @@ class SpeechWriter:
         return self._timeline.seconds
 
     def __enter__(self) -> "SpeechWriter":
-        self._file = AtomicSoundFile(self.path, self._format, self.sample_rate_hz)
+        self._file = open_sound_file(self.path, self._format, self.sample_rate_hz)
         return self
 
     def write(self, speech: Speech) -> None:
@@ -71,10 +82,17 @@ class SpeechWriter:
         traceback: TracebackType | None,
     ) -> None:
         with self._file as file:
-            if len(rest := self._timeline.finish()):
-                file.write(rest)
-            if kind is None or file.written_samples:
+            if file.failure is None and len(rest := self._timeline.finish()):
+                with suppress(AudioError):  # it is raised below
+                    file.write(rest)
+            if (file.failure is None and kind is None) or file.written_samples:
+                is_old = self.path.is_file()
                 file.commit()
+                self.is_written, self.has_replaced = True, is_old
+        if file.failure is not None and (kind is None or error is file.failure):
+            kept = file.written_samples / self.sample_rate_hz
+            has = f"; it has the first {kept:.2f} s" if self.is_written else ""
+            raise AudioError(f"{file.failure}{has}") from file.failure
 
     def _begin(self, speech: Speech) -> None:
         self._has_begun = True

@@ -1,5 +1,6 @@
 """Options of the output; those that exclude each other are refused before any work."""
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from bark_onnx.runtime.audio.plot import check_plot_path
 from bark_onnx.runtime.audio.timestamps import check_timestamps_path
 
 STANDARD_OUTPUT = "-"
+_STANDARD_OUTPUT_PATHS = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 _DEFAULT_STEM = "speech"  # of the sound file
 _option = grouped_option("Output")
 
@@ -35,8 +37,7 @@ output_options = add_options(
     ),
     _option(
         "--raw",
-        "audio_format",
-        flag_value="raw",
+        is_flag=True,
         help="Samples without a header: 16 bits, little-endian, mono.",
     ),
     _option(
@@ -73,8 +74,20 @@ class OutputOptions:
     as_json: bool = False
     no_metadata: bool = False  # files have no provenance
     plot: str | None = None  # path of a picture of the sound
+    raw: bool = False  # the same as the format "raw"
 
     def __post_init__(self) -> None:
+        if self.output in _STANDARD_OUTPUT_PATHS:
+            object.__setattr__(self, "output", STANDARD_OUTPUT)
+        if self.raw:
+            if self.audio_format is not None:
+                raise OptionsError(
+                    f"--raw and --format {self.audio_format} exclude each other; expected one of "
+                    "them"
+                )
+            object.__setattr__(self, "audio_format", "raw")
+        for flag in ("output", "timestamps", "plot"):
+            check_file_name(f"--{flag}", getattr(self, flag), may_be_folder=self.lines)
         if self.sample_rate_hz is not None:
             check_rate(self.sample_rate_hz)
         if self.play:
@@ -135,3 +148,15 @@ class OutputOptions:
                 "--lines writes many files; expected -o with a folder, as -o out/, or a pattern, "
                 "as -o line-{n:03}.wav"
             )
+
+
+def check_file_name(flag: str, name: str | None, *, may_be_folder: bool = False) -> None:
+    """Check that an option names a file: a path would lose the end that makes it a folder's.
+
+    Raises:
+        OptionsError: The name is empty, or that of a folder.
+    """
+    if name == "":
+        raise OptionsError(f"{flag} is empty; expected the name of a file")
+    if name is not None and name.endswith(("/", os.sep)) and not may_be_folder:
+        raise OptionsError(f"{flag} {name} is a folder; expected the name of a file")

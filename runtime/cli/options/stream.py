@@ -27,6 +27,7 @@ _QUALITY = {
     "limit_duration": "Stop a segment early if it runs far longer than its text.",
     "normalize_peak": "Scale each segment to this peak, at most 1.",
 }
+_HIDDEN = {"seed_bits": "Length of segments' seeds; 64 repeats files of earlier versions."}
 _CHOICES = {"language": click.Choice(LANGUAGE_CODES), "history": click.Choice(HISTORIES)}
 
 
@@ -41,7 +42,8 @@ def stream_options(function: Command) -> Command:
             default=None if name == "concurrency" else field.default,
             show_default=name in ("max_seconds", "history", "attempts"),
             metavar="CODE" if name == "language" else None,
-            help=(_LONG_TEXT | _QUALITY)[name],
+            hidden=name in _HIDDEN,
+            help=(_LONG_TEXT | _QUALITY | _HIDDEN)[name],
         )(function)
     return function
 

@@ -1,20 +1,20 @@
 """bark-onnx speak --lines: generates each line separately and writes it to its own file."""
 
-import signal
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
-from typing import Any
 
 import click
-from tqdm import tqdm
 
+from bark_onnx.graphs.command_line import print_error
 from bark_onnx.graphs.errors import AudioError, BarkError, TextError
 from bark_onnx.graphs.files.atomic_write import wrap_os_errors
+from bark_onnx.graphs.interrupts import delayed_interrupts
 from bark_onnx.runtime.audio.files.writer import SpeechWriter
 from bark_onnx.runtime.audio.timestamps import write_timestamps
 from bark_onnx.runtime.cli.options.output import OutputOptions
 from bark_onnx.runtime.cli.speech.line_outputs import LineOutput
+from bark_onnx.runtime.cli.speech.progress import import_tqdm
 from bark_onnx.runtime.cli.speech.summary import SegmentSummary, SpeechSummary
 from bark_onnx.runtime.longform.plan import StreamPlan
 from bark_onnx.runtime.longform.streaming import FinishedText, SubmitSegment, stream_many
@@ -46,20 +46,17 @@ def speak_lines(
     Returns:
         Number of lines that failed, whose errors are on standard error.
     """
-    folder = outputs[0].sound.parent
-    with wrap_os_errors(AudioError, f"{folder}: cannot be created"):
-        folder.mkdir(exist_ok=True)
     results = _Results(outputs, as_json=options.as_json)
     positions: list[int] = []  # of the lines that were planned
     plans = _plan_lines(lines, plan, summary.seed, positions, results)
     try:
         with (
             closing(stream_many(plans, submit, concurrency=concurrency)) as texts,
-            tqdm(total=len(lines), unit="line", leave=False, disable=None) as bar,
+            import_tqdm()(total=len(lines), unit="line", leave=False, disable=None) as bar,
         ):
             for text in texts:
                 position = positions[text.index]
-                with _delayed_interrupt():
+                with delayed_interrupts():
                     result = _write_line(text, outputs[position], options, summary)
                     results.add(position, result)
                 bar.update()
@@ -94,7 +91,7 @@ class _Results:
                 result.show(as_json=self._as_json, to_stderr=False)
             else:
                 number = self._outputs[self._num_reported].number
-                click.echo(f"bark-onnx: line {number}: {result}", err=True)
+                print_error(f"bark-onnx: line {number}: {result}")
             self._num_reported += 1
 
 
@@ -117,7 +114,10 @@ def _write_line(
 ) -> SpeechSummary | BarkError:
     if text.error is not None:
         return text.error
+    folder = output.sound.parent
     try:
+        with wrap_os_errors(AudioError, f"{folder}: cannot be created"):
+            folder.mkdir(exist_ok=True)
         with SpeechWriter(
             output.sound,
             summary.sample_rate_hz,
@@ -136,20 +136,8 @@ def _write_line(
         seed=segment_seed(summary.seed, output.number - 1),
         line=output.number,
         output=str(output.sound),
+        has_replaced=sound.has_replaced,
         seconds=sound.seconds,
         segments=segments,
         speaking_seconds=text.seconds,
     )
-
-
-@contextmanager
-def _delayed_interrupt() -> Iterator[None]:
-    """Raise an interrupt after the block, so that a file is not written in part."""
-    interrupts: list[Any] = []
-    handler = signal.signal(signal.SIGINT, lambda *signals: interrupts.append(signals))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-        if interrupts:
-            raise KeyboardInterrupt

@@ -1,8 +1,8 @@
 """Writes and plays the speech of one text, segment by segment."""
 
-import os
 import sys
 import time
+import warnings
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -10,7 +10,8 @@ from pathlib import Path
 
 import click
 
-from bark_onnx.graphs.errors import PlayerError
+from bark_onnx.graphs.command_line import discard_stdout
+from bark_onnx.graphs.errors import BarkError, PlayerError
 from bark_onnx.runtime.audio.encoders.stream import SpeechStream
 from bark_onnx.runtime.audio.files.writer import SpeechWriter
 from bark_onnx.runtime.audio.player import SpeechPlayer
@@ -32,6 +33,7 @@ class StreamResult:
     ended: float = 0.0  # when the last segment was generated; it may still be playing
     seconds: float = 0.0  # of audio
     segments: list[SegmentSummary] = field(default_factory=list)
+    has_replaced: bool = False  # another file
     player_error: PlayerError | None = None  # of a sound that was written nevertheless
 
     def add(self, speech: Speech) -> None:
@@ -55,12 +57,14 @@ def write_stream(
     """
     result = StreamResult()
     plotted: list[Speech] = []
+    writer = _make_sink(output, rate_hz)
     try:
         with (
+            _extra_files(output, result, plotted, writer),
             closing(speeches),
             _kept_player_error(output, result),
             _open_player(output, rate_hz) as player,
-            _open_sink(output, rate_hz) as sink,
+            writer as sink,
         ):
             for speech in speeches:
                 if sink is not None:
@@ -73,8 +77,7 @@ def write_stream(
                 if output.plot is not None:
                     plotted.append(speech)
     except BrokenPipeError:
-        # Python flushes standard output at exit, which must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_stdout()
         sys.exit(_SIGPIPE_STATUS)
     except KeyboardInterrupt as stop:
         if not result.segments or output.display_name is None:
@@ -82,16 +85,36 @@ def write_stream(
         raise click.Abort(
             f"interrupted; {output.display_name} has the first {result.seconds:.2f} s"
         ) from stop
-    finally:
-        if output.timestamps is not None and result.segments:
-            timestamps = [segment.timestamp for segment in result.segments]
-            write_timestamps(Path(output.timestamps), timestamps)
-        if output.plot is not None and plotted:
-            save_plot(Path(output.plot), plotted)
+    result.has_replaced = isinstance(writer, SpeechWriter) and writer.has_replaced
     return result
 
 
-def _open_sink(
+@contextmanager
+def _extra_files(
+    output: OutputOptions, result: StreamResult, plotted: list[Speech], writer: object
+) -> Iterator[None]:
+    """Write timestamps and picture of what was written, after an error or an interrupt too."""
+    try:
+        yield
+    except BaseException:
+        if not isinstance(writer, SpeechWriter) or writer.is_written:
+            try:
+                _write_extra_files(output, result, plotted)
+            except BarkError as error:
+                warnings.warn(str(error), stacklevel=2)
+        raise
+    _write_extra_files(output, result, plotted)
+
+
+def _write_extra_files(output: OutputOptions, result: StreamResult, plotted: list[Speech]) -> None:
+    if output.timestamps is not None and result.segments:
+        timestamps = [segment.timestamp for segment in result.segments]
+        write_timestamps(Path(output.timestamps), timestamps)
+    if output.plot is not None and plotted:
+        save_plot(Path(output.plot), plotted)
+
+
+def _make_sink(
     output: OutputOptions, rate_hz: int
 ) -> SpeechStream | SpeechWriter | nullcontext[None]:
     if output.to_stdout:

@@ -5,6 +5,8 @@ from typing import Any
 
 import click
 
+from bark_onnx.graphs.command_line import print_error
+from bark_onnx.graphs.errors import printable
 from bark_onnx.runtime.audio.speech import Speech
 from bark_onnx.runtime.audio.timestamps import Timestamp
 from bark_onnx.runtime.cli.options.output import STANDARD_OUTPUT
@@ -39,6 +41,7 @@ class SpeechSummary:
     loading_seconds: float
     precision: str
     provider: str
+    has_replaced: bool = False  # another file
     seconds: float = 0.0  # of audio
     speaking_seconds: float = 0.0  # of generation
     segments: tuple[SegmentSummary, ...] = ()
@@ -52,15 +55,17 @@ class SpeechSummary:
     def text(self) -> str:
         """One readable line."""
         segments = f", {len(self.segments)} segments" if len(self.segments) > 1 else ""
+        replaced = "; the former file was replaced" if self.has_replaced else ""
         if self.line is not None:  # without times, which lines in parallel share
-            return f"{self.output}: {self.seconds:.2f} s of audio, seed {self.seed}{segments}"
+            audio = f"{self.output}: {self.seconds:.2f} s of audio"
+            return printable(f"{audio}, seed {self.seed}{segments}{replaced}")
         names = {None: "played", STANDARD_OUTPUT: "standard output"}
         factor = self.real_time_factor
         shown = "undefined" if factor is None else f"{factor:.2f}"
-        return (
+        return printable(
             f"{names.get(self.output, self.output)}: {self.seconds:.2f} s of audio in "
             f"{self.speaking_seconds:.2f} s, real-time factor {shown}, seed {self.seed}{segments} "
-            f"(loading took {self.loading_seconds:.2f} s)"
+            f"(loading took {self.loading_seconds:.2f} s){replaced}"
         )
 
     def json(self) -> str:
@@ -69,6 +74,7 @@ class SpeechSummary:
         fields: dict[str, Any] = {} if self.line is None else {"line": self.line}
         fields |= {
             "output": self.output,
+            "replaced": self.has_replaced,
             "seconds": round(self.seconds, 6),
             "sample_rate_hz": self.sample_rate_hz,
             "seed": self.seed,
@@ -86,4 +92,4 @@ class SpeechSummary:
 
     def show(self, *, as_json: bool, to_stderr: bool) -> None:
         """Print the summary."""
-        click.echo(self.json() if as_json else self.text(), err=to_stderr)
+        (print_error if to_stderr else click.echo)(self.json() if as_json else self.text())

@@ -5,11 +5,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Self
 
-import click
-
-from bark_onnx.graphs.errors import OptionsError, VoiceError
+from bark_onnx.graphs.command_line import print_error
+from bark_onnx.graphs.errors import OptionsError, VoiceError, printable
 from bark_onnx.runtime.audio.files.paths import check_file_path
 from bark_onnx.runtime.audio.speech import Speech
+from bark_onnx.runtime.cli.options.output import check_file_name
 from bark_onnx.runtime.voices.inspection import HistoryLimits
 
 _SUFFIX = ".npz"
@@ -25,13 +25,14 @@ class VoiceSaver:
     Without a path it saves nothing.
 
     Raises:
-        OptionsError: The speech has several voices.
+        OptionsError: The speech has several voices, or the path is a folder's.
         VoiceError: The suffix is not .npz.
         AudioError: The file cannot be written there.
     """
 
-    def __init__(self, path: Path | None, *, has_speakers: bool, has_lines: bool) -> None:
-        self._path = path
+    def __init__(self, name: str | None, *, has_speakers: bool, has_lines: bool) -> None:
+        check_file_name("--save-voice", name)
+        self._path = path = None if name is None else Path(name)
         self._limits = HistoryLimits()
         self._candidate: Speech | None = None
         if path is None:
@@ -63,10 +64,8 @@ class VoiceSaver:
         if self._candidate is not None:
             self._candidate.to_voice().save(self._path)
             seconds = _frames(self._candidate) / self._limits.frame_rate_hz
-            click.echo(
-                f"{self._path}: a voice of {seconds:.2f} s; use it with --voice {self._path}",
-                err=True,
-            )
+            path = printable(str(self._path))
+            print_error(f"{path}: a voice of {seconds:.2f} s; use it with --voice {path}")
         elif kind is None:
             raise VoiceError(f"{self._path}: the speech is empty, so no voice; try another seed")
 

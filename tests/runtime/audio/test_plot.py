@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bark_onnx.graphs.installation import install_command
 from bark_onnx.runtime import AudioError, Speech
 from bark_onnx.runtime.audio.plot import save_plot
 from tests.support.command import Run, assert_fails, output_of
@@ -103,6 +104,14 @@ def test_segments_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert numbers == ["1", "2", "3", "4", "5", "6"]
 
 
+def test_characters_without_a_glyph_leave_a_mark(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    speeches = [dataclasses.replace(each, voice_name="grüße नमस्ते.npz") for each in many(1)]
+    heading, *_ = texts_of(speeches, monkeypatch, tmp_path / "a.png")
+    assert heading.endswith("voice grüße ….npz")
+
+
 def test_the_heading_has_the_seed_and_the_bundle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,7 +169,7 @@ def test_a_missing_extra_is_one_line_before_generation(
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     result = run("speak", "Hello", "-m", "nowhere", "--plot", "a.png")
-    assert_fails(result, 1, "matplotlib is not installed", "pip install 'bark-onnx[plot]'")
+    assert_fails(result, 1, "matplotlib is not installed", install_command("plot"))
 
 
 def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

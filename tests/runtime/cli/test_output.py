@@ -217,7 +217,7 @@ def test_format_that_libsndfile_lacks_is_refused_before_the_model_loads(
 # JSON
 
 KEYS = [
-    *("output", "seconds", "sample_rate_hz", "seed", "voice", "segments", "timings"),
+    *("output", "replaced", "seconds", "sample_rate_hz", "seed", "voice", "segments", "timings"),
     *("real_time_factor", "precision", "provider"),
 ]
 

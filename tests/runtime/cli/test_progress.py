@@ -9,7 +9,7 @@ import termios
 from fcntl import ioctl
 from pathlib import Path
 
-from tests.support.command import ENTRY_POINT, output_of, run_installed
+from tests.support.command import ENTRY_POINT, assert_fails, output_of, run_installed
 
 TEXT = "Here is the first sentence of it. Then there is another one, somewhat longer."
 OPTIONS = ("--max-seconds", "4", "--semantic-max-new-tokens", "40", "--seed", "1")
@@ -65,7 +65,10 @@ def test_terminal_shows_share_speed_and_remaining_time_temporarily(
         ("fine", "passes"),
         ("codec", "frames"),
     ):
-        assert re.search(rf"{stage}: +\d+%\|.*\d+/\d+ \[.*{unit}/s, .* left\]", shown), shown
+        assert re.search(rf"{stage}: +\d+%\|.*\d+/\d+ \[.*{unit}/s", shown), shown
+    for line in filter(None, shown.split("\r")):
+        assert line.count(" left") == (not line.isspace()), line
+    assert re.search(r"\r *(semantic|coarse|fine|codec): .* left\]", shown), shown
     assert re.search(r"\d+% done, \d\d:\d\d left; (semantic|coarse|fine|codec)", shown), shown
     assert "\n" not in shown  # one line for all
     assert left_on(shown).strip() == ""
@@ -82,3 +85,8 @@ def test_pipe_has_no_progress_bars(demo_bundle: Path, tmp_path: Path) -> None:
     out = output_of(run_installed("speak", TEXT, "-m", demo_bundle, "-o", path, *OPTIONS))
     assert out.count("\n") == 1
     assert "%" not in out
+
+
+def test_malformed_setting_of_the_bars_is_one_line(demo_bundle: Path) -> None:
+    result = run_installed("speak", "Hi", "-m", demo_bundle, TQDM_MININTERVAL="abc")
+    assert_fails(result, 1, "TQDM_MININTERVAL", "malformed", "unset the variable")

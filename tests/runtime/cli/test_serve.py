@@ -13,6 +13,7 @@ import httpx2
 import pytest
 
 import bark_onnx.runtime.cli.serve as command
+from bark_onnx.graphs.installation import install_command
 from bark_onnx.runtime.server.settings import ServerSettings
 from tests.support.messages import assert_one_line
 from tests.support.server_process import (
@@ -106,7 +107,7 @@ def test_missing_packages_are_a_one_line_error() -> None:
         "from bark_onnx.runtime.cli.main import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    failed(done, 1, "fastapi", "bark-onnx[cpu,serve]")
+    failed(done, 1, "fastapi", install_command("cpu,serve"))
 
 
 def test_every_request_gets_a_response_after_sigterm(demo_bundle: Path) -> None:

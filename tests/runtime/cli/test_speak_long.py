@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pytest
 import soundfile
 
 from bark_onnx.runtime import Bark, GenerationOptions
-from tests.support.command import ENTRY_POINT, Run, assert_fails, output_of
+from tests.support.command import ENTRY_POINT, Run, assert_fails, output_of, wait_for_partial
 
 RATE = 24_000
 VOICE = ("--voice", "v2/en_speaker_0")
@@ -275,9 +274,7 @@ def test_interrupt_keeps_complete_segments(
         stderr=subprocess.PIPE,
         text=True,
     )
-    partial = tmp_path / ".a.wav.partial"
-    while process.poll() is None and not (partial.is_file() and partial.stat().st_size > 50_000):
-        time.sleep(0.02)
+    wait_for_partial(process, tmp_path)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, ""), err

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-import bark_onnx.runtime.cli.main as cli
+import bark_onnx.runtime.cli.command as cli
 from bark_onnx.runtime import GenerationOptions, StreamOptions
 from bark_onnx.runtime.cli.options.output import OutputOptions
 from bark_onnx.runtime.cli.options.suno_compat import SUNO_NAMES

@@ -60,7 +60,7 @@ def test_list_has_a_line_per_voice_with_language_and_length(
     run: Run, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copy(bundle / "voices" / "v2" / "en_speaker_0.npz", bundle / "voices" / "me.npz")
-    expected = "me               -             4.0 s\nv2/en_speaker_0  English (en)  4.0 s\n"
+    expected = "me               unknown       4.0 s\nv2/en_speaker_0  English (en)  4.0 s\n"
     assert output_of(run("voices", "-m", bundle)) == expected
     monkeypatch.setenv("BARK_ONNX_MODEL", str(bundle))
     assert output_of(run("voices")) == expected
@@ -98,7 +98,7 @@ def test_damaged_voice_is_listed_with_a_warning(
     (bundle / "voices" / "bad.npz").write_bytes(b"PK")
     with pytest.warns(UserWarning, match=r"bad\.npz: not a voice"):
         status, out, _ = run("voices", "-m", bundle)
-    assert (status, out.splitlines()[0]) == (0, "bad              -             damaged")
+    assert (status, out.splitlines()[0]) == (0, "bad              unknown       damaged")
     with pytest.warns(UserWarning, match=r"bad\.npz: not a voice"):
         _, out, _ = run("voices", "-m", bundle, "--json", "--search", "bad")
     assert json.loads(out)[0]["seconds"] is None

@@ -67,7 +67,7 @@ def test_a_failed_run_fails_the_requests_that_shared_it_and_the_engine_continues
     assert len(failed) == (2 if run == 3 else 1)
     assert len({id(error) for error in failed}) == len(failed)
     for error in failed:
-        assert_one_line(error, stage, "RuntimeError", "[ONNXRuntimeError] : 6", "try again")
+        assert_one_line(error, stage, "RuntimeError", "[ONNXRuntimeError] : 6", "export it again")
         assert isinstance(error.__cause__, RuntimeError)
     for utterance, found in zip(utterances, outcomes, strict=True):
         if found not in failed:

@@ -10,6 +10,7 @@ import pytest
 
 from bark_onnx.graphs import precisions
 from bark_onnx.graphs.errors import BarkError, ProviderError
+from bark_onnx.graphs.installation import install_command
 from bark_onnx.graphs.onnxruntime import import_onnxruntime
 from bark_onnx.runtime import Bark, GenerationOptions
 from bark_onnx.runtime.inference import models as models_module
@@ -105,7 +106,7 @@ def test_auto_selects_the_cpu_without_cuda(demo_bundle: Path):
 
 
 def test_cuda_is_refused_with_the_name_of_the_extra_when_it_is_not_installed(demo_bundle: Path):
-    words = ("provider cuda", "CPUExecutionProvider", "bark-onnx[gpu]")
+    words = ("provider cuda", "CPUExecutionProvider", install_command("gpu"))
     _refused(demo_bundle, *words, provider="cuda")
 
 

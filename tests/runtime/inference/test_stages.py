@@ -22,11 +22,15 @@ from transformers.models.bark.modeling_bark import (
     BarkFineModel,
 )
 
+from bark_onnx.graphs.errors import EngineError
 from bark_onnx.graphs.voices.voice import Voice
 from bark_onnx.runtime.inference.coarse import coarse_length, generate_coarse
+from bark_onnx.runtime.inference.codec import generate_samples
 from bark_onnx.runtime.inference.fine import fine_passes, generate_fine
 from bark_onnx.runtime.inference.sampling import Sampling
-from bark_onnx.runtime.inference.semantic import semantic_prompt
+from bark_onnx.runtime.inference.semantic import generate_semantic, semantic_prompt
+from bark_onnx.runtime.options.generation import GenerationOptions
+from tests.support.messages import assert_one_line
 from tests.support.sizes import SETTINGS, SHAPES
 
 GREEDY = Sampling(do_sample=False, temperature=1.0, top_k=0, top_p=1.0)
@@ -74,6 +78,31 @@ def test_the_settings_of_the_tests_are_the_defaults_of_transformers():
         assert getattr(SETTINGS.coarse, name) == getattr(COARSE, name)
     for name in ("max_fine_history_length", "max_fine_input_length", "n_fine_codebooks"):
         assert getattr(SETTINGS.fine, name) == getattr(FINE, name)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("stage", ["semantic", "coarse", "fine", "codec"])
+def test_what_is_no_number_is_an_error_of_its_stage(stage: str, value: float):
+    rng = np.random.default_rng(0)
+    sampling = Sampling(do_sample=True, temperature=0.7, top_k=50, top_p=1.0)
+    codes, semantic = np.zeros((4, 2), np.int64), np.arange(4)
+    options = GenerationOptions().resolve(SETTINGS, SHAPES.semantic)
+    generators = {
+        "semantic": lambda: generate_semantic(
+            semantic_prompt(semantic, None, SETTINGS.semantic, SHAPES.semantic),
+            *(SETTINGS.semantic, options, rng),
+        ),
+        "coarse": lambda: generate_coarse(semantic, None, SETTINGS, sampling, rng),
+        "fine": lambda: generate_fine(codes, None, SETTINGS, sampling, rng),
+        "codec": lambda: generate_samples(codes),
+    }
+    generator: Any = generators[stage]()
+    next(generator)
+    values = np.zeros((1024, 1056) if stage == "fine" else 10_001, np.float32)
+    values.flat[7] = value
+    with pytest.raises(EngineError) as caught:
+        generator.send(values)
+    assert_one_line(caught.value, f"The {stage} stage", "not numbers", "another precision")
 
 
 # Semantic

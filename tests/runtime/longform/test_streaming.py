@@ -60,9 +60,19 @@ def test_every_attempt_at_every_segment_has_its_own_seed() -> None:
         for attempt in range(4)
     }
     assert len(seeds) == 5 * 50 * 4
+    assert max(seeds) < 2**53
     assert segment_seed(5, 0) == 5
+    assert segment_seed(5, 0, bits=64) == 5
+    assert segment_seed(7, 1, bits=64) >> 11 == segment_seed(7, 1)
     assert segment_seed(5, 3, 1) == segment_seed(5, 3, 1)
     assert segment_seed(2**40, 1) != segment_seed(2**40 + 1, 1)
+
+
+def test_seeds_of_earlier_versions_can_be_repeated() -> None:
+    engine = FakeEngine()
+    speeches = [*stream_of(engine, 3, 1, seed_bits=64)]
+    assert [speech.seed for speech in speeches] == [segment_seed(0, i, bits=64) for i in range(3)]
+    assert max(speech.seed for speech in speeches) > 2**53
 
 
 # History

@@ -43,11 +43,18 @@ def test_format_1_is_converted() -> None:
             "trim": True,
             "limit_duration": True,
             "normalize_peak": 0.5,
+            "seed_bits": 64,
         },
         sample_rate_hz=16_000,
         segment=3,
-        format=2,
+        format=3,
     )
+
+
+def test_format_2_keeps_its_longer_seeds() -> None:
+    found = Provenance.from_json(replaced('"format":3', '"format":2'))
+    stream: Any = {"history": "previous", "seed_bits": 64}
+    assert found == dataclasses.replace(PROVENANCE, stream=stream)
 
 
 def test_provenance_is_read_as_it_was_written() -> None:
@@ -79,12 +86,13 @@ def replaced(old: str, new: str) -> str:
     ("comment", "words"),
     [
         (PROVENANCE.to_json()[:-9], ("cut off",)),
-        (replaced('"format":2', '"format":3'), ("format is 3", "expected 1 or 2")),
-        (replaced('"format":2', '"format":"x"'), ("format is 'x'", "expected 1 or 2")),
+        (replaced('"format":3', '"format":4'), ("format is 4", "expected 1 to 3")),
+        (replaced('"format":3', '"format":"x"'), ("format is 'x'", "expected 1 to 3")),
         (replaced('"segment":3', '"fragment":3'), ("fragment",)),
         ('{"bark-onnx":{"format":1,"reading":[]}}', ("missing",)),
         (replaced('"seed":9223372036854775808', '"seed":"x"'), ("seed", "expected int")),
         ('{"bark-onnx":7}', ("expected",)),
+        (replaced("Hello", "\\ud800"), ("not valid Unicode",)),
         (replaced("me.npz", "\\u001b[2Jme.npz"), ("x1b", "not printable")),
     ],
 )

@@ -1,9 +1,14 @@
 """Sentences of thirteen languages are found, and the language is detected."""
 
+import errno
+import os
+
 import pytest
 
+from bark_onnx.graphs.errors import OptionsError
 from bark_onnx.runtime.text.languages import LANGUAGE_CODES
 from bark_onnx.runtime.text.sentences import detect_language, sentence_ends
+from tests.support.messages import assert_one_line
 from tests.support.sentences import SENTENCES, written
 
 
@@ -53,3 +58,13 @@ def test_paragraphs_end_sentences_but_wrapped_lines_do_not() -> None:
 @pytest.mark.parametrize("text", ["", " \n ", "\u200b"])
 def test_blank_text_has_at_most_one_sentence(text: str) -> None:
     assert len(list(sentence_ends(text, "en"))) == len(text.strip())
+
+
+def test_a_full_disk_leaves_the_language_to_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # its model is unpacked to a file
+
+    monkeypatch.setattr("py3langid.rank", full)
+    with pytest.raises(OptionsError) as caught:
+        detect_language("Hello")
+    assert_one_line(caught.value, "give language (No space left on device)")

@@ -1,6 +1,7 @@
 """Token ids are those of transformers' BertTokenizerFast, which AutoProcessor uses."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -177,3 +178,27 @@ def test_tokenizer_with_another_number_of_entries_is_refused(tmp_path: Path):
     with pytest.raises(BundleError) as caught:
         TextTokenizer(path, 256, vocabulary=3)
     assert_one_line(caught.value, f"{path} has 2 entries, expected 3 by bark.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x" * 5000, "1 of 1 tokens are unknown .* not spoken: x{39}…$"),
+        ("😀😀", "1 of 1 tokens are unknown .* not spoken: 😀😀$"),
+        ("♪ ♪", "2 of 2 tokens are unknown"),
+        ("Hello 你好, dog ♪", r"2 of \d+ tokens are unknown .* not spoken: 你, 好$"),
+        ("Hello 你好你好, dog", r"4 of \d+ tokens are unknown .* not spoken: 你, 好, 你, …$"),
+    ],
+)
+def test_unknown_words_cause_a_warning(demo_bundle: Path, text: str, message: str) -> None:
+    tokenizer = TextTokenizer(demo_bundle / "tokenizer.json", 256)
+    with pytest.warns(UserWarning, match=message):
+        tokenizer.encode(text)
+
+
+@pytest.mark.parametrize("text", ["Hello, my dog is cute", "♪ Hello ♪", "Hello 😀"])
+def test_known_words_and_signs_cause_no_warning(demo_bundle: Path, text: str) -> None:
+    tokenizer = TextTokenizer(demo_bundle / "tokenizer.json", 256)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tokenizer.encode(text)

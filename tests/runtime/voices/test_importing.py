@@ -15,6 +15,7 @@ import bark_onnx.runtime.voices.importing as importing
 from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.graphs.bundle.manifest import Manifest
 from bark_onnx.graphs.errors import BundleError
+from bark_onnx.graphs.files.partial_file import partial_folder
 from bark_onnx.runtime.voices.importing import Imported, import_voices
 from bark_onnx.runtime.voices.library import VoiceLibrary
 from tests.conftest import SHARED, needs_shared_data
@@ -189,6 +190,33 @@ def test_import_that_fails_halfway_is_undone(
     assert_one_line(caught.value, "No space left", "nothing was changed")
     assert len(moved) > failing
     assert state(bundle) == before
+    assert not list(bundle.glob(".*"))
+
+
+def test_voice_that_cannot_be_written_is_named(
+    bundle: Path, presets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_presets(presets, [OWN])
+    before = state(bundle)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(BundleError) as caught:
+        import_voices(bundle, [presets], force=True)
+    assert_one_line(caught.value, 'Voice "', "(No space left on device)", "nothing was changed")
+    assert ".partial" not in str(caught.value)
+    assert state(bundle) == before
+
+
+def test_what_a_killed_import_left_is_removed(bundle: Path, presets: Path) -> None:
+    write_presets(presets, [OWN])
+    with partial_folder(bundle / "voices") as folder:
+        pass
+    folder.mkdir()
+    (folder / "half.npz").touch()
+    import_voices(bundle, [presets], force=True)
     assert not list(bundle.glob(".*"))
 
 

@@ -1,17 +1,25 @@
 """SpeechWriter: sound files to which speech is appended."""
 
+import dataclasses
 import errno
+import io
 import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import soundfile
 
 from bark_onnx.runtime import AudioError, Speech, SpeechWriter
 from tests.support.messages import assert_one_line
+from tests.support.provenance import PROVENANCE
 
 RATE = 24_000
 FORMATS = ["wav", "flac", "ogg", "mp3", "opus"]
@@ -135,3 +143,131 @@ def test_a_full_disk_is_one_line_and_keeps_earlier_speech(
         write_until(tmp_path / "a.wav", fill_disk)
     assert_one_line(caught.value, "a.wav", "cannot be written", "No space left on device")
     assert soundfile.info(tmp_path / "a.wav").frames == RATE
+
+
+LIMITED = """
+import resource, sys
+import numpy as np
+from tests.runtime.audio.files.test_writer import RATE, SpeechWriter, speech, with_provenance
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+with SpeechWriter(sys.argv[1], RATE) as file:
+    for start in range(1000):
+        file.write(with_provenance(speech(1, start)))
+"""
+
+
+def with_provenance(single: Speech) -> Speech:
+    return dataclasses.replace(single, provenance=PROVENANCE)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("limit", [100_000, 100_100, 101_001])
+def test_limit_of_the_system_keeps_earlier_speech_and_names_the_reason(
+    tmp_path: Path, suffix: str, limit: int
+) -> None:
+    path = tmp_path / f"a.{suffix}"
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, path, str(limit)], capture_output=True, text=True
+    )
+    error = done.stderr.strip().splitlines()[-1]
+    found = re.search(
+        r"a\.\w+: cannot be written \(File too large\); it has the first ([\d.]+) s", error
+    )
+    assert found, error
+    samples, _ = soundfile.read(path)
+    assert len(samples) / RATE == pytest.approx(float(found[1]), abs=0.01)
+    assert len(samples) > 2 * RATE
+    assert np.abs(samples[: RATE // 2]).max() > 0.3
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_file_without_a_complete_speech_does_not_appear(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, tmp_path / "a.wav", "1000"], capture_output=True, text=True
+    )
+    assert done.stderr.strip().endswith("a.wav: cannot be written (File too large)")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_last_words_that_do_not_fit_are_cut_off(tmp_path: Path, monkeypatch: Any) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("bark_onnx.runtime.audio.files.atomic_sound_file.add_tags", full)
+    with pytest.raises(AudioError) as caught, SpeechWriter(tmp_path / "a.wav", RATE) as file:
+        file.write(speech(1))
+    assert_one_line(caught.value, "No space left on device", "it has the first 1.00 s")
+    assert file.is_written
+    assert soundfile.info(tmp_path / "a.wav").frames == RATE
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_named_pipe_receives_the_sound_as_it_is_written(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    os.mkfifo(path)
+    with ThreadPoolExecutor() as pool:
+        received = pool.submit(path.read_bytes)
+        with SpeechWriter(path, RATE) as file:
+            file.write(with_provenance(speech(1)))
+            file.write(speech(1, 1))
+    assert path.is_fifo()
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]
+    with av.open(io.BytesIO(received.result())) as sound:
+        seconds = sum(frame.samples / frame.sample_rate for frame in sound.decode(audio=0))
+    assert seconds == pytest.approx(2, abs=0.1)
+
+
+def test_reader_that_leaves_a_pipe_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+
+    def leave() -> Speech:
+        os.close(reader)
+        return speech(1)
+
+    with pytest.raises(AudioError) as caught:
+        write_until(path, leave)
+    assert_one_line(caught.value, "a.wav: cannot be written (Broken pipe)")
+
+
+def test_device_stays_a_device() -> None:
+    with SpeechWriter(os.devnull, RATE, audio_format="wav") as file:
+        file.write(speech(1))
+    speech(1).resample(8000)
+    assert not Path(os.devnull).is_file()
+    with (
+        pytest.raises(AudioError) as caught,
+        SpeechWriter("/dev/full", RATE, audio_format="wav") as file,
+    ):
+        file.write(speech(1))
+    assert_one_line(caught.value, "/dev/full: cannot be written (No space left on device)")
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_two_writers_of_one_file_leave_one_whole_file(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    alone = tmp_path / f"alone.{suffix}"
+    speech(3, level=0.9).save(alone)
+    with SpeechWriter(path, RATE) as first, SpeechWriter(path, RATE) as second:
+        second.write(speech(1, level=0.1))
+        first.write(speech(3, level=0.9))
+    assert path.read_bytes() == alone.read_bytes()  # the first block ends last
+
+
+def test_link_stays_and_its_target_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(b"old")
+    (tmp_path / "link.wav").symlink_to("a.wav")
+    speech(1).save(tmp_path / "link.wav")
+    assert (tmp_path / "link.wav").is_symlink()
+    assert soundfile.info(tmp_path / "a.wav").frames == RATE
+
+
+def test_write_protected_file_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(b"old")
+    (tmp_path / "a.wav").chmod(0o444)
+    with pytest.raises(AudioError) as caught:
+        SpeechWriter(tmp_path / "a.wav", RATE)
+    assert_one_line(caught.value, "a.wav is write-protected", "another name")
+    assert (tmp_path / "a.wav").read_bytes() == b"old"
