@@ -98,9 +98,9 @@ test-browser: $(VENV)/.stamp ## the server's page, and pages of others, in Chrom
 	command -v chromium chromedriver >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends chromium chromium-driver; }
 	$(BIN)/python -m pytest tests/runtime/server/test_page.py tests/runtime/server/test_browser_access.py
 
-SOAK_ROUNDS ?= 30
-soak: $(VENV)/.stamp ## thousands of requests of all kinds to one server, some minutes; SOAK_ROUNDS=30
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -s tests/runtime/server/test_soak.py --soak-rounds $(SOAK_ROUNDS)
+SOAK_REQUESTS ?= 10000
+soak: $(VENV)/.stamp ## requests of all kinds to one server, its memory sampled, half an hour; SOAK_REQUESTS=10000
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -s tests/runtime/server/test_soak.py --soak-requests $(SOAK_REQUESTS)
 
 bench: $(VENV)/.stamp ## all benchmarks, full-size shapes with random weights
 	$(PIP) --constraint constraints.txt --editable '.[cpu,export,dev,bench]'

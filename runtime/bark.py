@@ -5,6 +5,7 @@ from typing import Any
 
 from bark_onnx.graphs.errors import OptionsError
 from bark_onnx.runtime.audio.speech import Speech
+from bark_onnx.runtime.engine.clients import PROGRAM, Client
 from bark_onnx.runtime.engine.future import SpeechFuture, wait_all
 from bark_onnx.runtime.engine.loaded_bundle import LoadedBundle
 from bark_onnx.runtime.inference.pipeline import Request
@@ -184,13 +185,23 @@ class Bark(LoadedBundle):
         return streaming.astream(plan, self.submit_segment, on_progress)
 
     def submit_segment(
-        self, task: SegmentTask, on_progress: OnProgress | None = None
+        self,
+        task: SegmentTask,
+        on_progress: OnProgress | None = None,
+        *,
+        client: Client = PROGRAM,
     ) -> SpeechFuture:
-        """Generate speech for one segment of a plan in the background."""
+        """Generate speech for one segment of a plan in the background.
+
+        Args:
+            task: One attempt at the segment.
+            on_progress: As for `speak`.
+            client: Party that takes turns with others; by default all calls of the program.
+        """
         text = task.segment.text
         ids, options = self._builder.tokenizer.encode(text), self._builder.resolve(task.options)
         request = Request(text, ids, task.voice, task.seed, options, task.provenance)
-        return self._submit([request], on_progress)[0]
+        return self._submit([request], on_progress, client)[0]
 
     def _as_plan(self, text: str | StreamPlan, arguments: Mapping[str, Any]) -> StreamPlan:
         if not isinstance(text, StreamPlan):

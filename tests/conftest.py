@@ -28,7 +28,9 @@ needs_shared_data = pytest.mark.skipif(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--provider", choices=("cpu", "cuda"), default="cpu", help="to speak on")
-    parser.addoption("--soak-rounds", type=int, default=2, help="of the server's soak test")
+    parser.addoption(
+        "--soak-requests", type=int, default=0, help="of the server's soak test, at least"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -21,13 +21,17 @@ from bark_onnx.runtime.server.settings import ServerSettings
 
 _DEFAULTS = ServerSettings(model_id="")
 _COUNT, _PORT = click.IntRange(1), click.IntRange(0, 65535)
+_SHARE = click.FloatRange(0, 1, min_open=True)
 _SILENCE, _DURATION = click.FloatRange(0, 10), click.FloatRange(0, min_open=True)
 _PROVIDER, _LEVEL = click.Choice(PROVIDERS), click.Choice(("debug", "info", "warning", "error"))
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _FOLDER = click.Path(path_type=Path, file_okay=False)
+_SOCKET = click.Path(path_type=Path)
 
 _MODEL, _NETWORK, _VOICES = "Model and hardware", "Network", "Voices"
 _TEXT, _LIMITS, _LOGS = "Long text", "Limits", "Logging"
+
+_COMMAND_LINE = click.core.ParameterSource.COMMANDLINE
 
 Decorator = Callable[[Command], Command]
 
@@ -67,7 +71,20 @@ _OPTIONS = add_options(
     ),
     _option(_NETWORK, "--host", default="127.0.0.1", help="Address to listen on; 0.0.0.0: all."),
     _option(_NETWORK, "--port", type=_PORT, default=8000, help="TCP port; 0: a free one."),
-    _option(_NETWORK, "--api-key", help="Bearer token required from clients; prefer the variable."),
+    _option(
+        *(_NETWORK, "--unix-socket"),
+        type=_SOCKET,
+        help="Path of a Unix socket to listen on, instead of --host and --port.",
+    ),
+    _option(
+        _NETWORK, "--api-key", help="Bearer token required from clients; prefer --api-key-file."
+    ),
+    _option(
+        *(_NETWORK, "--api-key-file"),
+        type=_FILE,
+        help="File with one API key per line, each of which is accepted; read again when it "
+        "changes.",
+    ),
     _option(
         *(_NETWORK, "--cors-origin", "cors_origins"),
         multiple=True,
@@ -85,9 +102,15 @@ _OPTIONS = add_options(
         "null: the model chooses. Default: OpenAI's names.",
     ),
     _option(_VOICES, "--uploads", type=_FOLDER, help="Folder for uploaded voices; default: none."),
+    _setting(_VOICES, "max_uploads_bytes", type=_COUNT, help="Size of all uploaded voices."),
     _setting(_TEXT, "concurrency", type=_COUNT, help="Segments of one text generated in parallel."),
     _setting(_TEXT, "silence_seconds", type=_SILENCE, help="Silence between segments."),
     _option(_LIMITS, "--max-queue", type=_COUNT, default=64, help="Waiting segments; then: 429."),
+    _setting(
+        *(_LIMITS, "client_share"),
+        type=_SHARE,
+        help="Part of the queue that one client may hold, an API key or else an address; 1: all.",
+    ),
     _setting(_LIMITS, "max_text_characters", type=_COUNT, help="Length of a request's text."),
     _setting(_LIMITS, "max_body_bytes", type=_COUNT, help="Size of a request, uploads included."),
     _setting(
@@ -119,6 +142,7 @@ def serve(
     bundle: str,
     host: str,
     port: int,
+    unix_socket: Path | None,
     log_level: str,
     provider: str,
     precision: str | None,
@@ -141,7 +165,12 @@ def serve(
     """
     run = _import_server()
     from bark_onnx.runtime.server.aliases import read_aliases
+    from bark_onnx.runtime.server.logs import configure_logs, log
 
+    if click.get_current_context().get_parameter_source("api_key") is _COMMAND_LINE:
+        configure_logs(log_level)
+        fields = {"option": "--api-key", "expected": "--api-key-file, as other users see arguments"}
+        log.warning("insecure option", extra={"fields": fields})
     load = partial(
         Bark.load,
         bundle,
@@ -162,6 +191,7 @@ def serve(
         load,
         host=host,
         port=port,
+        unix_socket=unix_socket,
         log_level=log_level,
     )
 

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from time import monotonic
 
 from bark_onnx.graphs.contract import Stage
-from bark_onnx.graphs.errors import BarkError, ClosedError, EngineError, QueueFullError
+from bark_onnx.graphs.errors import BarkError, ClosedError, EngineError
+from bark_onnx.runtime.engine.clients import PROGRAM, Client, ClientQuota
 from bark_onnx.runtime.engine.fork import OwnProcess
 from bark_onnx.runtime.engine.future import RequestTimings, SpeechFuture
 from bark_onnx.runtime.engine.scheduler import Finished, Scheduler, clone_error, summarize_error
@@ -38,10 +39,14 @@ class Engine:
     def __init__(self, models: StageModels, *, max_queue: int | None = None) -> None:
         self._models = models
         self._process = OwnProcess()
-        self._max_requests = None if max_queue is None else models.max_batch_size + max_queue
         # Re-entrant, since a garbage collection inside a locked part may call `stop`.
         self._condition = threading.Condition(threading.RLock())
         # Guarded by the condition:
+        self._quota = ClientQuota(
+            None if max_queue is None else models.max_batch_size + max_queue,
+            kind="requests",
+            remedy="max_batch_size and max_queue",
+        )
         self._incoming: list[EngineRequest] = []
         self._cancelled: list[SpeechFuture] = []
         self._closed_error: BarkError | None = None  # why requests are refused
@@ -54,27 +59,33 @@ class Engine:
     # Called by any thread
 
     def submit(
-        self, generators: Sequence[SpeechGenerator], *, keepalive: object = None
+        self,
+        generators: Sequence[SpeechGenerator],
+        *,
+        keepalive: object = None,
+        client: Client = PROGRAM,
     ) -> list[SpeechFuture]:
         """Add the requests of one call, each from `generate_speech`: all of them, or none.
 
         `keepalive` is referenced until the last request is done.
 
         Raises:
-            QueueFullError: Too many requests are unfinished.
+            QueueFullError: Too many requests are unfinished, in all or of this client.
             ClosedError: The engine was closed.
             EngineError: The engine died, or was made before a fork.
         """
         self._process.check()
         group = RequestGroup()
         with self._condition:
-            self._check_accepts(len(generators))
+            if self._closed_error is not None:
+                raise clone_error(self._closed_error)
             if not generators:
                 return []
+            self._quota.take(client, len(generators))
             self._start()
             timings = RequestTimings(monotonic())
             requests = [
-                EngineRequest(SpeechFuture(self, timings), generator, group, keepalive)
+                EngineRequest(SpeechFuture(self, timings), generator, group, client, keepalive)
                 for generator in generators
             ]
             group.pending.update(requests)
@@ -134,16 +145,6 @@ class Engine:
         if not self._process.is_left and self._thread not in (None, threading.current_thread()):
             self._thread.join(timeout)
 
-    def _check_accepts(self, count: int) -> None:
-        if self._closed_error is not None:
-            raise clone_error(self._closed_error)
-        unfinished = len(self._incoming) + self._status.waiting + self._status.running
-        if self._max_requests is not None and unfinished + count > self._max_requests:
-            raise QueueFullError(
-                f"{unfinished} requests are unfinished and {count} more were submitted, expected "
-                f"at most {self._max_requests} (max_batch_size and max_queue); try again later"
-            )
-
     def _start(self) -> None:
         if self._thread is None:
             thread = threading.Thread(target=self._run, name="bark-onnx engine", daemon=True)
@@ -200,6 +201,8 @@ class Engine:
         """Publish the status, then resolve futures: a request that is done is never counted."""
         with self._condition:
             self._status = self._scheduler.status()
+            for request, _ in finished:
+                self._quota.release(request.client)
         for request, outcome in finished:
             future = request.future
             future.timings = dataclasses.replace(future.timings, finished=monotonic())

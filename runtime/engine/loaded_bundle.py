@@ -7,6 +7,7 @@ from typing import Self
 from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.graphs.errors import OptionsError
 from bark_onnx.graphs.voices.voice import Voice
+from bark_onnx.runtime.engine.clients import PROGRAM, Client
 from bark_onnx.runtime.engine.engine import Engine
 from bark_onnx.runtime.engine.future import SpeechFuture
 from bark_onnx.runtime.engine.status import BarkInfo, EngineStatus, Observer
@@ -169,8 +170,11 @@ class LoadedBundle:
         self._engine.close()
 
     def _submit(
-        self, requests: list[Request], on_progress: OnProgress | None
+        self,
+        requests: list[Request],
+        on_progress: OnProgress | None,
+        client: Client = PROGRAM,
     ) -> list[SpeechFuture]:
         progress, manifest = Progress(on_progress), self._bundle.manifest
         generators = [generate_speech(request, manifest, progress) for request in requests]
-        return self._engine.submit(generators, keepalive=self)
+        return self._engine.submit(generators, keepalive=self, client=client)

@@ -1,6 +1,6 @@
 """StageExecutor: runs one stage for the requests that wait for it and those in its batch."""
 
-from collections import deque
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -9,6 +9,7 @@ from typing import Any
 
 from bark_onnx.graphs.contract import Stage
 from bark_onnx.runtime.engine.batch import Batch, BatchEntry, SerialBatch
+from bark_onnx.runtime.engine.clients import Client, ClientQueue
 from bark_onnx.runtime.engine.continuous_batch import ContinuousBatch
 from bark_onnx.runtime.engine.future import SpeechFuture
 from bark_onnx.runtime.inference.codec import run_codec
@@ -26,6 +27,7 @@ class EngineRequest:
     future: SpeechFuture
     generator: SpeechGenerator
     group: "RequestGroup"
+    client: Client
     keepalive: object  # referenced until the request is done
     stage_call: StageCall | None = None  # current call; None before the request begins
     executor: "StageExecutor | None" = None  # where it waits or runs; None while the group holds it
@@ -69,7 +71,7 @@ class StageExecutor:
         self.slots = models.max_batch_size if stage in BATCHED_STAGES else 1
         self.steps = 0  # decode steps, fine passes or codec runs so far
         self.sequences = 0  # summed over the steps
-        self.waiting: deque[EngineRequest] = deque()
+        self.waiting: ClientQueue[EngineRequest] = ClientQueue()
         self.running: dict[BatchEntry[Any], EngineRequest] = {}
         self._models = models
         self._acquired = ExitStack()
@@ -83,12 +85,12 @@ class StageExecutor:
     def add(self, request: EngineRequest) -> None:
         """Add a request whose current call is of this stage."""
         request.executor = self
-        self.waiting.append(request)
+        self.waiting.append(request.client, request)
 
     def remove(self, request: EngineRequest) -> None:
         """Remove a request that waits or runs."""
         if request.batch_entry is None:
-            self.waiting.remove(request)
+            self.waiting.remove(request.client, request)
             request.executor = None
         else:
             assert self._batch is not None
@@ -97,7 +99,7 @@ class StageExecutor:
         self._unload_if_idle()
 
     def fill_slots(self) -> None:
-        """Acquire the model if needed, and move waiting requests to free slots.
+        """Acquire the model if needed, and give free slots to waiting clients in turn.
 
         Raises:
             Exception: The model cannot be opened; no request was moved.
@@ -110,7 +112,8 @@ class StageExecutor:
                 run = run_fine_pass if self.stage == "fine" else run_codec
                 self._batch = SerialBatch(partial(run, model))
         while self.waiting and self._batch.has_free_slot:
-            request = self.waiting.popleft()
+            running = Counter(request.client for request in self.running.values())
+            request = self.waiting.pop(running)
             assert request.stage_call is not None
             request.batch_entry = self._batch.add(request.stage_call.generator)
             future = request.future

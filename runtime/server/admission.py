@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from bark_onnx.graphs.errors import QueueFullError
+from bark_onnx.runtime.engine.clients import Client, ClientQuota
 from bark_onnx.runtime.server.errors import shutting_down
 
 
@@ -23,7 +23,7 @@ class AdmissionController:
     def __init__(self, *, limit: int, shutdown_seconds: float) -> None:
         self.is_draining = False
         self.drain_deadline_passed_at: float | None = None
-        self._limit = limit
+        self._quota = ClientQuota(limit, kind="requests", remedy="--max-connections")
         self._shutdown_seconds = shutdown_seconds
         self._running: set[Callable[[], object]] = set()
 
@@ -33,28 +33,26 @@ class AdmissionController:
         return len(self._running)
 
     @contextmanager
-    def admit(self, abort: Callable[[], object]) -> Iterator[None]:
+    def admit(self, client: Client, abort: Callable[[], object]) -> Iterator[None]:
         """Count a request as running for the duration of the context.
 
         Args:
+            client: Client whose request it is.
             abort: Called when the time to drain is over; must end the context soon.
 
         Raises:
             ApiError: The server is draining.
-            QueueFullError: Too many requests are running.
+            QueueFullError: Too many requests are running, in all or of this client.
         """
         if self.is_draining:
             raise shutting_down()
-        if len(self._running) >= self._limit:
-            raise QueueFullError(
-                f"{self._limit} requests are running; expected fewer (--max-connections); "
-                "try again later"
-            )
+        self._quota.take(client)
         self._running.add(abort)
         try:
             yield
         finally:
             self._running.discard(abort)
+            self._quota.release(client)
 
     def drain(self) -> None:
         """Admit no further request, and abort those that do not finish in time."""

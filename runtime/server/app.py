@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from bark_onnx.runtime.server.access import HostRule
+from bark_onnx.runtime.server.api_keys import ApiKeys
 from bark_onnx.runtime.server.errors import add_error_handlers
 from bark_onnx.runtime.server.middleware import GUARDED, RequestMiddleware
 from bark_onnx.runtime.server.page_files import read_page
@@ -37,8 +38,12 @@ def create_app(service: SpeechService, *, host: str = "127.0.0.1") -> FastAPI:
     Args:
         service: The served bundle.
         host: Name or address that the server listens on.
+
+    Raises:
+        OptionsError: The file of API keys cannot be read, or a key in it is invalid.
     """
     settings = service.settings
+    keys = ApiKeys(settings.api_key, settings.api_key_file)
     read_page()
 
     @asynccontextmanager
@@ -66,6 +71,7 @@ def create_app(service: SpeechService, *, host: str = "127.0.0.1") -> FastAPI:
     app.add_middleware(
         RequestMiddleware,
         settings=settings,
+        keys=keys,
         hosts=HostRule(host, settings.allowed_hosts),
         metrics=service.metrics,
         readiness=service.readiness,
@@ -94,7 +100,7 @@ def _completed_document(document: dict[str, Any], service: SpeechService) -> dic
     schemas["SpeechRequest"]["properties"]["input"]["maxLength"] = (
         service.settings.max_text_characters
     )
-    if service.settings.api_key is not None:
+    if service.settings.requires_key:
         document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         for path, operations in document["paths"].items():
             if path.startswith(GUARDED):

@@ -1,6 +1,5 @@
 """Middleware of all requests: id, host, origin, API key, limits, request log and counters."""
 
-import hmac
 import logging
 import time
 import uuid
@@ -11,8 +10,11 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bark_onnx.runtime.engine.clients import Client
 from bark_onnx.runtime.server.access import HostRule, check_origin
+from bark_onnx.runtime.server.api_keys import ApiKeys
 from bark_onnx.runtime.server.bodies import BodyLimits, LimitedBody
+from bark_onnx.runtime.server.clients import CLIENT, address_of
 from bark_onnx.runtime.server.connections import connection_of, cut_off
 from bark_onnx.runtime.server.errors import ApiError, outcome_of, own_failure, shortened
 from bark_onnx.runtime.server.logs import log, request_id
@@ -57,7 +59,8 @@ class RequestMiddleware:
 
     Args:
         app: Wrapped application.
-        settings: Key, origins and limits.
+        settings: Origins and limits.
+        keys: Keys that give access.
         hosts: Names of this server.
         metrics: Counters of speech requests.
         readiness: Counter of failures.
@@ -68,11 +71,13 @@ class RequestMiddleware:
         app: ASGIApp,
         *,
         settings: ServerSettings,
+        keys: ApiKeys,
         hosts: HostRule,
         metrics: Metrics,
         readiness: Readiness,
     ) -> None:
         self._app = app
+        self._keys = keys
         self._settings = settings
         self._hosts = hosts
         self._metrics = metrics
@@ -127,20 +132,21 @@ class RequestMiddleware:
             self._hosts.check(headers)
         if path.startswith(GUARDED) and scope["method"] != "OPTIONS":
             check_origin(headers, self._settings.cors_origins)
-            self._check_key(headers)
+            scope[CLIENT] = self._identify(scope, headers)
         if scope["method"] == "POST" and path in _CONTENT_TYPES:
             _check_content_type(headers, *_CONTENT_TYPES[path])
         self._body_limits.check_length(headers.get("content-length", ""))
 
-    def _check_key(self, headers: Headers) -> None:
-        key = self._settings.api_key
-        if key is not None and not _has_bearer_token(headers.get("authorization", ""), key):
+    def _identify(self, scope: Scope, headers: Headers) -> Client:
+        key_name = self._keys.find(headers.get("authorization", ""))
+        if key_name is None and self._keys.is_required:
             raise ApiError(
                 401,
                 "The API key is missing or wrong; expected the header Authorization: Bearer KEY",
                 code="invalid_api_key",
                 headers={"www-authenticate": "Bearer"},
             )
+        return Client(key_name or address_of(scope), self._settings.client_share)
 
     def _log_request(self, scope: Scope, request_log: RequestLog) -> None:
         seconds = time.monotonic() - request_log.started
@@ -189,10 +195,3 @@ def _check_content_type(headers: Headers, expected: str, what: str) -> None:
         raise ApiError(
             400, f"The body has another type; expected {what} with content-type: {expected}"
         )
-
-
-def _has_bearer_token(authorization: str, key: str) -> bool:
-    """Whether a header carries the key; compared in constant time."""
-    scheme, _, token = authorization.partition(" ")
-    is_same = hmac.compare_digest(token.strip().encode(), key.encode())
-    return is_same and scheme.lower() == "bearer"

@@ -8,6 +8,7 @@ from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
 from bark_onnx.graphs.errors import BarkError
+from bark_onnx.runtime.server.clients import client_of
 from bark_onnx.runtime.server.connections import cut_off
 from bark_onnx.runtime.server.errors import ApiError, as_api_error, own_failure, shutting_down
 from bark_onnx.runtime.server.middleware import REQUEST_LOG, RequestLog
@@ -29,7 +30,6 @@ class SpeechResponse(Response):
     def __init__(self, speech_task: SpeechTask, service: SpeechService) -> None:
         super().__init__(media_type=speech_task.media_type)
         del self.headers["content-length"]
-        self.headers["x-bark-seed"] = str(speech_task.seed)
         self.headers["cache-control"] = "no-store"
         self._speech_task = speech_task
         self._service = service
@@ -47,7 +47,7 @@ class SpeechResponse(Response):
             task.cancel()
 
         try:
-            with self._service.admission.admit(abort):
+            with self._service.admission.admit(client_of(scope), abort):
                 request_log.outcome = "cancelled"  # unless it ends otherwise
                 await asyncio.wait((task, disconnect), return_when=asyncio.FIRST_COMPLETED)
                 if task.done() and not task.cancelled():
@@ -109,6 +109,7 @@ class SpeechResponse(Response):
     async def _start_response(self, send: Send, first_bytes: int) -> None:
         if self._speech_task.is_whole:
             self.headers["content-length"] = str(first_bytes)
+        self.headers["x-bark-seed"] = str(self._speech_task.seed)
         self._has_started = True
         await _send_start(send, self)
 

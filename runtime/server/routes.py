@@ -1,7 +1,8 @@
 """Routes of the server, each with all of its responses."""
 
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Form, Request, Response, UploadFile
 from fastapi.responses import HTMLResponse
@@ -9,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from bark_onnx.graphs.errors import VoiceError
 from bark_onnx.runtime.audio.files.formats import MEDIA_TYPES
+from bark_onnx.runtime.server.clients import client_of
 from bark_onnx.runtime.server.errors import bad_upload
 from bark_onnx.runtime.server.middleware import SPEECH_PATH
 from bark_onnx.runtime.server.page_files import INDEX, page_response
@@ -25,7 +27,9 @@ from bark_onnx.runtime.server.schema import (
 from bark_onnx.runtime.server.service import SpeechService
 from bark_onnx.runtime.server.speech_request import SpeechRequest
 from bark_onnx.runtime.server.speech_task import SpeechTask
-from bark_onnx.runtime.server.voices import UPLOAD_NAME
+from bark_onnx.runtime.server.uploads import UPLOAD_NAME
+
+Result = TypeVar("Result")
 
 router = APIRouter()
 
@@ -62,6 +66,11 @@ def _service(request: Request) -> SpeechService:
     return service
 
 
+async def _in_thread(request: Request, function: Callable[..., Result], *args: Any) -> Result:
+    """Call a function that uses files, so that the event loop does not wait for them."""
+    return await _service(request).threads.run(client_of(request.scope), function, *args)
+
+
 @router.post(
     SPEECH_PATH,
     summary="Create speech",
@@ -89,7 +98,7 @@ async def create_speech(body: SpeechRequest, request: Request) -> Response:
     """Generate speech for a text. Each segment of a long text is sent as soon as it is ready."""
     service = _service(request)
     service.check_ready()
-    return SpeechResponse(SpeechTask(body, service), service)
+    return SpeechResponse(SpeechTask(body, service, client_of(request.scope)), service)
 
 
 @router.get("/v1/models", summary="List models", tags=["models"], responses=_errors(401, 403))
@@ -121,10 +130,11 @@ async def retrieve_model(model_id: str, request: Request) -> Model:
 async def list_voices(request: Request) -> VoiceList:
     """Aliases, uploaded voices, and voices of the bundle."""
     registry = _service(request).voices
+    labels = await _in_thread(request, registry.labels)
     return VoiceList(
         voices=[
             VoiceObject(id=name, name=label, language=registry.language(name))
-            for name, label in registry.labels().items()
+            for name, label in labels.items()
         ]
     )
 
@@ -134,7 +144,7 @@ async def list_voices(request: Request) -> VoiceList:
     status_code=201,
     summary="Upload a voice",
     tags=["voices"],
-    responses=_errors(400, 401, 403, 408, 409, 413, 503),
+    responses=_errors(400, 401, 403, 408, 409, 413, 500, 503),
 )
 async def upload_voice(
     request: Request,
@@ -144,7 +154,7 @@ async def upload_voice(
     """Store a voice for later requests. Needs a server that was started with --uploads."""
     registry = _service(request).voices
     try:
-        registry.add(name, await file.read())
+        await _in_thread(request, registry.add, name, await file.read())
     except VoiceError as error:
         if isinstance(error.__cause__, OSError):
             raise
@@ -156,11 +166,11 @@ async def upload_voice(
     "/v1/audio/voices/{voice_id:path}",
     summary="Delete an uploaded voice",
     tags=["voices"],
-    responses=_errors(401, 403, 404, 503),
+    responses=_errors(401, 403, 404, 500, 503),
 )
 async def delete_voice(voice_id: str, request: Request) -> Deleted:
     """Delete an uploaded voice; other voices cannot be deleted."""
-    _service(request).voices.remove(voice_id)
+    await _in_thread(request, _service(request).voices.remove, voice_id)
     return Deleted(id=voice_id)
 
 

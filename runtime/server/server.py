@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
@@ -21,6 +22,7 @@ from bark_onnx.runtime.server.logs import configure_logs, log, log_warnings
 from bark_onnx.runtime.server.reaper import ConnectionReaper
 from bark_onnx.runtime.server.service import SpeechService
 from bark_onnx.runtime.server.settings import ServerSettings
+from bark_onnx.runtime.server.unix_socket import open_unix_socket
 
 _BACKLOG = 2048
 _FLUSH_SECONDS = 5  # for responses that are being sent when the time to drain is over
@@ -31,6 +33,9 @@ class DrainingServer(uvicorn.Server):
     """Uvicorn server that listens while it drains, so that new requests get a 503.
 
     A second signal ends it at once.
+
+    Attributes:
+        on_shutdown: Called at the end, before the signal that caused it is raised again.
     """
 
     def __init__(
@@ -40,6 +45,7 @@ class DrainingServer(uvicorn.Server):
         self._service = service
         self._reaper = reaper
         self._second_signal: int | None = None
+        self.on_shutdown: Callable[[], object] = lambda: None
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve on listening sockets until the server has stopped."""
@@ -86,9 +92,11 @@ class DrainingServer(uvicorn.Server):
         """Close the connections and the application, unless a second signal ends the process."""
         if self._second_signal is None:
             await super().shutdown(sockets)
+            self.on_shutdown()
             return
         self._reaper.drop_all()
         await asyncio.sleep(0)  # closes them
+        self.on_shutdown()
         # Neither the step that runs nor a bundle that loads is waited for.
         signal.signal(self._second_signal, signal.SIG_DFL)
         signal.raise_signal(self._second_signal)
@@ -104,6 +112,7 @@ def serve(
     *,
     host: str,
     port: int,
+    unix_socket: Path | None = None,
     log_level: str = "info",
 ) -> None:
     """Serve until SIGTERM or SIGINT.
@@ -113,10 +122,12 @@ def serve(
         load: Function that returns the bundle; called in a worker thread.
         host: Address or name to listen on.
         port: TCP port; 0 selects a free one.
+        unix_socket: Path of a socket to listen on, instead of the two above.
         log_level: Lowest level that is logged: debug, info, warning or error.
 
     Raises:
         ServerError: The address is not available.
+        OptionsError: The file of API keys cannot be read, or a key in it is invalid.
         BarkError: The bundle cannot be loaded.
     """
     configure_logs(log_level)
@@ -126,22 +137,39 @@ def serve(
     settings = dataclasses.replace(settings, max_connections=limit)
 
     service = SpeechService(settings, load)
-    server = make_server(service, host=host)
-    with open_socket(host, port) as listener:
-        address, port = listener.getsockname()[:2]
-        netloc = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-        log.info("listening", extra={"fields": {"url": f"http://{netloc}"}})
+    server = make_server(service, host=host, trusts_proxy=unix_socket is not None)
+    opened = (
+        open_socket(host, port)
+        if unix_socket is None
+        else open_unix_socket(unix_socket, backlog=_BACKLOG)
+    )
+    with ExitStack() as stack:
+        listener = stack.enter_context(opened)
+        server.on_shutdown = stack.close
+        log.info("listening", extra={"fields": {"url": _url(listener)}})
         server.run(sockets=[listener])
     if service.startup_error is not None:
         raise service.startup_error
 
 
-def make_server(service: SpeechService, *, host: str = "127.0.0.1") -> DrainingServer:
+def _url(listener: socket.socket) -> str:
+    name = listener.getsockname()
+    if isinstance(name, str):
+        return f"unix:{name}"
+    address, port = name[:2]
+    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+
+
+def make_server(
+    service: SpeechService, *, host: str = "127.0.0.1", trusts_proxy: bool = False
+) -> DrainingServer:
     """Create a server that stops if the bundle cannot be loaded.
 
     Args:
         service: The served bundle.
         host: Name or address that the server listens on, which requests name as Host.
+        trusts_proxy: Whether every connection is one of a proxy, whose X-Forwarded-For has the
+            address of the client; otherwise only connections from 127.0.0.1 are.
     """
     settings = service.settings
     reaper = ConnectionReaper(
@@ -159,6 +187,7 @@ def make_server(service: SpeechService, *, host: str = "127.0.0.1") -> DrainingS
         lifespan="on",
         http=partial(Connection, reaper=reaper),  # type: ignore[arg-type]
         ws="none",
+        forwarded_allow_ips="*" if trusts_proxy else None,
         timeout_graceful_shutdown=_FLUSH_SECONDS,
     )
     server = DrainingServer(config, service, reaper)

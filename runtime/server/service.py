@@ -11,18 +11,20 @@ from bark_onnx.runtime import Bark, GenerationOptions
 from bark_onnx.runtime.audio.encoders.encoder import open_encoder
 from bark_onnx.runtime.audio.files.formats import FORMATS
 from bark_onnx.runtime.server.admission import AdmissionController
+from bark_onnx.runtime.server.aliases import OPENAI_MODELS, is_openai_model
+from bark_onnx.runtime.server.clients import ClientThreads
 from bark_onnx.runtime.server.errors import ApiError, shutting_down
 from bark_onnx.runtime.server.logs import log
 from bark_onnx.runtime.server.metrics import Metrics
 from bark_onnx.runtime.server.readiness import Readiness
 from bark_onnx.runtime.server.settings import ServerSettings
+from bark_onnx.runtime.server.uploads import UploadFolder
 from bark_onnx.runtime.server.voices import VoiceRegistry
 from bark_onnx.runtime.text.segments import split_text
 
 _WARM_UP = GenerationOptions.greedy().replace(semantic_max_new_tokens=60)
 _WARM_UP_TEXT = "One sentence is followed by another one, and that one by the next. " * 6
 _PROBE = GenerationOptions.greedy().replace(semantic_max_new_tokens=5)
-_OPENAI_MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
 _LOADING_RETRY_SECONDS = 5
 _MAX_RETRY_SECONDS = 60
 
@@ -38,6 +40,7 @@ class SpeechService:
         admission: Admission control of speech requests.
         metrics: Counters of /metrics.
         readiness: Whether speech requests succeed.
+        threads: Threads for texts and voices of requests.
         created: Unix time of the start.
         startup_error: Error that prevented loading the bundle.
         on_startup_error: Called after `startup_error` is set.
@@ -51,6 +54,7 @@ class SpeechService:
         )
         self.metrics = Metrics()
         self.readiness = Readiness(lambda: self.bark.speak("Hello", options=_PROBE))
+        self.threads = ClientThreads()
         self.created = int(time.time())
         self.startup_error: BarkError | None = None
         self.on_startup_error: Callable[[], object] | None = None
@@ -104,6 +108,7 @@ class SpeechService:
 
     async def stop(self) -> None:
         """Close the bundle; requests that are still running fail."""
+        self.threads.close()
         if self._bark is not None:
             await asyncio.to_thread(self._bark.close)
 
@@ -111,9 +116,9 @@ class SpeechService:
         """Check the model's name in a request.
 
         Raises:
-            ApiError: The name is not one of `model_ids`.
+            ApiError: The name is neither one of `model_ids` nor a snapshot of OpenAI's models.
         """
-        if model is not None and model not in self.model_ids:
+        if model is not None and model not in self.model_ids and not is_openai_model(model):
             known = ", ".join(self.model_ids)
             raise ApiError(
                 404,
@@ -125,7 +130,7 @@ class SpeechService:
     @property
     def model_ids(self) -> tuple[str, ...]:
         """Names of the model: its own and OpenAI's."""
-        return tuple(dict.fromkeys((self.settings.model_id, *_OPENAI_MODELS)))
+        return tuple(dict.fromkeys((self.settings.model_id, *OPENAI_MODELS)))
 
     def check_ready(self) -> None:
         """Check that speech requests are accepted.
@@ -149,7 +154,7 @@ class SpeechService:
                 bark.voices,
                 check=bark.voice,
                 aliases=self.settings.aliases,
-                uploads=self.settings.uploads,
+                uploads=_upload_folder(self.settings),
             )
             if self.settings.warms_up:
                 _warm_up(bark)
@@ -162,6 +167,16 @@ class SpeechService:
 def _speech_limit(max_connections: int) -> int:
     """Limit of speech requests: a tenth of the connections is kept for other ones."""
     return max(max_connections - max(max_connections // 10, 1), 1)
+
+
+def _upload_folder(settings: ServerSettings) -> UploadFolder | None:
+    if settings.uploads is None:
+        return None
+    return UploadFolder(
+        settings.uploads,
+        max_file_bytes=settings.max_body_bytes,
+        max_bytes=settings.max_uploads_bytes,
+    )
 
 
 def _not_ready() -> ApiError:

@@ -1,8 +1,8 @@
 """JSON of a speech request: OpenAI's fields, generation options, and options of long text."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from bark_onnx.runtime.audio.files.formats import ResponseFormat
 from bark_onnx.runtime.options.generation import SAMPLING_PRESETS, GenerationOptions
@@ -12,12 +12,20 @@ from bark_onnx.runtime.text.segments import MAX_SECONDS
 
 _MAX_INT = 2**31 - 1
 
+
+def _as_integer(value: Any) -> Any:
+    """A number without a fraction is an integer, as in JSON Schema, however it is written."""
+    is_whole = isinstance(value, float) and value.is_integer()
+    return int(value) if is_whole else value
+
+
+Integer = Annotated[int, BeforeValidator(_as_integer)]
 Temperature = Annotated[
     float | None,
     Field(ge=1e-6, le=1e6, description="Below 1 is more conservative, above 1 more varied."),
 ]
 TopK = Annotated[
-    int | None,
+    Integer | None,
     Field(ge=0, le=_MAX_INT, description="Number of most probable tokens to sample from; 0: all."),
 ]
 TopP = Annotated[
@@ -57,7 +65,7 @@ class BarkSettings(_Strict):
     semantic_temperature: Temperature = None
     semantic_top_k: TopK = None
     semantic_top_p: TopP = None
-    semantic_max_new_tokens: int | None = Field(
+    semantic_max_new_tokens: Integer | None = Field(
         None,
         ge=1,
         le=_MAX_INT,
@@ -110,7 +118,7 @@ class LongTextSettings(_Strict):
     crossfade_seconds: float = Field(
         0.0, ge=0, le=60, description="Overlap of two segments, instead of silence."
     )
-    attempts: int = Field(
+    attempts: Integer = Field(
         1,
         ge=1,
         le=10,
@@ -182,7 +190,7 @@ class SpeechRequest(BarkSettings, LongTextSettings):
         description="Accepted and ignored: Bark takes no instructions. Choose another voice, or "
         "add tags to the text.",
     )
-    seed: int | None = Field(
+    seed: Integer | None = Field(
         None,
         ge=0,
         le=2**63 - 1,

@@ -4,11 +4,14 @@ import base64
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from bark_onnx.runtime import StreamPlan
 from bark_onnx.runtime.audio.files.formats import MEDIA_TYPES, SIZED_FORMATS
 from bark_onnx.runtime.audio.timeline import SpeechTimeline
+from bark_onnx.runtime.engine.clients import Client
+from bark_onnx.runtime.longform.streaming import astream
 from bark_onnx.runtime.server.audio_encoder import AsyncEncoder
 from bark_onnx.runtime.server.errors import ApiError
 from bark_onnx.runtime.server.service import SpeechService
@@ -16,24 +19,27 @@ from bark_onnx.runtime.server.speech_request import SpeechRequest
 
 
 class SpeechTask:
-    """A validated speech request.
+    """A speech request, planned when its chunks are generated.
 
     Args:
         request: Fields of the request.
         service: Bundle, voices and settings.
+        client: Client whose request it is.
+
+    Raises:
+        ApiError: The text is too long, or the model unknown.
 
     Attributes:
         audio_seconds: Duration of the encoded audio so far.
         is_whole: Whether the body is a single chunk, whose length is known before it is sent.
-
-    Raises:
-        BarkError: The request cannot be fulfilled.
     """
 
-    def __init__(self, request: SpeechRequest, service: SpeechService) -> None:
+    def __init__(self, request: SpeechRequest, service: SpeechService, client: Client) -> None:
+        _check(request, service)
         self._request = request
         self._service = service
-        self._plan = _plan(request, service)
+        self._client = client
+        self._plan: StreamPlan | None = None
         self._sends_events = request.stream_format == "sse"
         self._output_tokens = 0
         self.audio_seconds = 0.0
@@ -48,28 +54,37 @@ class SpeechTask:
 
     @property
     def seed(self) -> int:
-        """Seed that generates the same speech again."""
+        """Seed that generates the same speech again, known from the first chunk on."""
+        assert self._plan is not None
         return self._plan.seed
 
     def log_fields(self) -> dict[str, Any]:
         """Fields of the request's log line."""
         request, plan = self._request, self._plan
+        planned = {"segments": len(plan.segments), "seed": plan.seed} if plan is not None else {}
         fields = {
             "characters": len(request.input),
-            "segments": len(plan.segments),
             "voice": request.voice_name,
             "format": request.response_format,
-            "seed": plan.seed,
             "audio_seconds": round(self.audio_seconds, 3),
         }
-        return fields | ({"text": request.input} if self._service.settings.logs_texts else {})
+        return (
+            fields
+            | planned
+            | ({"text": request.input} if self._service.settings.logs_texts else {})
+        )
 
     async def chunks(self) -> AsyncGenerator[bytes]:
         """Generate the body in chunks, none of which is empty.
 
+        The text is split in a thread, as that takes up to seconds.
+
         Raises:
-            BarkError: A segment cannot be generated.
+            BarkError: The request cannot be fulfilled, or a segment cannot be generated.
         """
+        self._plan = await self._service.threads.run(
+            self._client, _plan, self._request, self._service
+        )
         async with aclosing(self._encoded()) as encoded:
             async for chunk in encoded:
                 if chunk:
@@ -90,7 +105,9 @@ class SpeechTask:
             streamed=not self.is_whole,
         )
         timeline = SpeechTimeline(bark.sample_rate_hz)
-        async with aclosing(encoder), aclosing(bark.astream(self._plan)) as speeches:
+        assert self._plan is not None
+        submit = partial(bark.submit_segment, client=self._client)
+        async with aclosing(encoder), aclosing(astream(self._plan, submit)) as speeches:
             async for speech in speeches:
                 self._output_tokens += len(speech.semantic_tokens)
                 chunk = await encoder.add(timeline.add(speech))
@@ -101,6 +118,7 @@ class SpeechTask:
             yield chunk
 
     def _usage(self) -> dict[str, int]:
+        assert self._plan is not None
         input_tokens = sum(segment.tokens for segment in self._plan.segments)
         output_tokens = self._output_tokens
         return {
@@ -110,7 +128,8 @@ class SpeechTask:
         }
 
 
-def _plan(request: SpeechRequest, service: SpeechService) -> StreamPlan:
+def _check(request: SpeechRequest, service: SpeechService) -> None:
+    """Check what takes no time."""
     limit = service.settings.max_text_characters
     if len(request.input) > limit:
         raise ApiError(
@@ -120,6 +139,9 @@ def _plan(request: SpeechRequest, service: SpeechService) -> StreamPlan:
             code="text_too_long",
         )
     service.check_model(request.model)
+
+
+def _plan(request: SpeechRequest, service: SpeechService) -> StreamPlan:
     plan = service.bark.plan(
         request.input,
         voice=service.voices.resolve(request.voice_name),

@@ -1,38 +1,31 @@
 """Voices that requests can name: the bundle's, uploaded ones, and aliases of both. Never paths."""
 
-import io
-import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from bark_onnx.graphs.errors import OptionsError, VoiceError
-from bark_onnx.graphs.files.atomic_write import wrap_os_errors
 from bark_onnx.graphs.voices.voice import Voice
 from bark_onnx.runtime.server.aliases import openai_aliases
 from bark_onnx.runtime.server.errors import ApiError
-from bark_onnx.runtime.server.settings import MAX_UPLOADS
+from bark_onnx.runtime.server.uploads import UploadFolder, quoted
 from bark_onnx.runtime.voices.aliases import parse_alias, parse_preset_name, resolve_alias
 from bark_onnx.runtime.voices.library import VoiceLike
 
-UPLOAD_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
-
-_MAX_SHOWN_CHARACTERS = 60  # of a name in a message
 _NOT_FOUND = "voice_not_found"
 
 
 class VoiceRegistry:
-    """Voices of a server.
+    """Voices of a server. For several threads.
 
     Args:
         bundle_names: Names of the bundle's voices.
         check: Function that raises VoiceError for a voice of another checkpoint.
         aliases: Other names and the voices they stand for; the voice None lets the model choose.
             None instead of a table selects OpenAI's names.
-        uploads: Folder of uploaded voices, created if missing; None: uploads are off.
+        uploads: Folder of uploaded voices; None: uploads are off.
 
     Raises:
         OptionsError: An alias stands for an unknown voice, or hides a voice of the bundle.
-        VoiceError: An alias stands for a language without a voice, or the folder cannot be created.
+        VoiceError: An alias stands for a language without a voice.
     """
 
     def __init__(
@@ -41,13 +34,11 @@ class VoiceRegistry:
         *,
         check: Callable[[Voice], object],
         aliases: Mapping[str, str | None] | None,
-        uploads: Path | None,
+        uploads: UploadFolder | None,
     ) -> None:
         self._bundle_names = bundle_names
         self._check = check
         self._uploads = uploads
-        if uploads is not None:
-            _make_folder(uploads)
         if aliases is None:
             self._aliases = openai_aliases(self._bundle_names)
         else:
@@ -81,48 +72,29 @@ class VoiceRegistry:
         target = self._aliases.get(name, name) if name is not None else None
         if target is None or target in self._bundle_names:
             return target
-        if target in self._upload_names():
-            return self._read_upload(target, param)
+        try:
+            uploaded = self._uploads.read(target) if self._uploads is not None else None
+        except VoiceError as error:
+            raise ApiError(400, str(error), param=param) from error
+        if uploaded is not None:
+            return uploaded
         try:
             found = resolve_alias(target, self._bundle_names)
         except VoiceError as error:
             raise ApiError(400, str(error), param=param, code=_NOT_FOUND) from error
         if found is None:
-            message = f"Voice {_quoted(target)} not found; list them with /v1/audio/voices"
+            message = f"Voice {quoted(target)} not found; list them with /v1/audio/voices"
             raise ApiError(400, message, param=param, code=_NOT_FOUND)
         return found
-
-    def _read_upload(self, name: str, param: str) -> Voice:
-        try:
-            with self._path(name).open("rb") as file:
-                return Voice.read(file, name=name)
-        except VoiceError as error:
-            raise ApiError(400, str(error), param=param) from error
 
     def add(self, name: str, data: bytes) -> None:
         """Store the arrays of an uploaded .npz file under a new name.
 
         Raises:
-            ApiError: Uploads are off, the folder is full, or the name is invalid or taken.
+            ApiError: Uploads are off, the name is invalid or taken, or a limit is exceeded.
             VoiceError: The data are malformed, or a voice of another checkpoint.
         """
-        folder = self._folder()
-        if re.fullmatch(UPLOAD_NAME, name) is None:
-            raise ApiError(
-                400,
-                f"name is {_quoted(name)}; expected letters, digits, _ and -, at most 64",
-                param="name",
-            )
-        taken = {known.lower() for known in self.labels()}
-        if name.lower() in taken:
-            raise ApiError(
-                409, f"Voice {_quoted(name)} exists; delete it or choose another name", param="name"
-            )
-        if len(self._upload_names()) >= MAX_UPLOADS:
-            raise ApiError(409, f"Found {MAX_UPLOADS} uploaded voices, the limit; delete one first")
-        voice = Voice.read(io.BytesIO(data), name=name)
-        self._check(voice)
-        voice.save(folder / f"{name}.npz")
+        self._folder().add(name, data, check=self._check, taken=self.labels)
 
     def remove(self, name: str) -> None:
         """Delete an uploaded voice.
@@ -130,34 +102,23 @@ class VoiceRegistry:
         Raises:
             ApiError: Uploads are off, or the voice is unknown or not an uploaded one.
         """
-        self._folder()
-        if name in self._upload_names():
-            self._path(name).unlink(missing_ok=True)
-        elif name in self.labels():
+        if self._folder().remove(name):
+            return
+        if name in self.labels():
             raise ApiError(
-                403, f"Voice {_quoted(name)} is not an uploaded one, and cannot be deleted"
+                403, f"Voice {quoted(name)} is not an uploaded one, and cannot be deleted"
             )
-        else:
-            raise ApiError(404, f"Voice {_quoted(name)} not found", code=_NOT_FOUND)
+        raise ApiError(404, f"Voice {quoted(name)} not found", code=_NOT_FOUND)
 
-    def _folder(self) -> Path:
+    def _folder(self) -> UploadFolder:
         if self._uploads is None:
             raise ApiError(
                 403, "Uploads are off; start the server with --uploads FOLDER", code="uploads_off"
             )
         return self._uploads
 
-    def _path(self, name: str) -> Path:
-        return self._folder() / f"{name}.npz"
-
     def _upload_names(self) -> list[str]:
-        if self._uploads is None:
-            return []
-        return sorted(
-            path.stem
-            for path in self._uploads.glob("*.npz")
-            if re.fullmatch(UPLOAD_NAME, path.stem) and path.is_file() and not path.is_symlink()
-        )
+        return self._uploads.names() if self._uploads is not None else []
 
     def _check_aliases(self) -> None:
         known = {*self._bundle_names, *self._upload_names()}
@@ -171,13 +132,3 @@ class VoiceRegistry:
                     f"Alias {alias!r} stands for voice {target!r}, which the bundle does not have; "
                     "list them with: bark-onnx voices"
                 )
-
-
-def _make_folder(folder: Path) -> None:
-    with wrap_os_errors(VoiceError, f"{folder}: cannot be created"):
-        folder.mkdir(parents=True, exist_ok=True)
-
-
-def _quoted(name: str) -> str:
-    limit = _MAX_SHOWN_CHARACTERS
-    return repr(name if len(name) <= limit else f"{name[:limit]}…")

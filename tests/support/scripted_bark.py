@@ -1,7 +1,7 @@
 """A `Bark` without models whose segments finish as a test scripts them."""
 
 import threading
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
@@ -10,9 +10,9 @@ import numpy as np
 
 from bark_onnx.graphs.errors import BarkError, QueueFullError
 from bark_onnx.runtime import GenerationOptions, Speech, StreamOptions, StreamPlan, Voice
+from bark_onnx.runtime.engine.clients import Client
 from bark_onnx.runtime.engine.status import BarkInfo, EngineStatus, StageStatus
 from bark_onnx.runtime.longform.plan import DEFAULT_SPEAKER, plan_stream
-from bark_onnx.runtime.longform.streaming import astream
 from bark_onnx.runtime.longform.window import SegmentTask
 
 RATE_HZ = 24_000
@@ -59,6 +59,7 @@ class ScriptedBark:
         failure: Error of every segment: a BarkError is raised when it is submitted, others are
             set on its future.
         futures: All futures so far.
+        clients: Clients of all futures so far.
         plans: All plans so far.
         warm_up_texts: Texts given to `speak`.
     """
@@ -68,6 +69,7 @@ class ScriptedBark:
 
     def __init__(self) -> None:
         self.futures: list[ScriptedFuture] = []
+        self.clients: list[Client] = []
         self.plans: list[StreamPlan] = []
         self.warm_up_texts: list[str] = []
         self.reset()
@@ -81,6 +83,7 @@ class ScriptedBark:
         self.failure: BaseException | None = None
         self.is_closed = False
         self.futures.clear()
+        self.clients.clear()
         self.plans.clear()
         self.warm_up_texts.clear()
 
@@ -108,10 +111,10 @@ class ScriptedBark:
         self.plans.append(plan)
         return plan
 
-    def astream(self, plan: StreamPlan) -> AsyncGenerator[Speech]:
-        return astream(plan, self._submit)  # type: ignore[arg-type]
-
-    def _submit(self, task: SegmentTask, _: object = None) -> ScriptedFuture:
+    def submit_segment(
+        self, task: SegmentTask, _: object = None, *, client: Client
+    ) -> ScriptedFuture:
+        self.clients.append(client)
         if isinstance(self.failure, BarkError):
             raise self.failure
         if self._unfinished() >= self.max_queue:

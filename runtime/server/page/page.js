@@ -23,8 +23,10 @@ function showStatus(message, isError = false) {
 
 async function errorMessage(response) {
   if (response.status === 401) {
+    const given = find("key").value;
     find("key-box").hidden = false;
     find("key").focus();
+    return given ? "This API key is not valid. Enter another one." : "This server needs an API key. Enter it above.";
   }
   try {
     return (await response.json()).error.message;
@@ -47,12 +49,18 @@ async function loadVoices() {
   showStatus("");
 }
 
+// A seed as an integer in JSON: numbers of JavaScript are rounded from 2^53 on.
+function withSeed(json, seed) {
+  return /^\d+$/.test(seed) ? json.replace(/}$/, `,"seed":${BigInt(seed)}}`) : json;
+}
+
 function requestBody() {
   const body = { input: find("text").value, response_format: "pcm", stream_format: "audio" };
   if (find("voice").value) body.voice = find("voice").value;
-  if (find("seed").value) body.seed = Number(find("seed").value);
+  const seed = find("seed").value;
+  if (seed && !/^\d+$/.test(seed)) body.seed = Number(seed);
   if (find("temperature").value) body.temperature = Number(find("temperature").value);
-  return JSON.stringify(body);
+  return withSeed(JSON.stringify(body), seed);
 }
 
 // Samples of a stream whose chunks may end in the middle of a sample.

@@ -84,6 +84,38 @@ def test_options_become_settings(
     assert (received["load"]["max_batch_size"], received["load"]["max_queue"]) == (3, 5)
 
 
+@pytest.mark.parametrize(("given", "warns"), [("option", True), ("variable", False)])
+def test_key_on_the_command_line_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, demo_bundle: Path, caplog: Any, given: str, warns: bool
+) -> None:
+    received: list[ServerSettings] = []
+    monkeypatch.setattr(
+        command, "_import_server", lambda: lambda settings, *_, **__: received.append(settings)
+    )
+    monkeypatch.setattr("bark_onnx.runtime.server.logs.configure_logs", lambda level: None)
+    arguments = ["-m", str(demo_bundle)]
+    if given == "option":
+        arguments += ["--api-key", "hush"]
+    else:
+        monkeypatch.setenv("BARK_ONNX_SERVE_API_KEY", "hush")
+    command.serve.main(arguments, standalone_mode=False)
+    assert received[0].api_key == "hush"
+    assert [record.getMessage() for record in caplog.records] == ["insecure option"] * warns
+    for record in caplog.records:
+        assert "--api-key-file" in record.fields["expected"]
+        assert "hush" not in str(record.fields)
+
+
+@pytest.mark.parametrize("text", ["", "schlüssel"])
+def test_malformed_file_of_keys_is_a_one_line_error(
+    demo_bundle: Path, tmp_path: Path, text: str
+) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text(text)
+    done = run("-m", demo_bundle, "--port", 0, "--api-key-file", keys)
+    failed(done, 1, str(keys), "expected")
+
+
 def failed(done: subprocess.CompletedProcess[str], status: int, *words: str) -> None:
     assert done.returncode == status
     last = done.stderr.splitlines()[-1]
@@ -145,9 +177,23 @@ def test_deployment_files_refer_to_existing_options() -> None:
     for line in re.findall(r"^COPY (?!--)(.*) \S+$", dockerfile, re.MULTILINE):
         assert all((ROOT / name).exists() for name in line.split())
     unit = (folder / "bark-onnx.service").read_text()
-    variables = set(re.findall(r"BARK_ONNX_(?:SERVE_[A-Z_]+[A-Z]|MODEL)", unit + dockerfile))
+    drop_in = (folder / "bark-onnx-unix-socket.conf").read_text()
+    texts = unit + drop_in + dockerfile
+    variables = set(re.findall(r"BARK_ONNX_(?:SERVE_[A-Z_]+[A-Z]|MODEL)", texts))
     known = {option.envvar for option in command.serve.params if isinstance(option, click.Option)}
     assert variables <= known
     assert len(variables) >= 3
     stop = int(re.search(r"TimeoutStopSec=(\d+)", unit)[1])  # type: ignore[index]
     assert stop > ServerSettings(model_id="x").shutdown_seconds
+
+
+def test_proxy_of_the_deployment_files_uses_the_socket_of_the_unit() -> None:
+    folder, defaults = ROOT / "deploy", ServerSettings(model_id="x")
+    drop_in = (folder / "bark-onnx-unix-socket.conf").read_text()
+    proxy = (folder / "nginx-unix-socket.conf").read_text()
+    path = re.search(r"UNIX_SOCKET=(\S+)", drop_in)[1]  # type: ignore[index]
+    assert f"server unix:{path};" in proxy
+    assert f"RuntimeDirectory={Path(path).parent.name}\n" in drop_in
+    assert f"client_max_body_size {defaults.max_body_bytes >> 20}m;" in proxy
+    assert f"proxy_read_timeout {defaults.request_seconds:.0f}s;" in proxy
+    assert "X-Forwarded-For $remote_addr;" in proxy  # not what the client sent

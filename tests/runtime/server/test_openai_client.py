@@ -2,14 +2,19 @@
 
 import io
 import json
+import typing
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import openai
 import pytest
 import soundfile
+from openai.types.audio import SpeechModel
+from openai.types.audio.speech_create_params import Voice
 
 from bark_onnx.runtime import Bark
+from bark_onnx.runtime.server.aliases import OPENAI_VOICES
 from tests.support.server_process import RunningServer
 
 SHORT = {"semantic_max_new_tokens": 30}  # Bark's own settings go into extra_body
@@ -64,6 +69,37 @@ def test_client_streams_events(client: openai.OpenAI) -> None:
     kinds = [json.loads(line)["type"] for line in lines]
     assert kinds[-1] == "speech.audio.done"
     assert kinds.count("speech.audio.delta") >= 2
+
+
+def literals(kind: Any) -> set[str]:
+    """All strings that a type of the client lists."""
+    if isinstance(kind, str):
+        return {kind}
+    return {name for part in typing.get_args(kind) for name in literals(part)}
+
+
+def test_all_voices_and_models_of_the_client_are_known(client: openai.OpenAI) -> None:
+    voices, models = literals(Voice), literals(SpeechModel)
+    assert {"alloy", "marin", "cedar"} <= voices
+    assert "gpt-4o-mini-tts-2025-12-15" in models
+    assert voices <= {*OPENAI_VOICES}
+    assert models <= {model.id for model in client.models.list()}
+    for voice in sorted(voices):
+        client.audio.speech.create(model="tts-1", voice=voice, input="x", extra_body=SHORT)
+
+
+@pytest.mark.parametrize(
+    "model", ["tts-1-1106", "tts-1-hd-1106", "gpt-4o-mini-tts-2025-03-20", "tts-1-2030-01-31"]
+)
+def test_dated_models_are_accepted(client: openai.OpenAI, model: str) -> None:
+    client.audio.speech.create(model=model, voice="alloy", input="x", extra_body=SHORT)
+    assert client.models.retrieve(model).id == model
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "tts-1-", "tts-1-hd-11061", "tts-2", "tts-1-1106\n"])
+def test_other_models_are_unknown(client: openai.OpenAI, model: str) -> None:
+    with pytest.raises(openai.NotFoundError):
+        client.audio.speech.create(model=model, voice="alloy", input="x", extra_body=SHORT)
 
 
 def test_client_lists_models(client: openai.OpenAI) -> None:

@@ -1,7 +1,7 @@
 """The OpenAPI document is complete, and holds for generated requests."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -35,17 +35,46 @@ def upload_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningS
         yield found
 
 
-@schema.parametrize()
-@settings(
-    max_examples=40,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
-def test_server_conforms_to_the_document(case: Any, upload_server: RunningServer) -> None:
-    case.call_and_validate(base_url=upload_server.url, checks=_CHECKS, timeout=30)
+@pytest.fixture
+def phases() -> Iterator[set[str]]:
+    """Phases of schemathesis in which a test made its cases."""
+    found: set[str] = set()
+    yield found
+    assert found >= {"coverage", "fuzzing"}
+
+
+def _conformance_test(label: str) -> Callable[..., None]:
+    """A test of one operation, whose explicit examples are the cases of the coverage phase."""
+
+    def test(case: Any, upload_server: RunningServer, phases: set[str]) -> None:
+        phases.add(case.meta.phase.name.value)
+        case.call_and_validate(base_url=upload_server.url, checks=_CHECKS, timeout=30)
+
+    examples = settings(
+        max_examples=40,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    return schema.include(name=label).parametrize()(examples(test))
+
+
+# One function for each operation: the ids of a parametrized one are equal, and pytest-xdist runs
+# equal ids once.
+_LABELS = [found.ok().label for found in schema.get_all_operations()]
+for _label in _LABELS:
+    _name = re.sub(r"\W+", "_", f"test_{_label}_conforms_to_the_document").lower()
+    globals()[_name] = _conformance_test(_label)
+
+
+def test_every_operation_has_a_test_of_its_own(
+    server: RunningServer, request: pytest.FixtureRequest
+) -> None:
+    ids = [item.nodeid for item in request.session.items if item.path == request.path]
+    assert len({*ids}) == len(ids)
+    assert set(_LABELS) == {f"{method.upper()} {path}" for path, method, _ in operations(server)}
 
 
 def operations(server: RunningServer) -> Iterator[tuple[str, str, dict[str, Any]]]:

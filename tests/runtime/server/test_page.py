@@ -141,6 +141,25 @@ def test_page_shows_the_message_of_an_error(page: Page, bark: ScriptedBark) -> N
     page.wait_for_status("The queue is full")
 
 
+@pytest.mark.parametrize(
+    ("seed", "expected"),
+    [(str(2**53 + 1), 2**53 + 1), (str(2**63 - 1), 2**63 - 1), ("007", 7), ("2e3", 2000)],
+)
+def test_seed_is_not_rounded(page: Page, bark: ScriptedBark, seed: str, expected: int) -> None:
+    page.type_into("seed", seed)
+    page.find("speak").click()
+    page.wait_for_status("Done")
+    assert bark.plans[-1].seed == expected
+    assert page.find("used-seed").text == str(expected)
+
+
+def test_seed_that_is_too_large_is_refused(page: Page, bark: ScriptedBark) -> None:
+    page.type_into("seed", str(2**63))
+    page.find("speak").click()
+    page.wait_for_status("seed: ")
+    assert bark.plans == []
+
+
 def test_page_requests_the_key_when_the_server_needs_one(
     browser: Chrome, bark: ScriptedBark
 ) -> None:
@@ -148,9 +167,13 @@ def test_page_requests_the_key_when_the_server_needs_one(
         browser.get(server.url)
         box = browser.find_element(By.ID, "key")
         WebDriverWait(browser, WAIT_SECONDS).until(lambda _: box.is_displayed())
-        box.send_keys("secret\t")
         page = Page.__new__(Page)
         page.chrome = browser
+        page.wait_for_status("This server needs an API key")
+        box.send_keys("wrong\t")
+        page.wait_for_status("This API key is not valid")
+        box.clear()
+        box.send_keys("secret\t")
         page.wait_until(lambda: len(page.find("voice").find_elements(By.TAG_NAME, "option")) > 1)
         page.find("speak").click()
         page.wait_for_status("Done")

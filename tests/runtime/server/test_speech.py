@@ -224,6 +224,54 @@ def test_generation_settings_reach_the_engine(server: RunningServer, bark: Scrip
     assert bark.futures[2].options == GenerationOptions.suno().replace(min_eos_p_warped=False)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("semantic_top_k", "1564.0", 1564),
+        ("coarse_top_k", "1e2", 100),
+        ("semantic_max_new_tokens", "30.0", 30),
+    ],
+)
+def test_number_without_a_fraction_is_an_integer(
+    server: RunningServer, bark: ScriptedBark, name: str, text: str, expected: int
+) -> None:
+    response = server.http.post(
+        "/v1/audio/speech",
+        content=f'{{"input": "Hello", "{name}": {text}, "seed": 7.0, "attempts": 2.0}}',
+        headers={"content-type": "application/json"},
+    )
+    assert response.status_code == 200, response.text
+    found = getattr(bark.futures[0].options, name)
+    assert (found, type(found)) == (expected, int)
+    assert bark.plans[0].seed == 7
+    assert bark.plans[0].stream.attempts == 2
+
+
+@pytest.mark.parametrize("name", ["semantic_top_k", "seed", "attempts", "semantic_max_new_tokens"])
+@pytest.mark.parametrize("text", ["1.5", '"1"', "true", "1e400", "-1.0", "1e30", "[1.0]"])
+def test_other_values_of_an_integer_are_refused(
+    server: RunningServer, name: str, text: str
+) -> None:
+    response = server.http.post(
+        "/v1/audio/speech",
+        content=f'{{"input": "Hello", "{name}": {text}}}',
+        headers={"content-type": "application/json"},
+    )
+    assert refused(response, 400)["param"] == name
+
+
+@pytest.mark.parametrize("speed", [1.0, 1.7])
+@pytest.mark.parametrize("stream_format", [None, "audio"])
+@pytest.mark.parametrize("name", RESPONSE_FORMATS)
+def test_a_seed_gives_the_same_bytes_again(
+    server: RunningServer, name: str, stream_format: str | None, speed: float
+) -> None:
+    settings = {"response_format": name, "stream_format": stream_format, "speed": speed}
+    first, second = (server.speak(LONG, seed=7, **settings).content for _ in range(2))
+    assert len(first) > 1000
+    assert first == second
+
+
 def test_random_seed_is_returned_when_none_is_given(
     server: RunningServer, bark: ScriptedBark
 ) -> None:
@@ -364,12 +412,12 @@ def test_error_after_the_first_audio_is_an_event_or_a_disconnect(bark: ScriptedB
         delta, error = events(response.text)
         assert delta["type"] == "speech.audio.delta"
         assert (error["type"], error["error"]["type"]) == ("error", "server_error")
-        assert bark.futures[2].cancelled()
+        wait_until(bark.futures[2].cancelled)
         bark.futures.clear()
         background(fail_second)
         with pytest.raises(httpx2.RemoteProtocolError):
             server.http.post("/v1/audio/speech", json=body)
-        assert bark.futures[2].cancelled()
+        wait_until(bark.futures[2].cancelled)
 
 
 @pytest.mark.parametrize("has_started", [False, True])

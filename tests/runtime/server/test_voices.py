@@ -2,9 +2,11 @@
 
 import io
 import json
+import logging
 import os
 import pickle
 import shutil
+import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,11 +20,17 @@ from bark_onnx.graphs.errors import BarkError, OptionsError, VoiceError
 from bark_onnx.runtime import Bark, Voice
 from bark_onnx.runtime.server.aliases import OPENAI_VOICES, read_aliases
 from bark_onnx.runtime.server.settings import MAX_UPLOADS
+from bark_onnx.runtime.server.uploads import UploadFolder, stored_bytes
 from bark_onnx.runtime.server.voices import VoiceRegistry
 from tests.runtime.server.test_speech import refused
 from tests.support.messages import assert_one_line
 from tests.support.scripted_bark import ScriptedBark
-from tests.support.server_process import RunningServer, running_server
+from tests.support.server_process import (
+    WAIT_SECONDS,
+    Background,
+    RunningServer,
+    running_server,
+)
 
 VOICES = "/v1/audio/voices"
 
@@ -38,6 +46,23 @@ def archive(**arrays: Any) -> bytes:
 def registry(names: list[str] | None = None, **settings: Any) -> VoiceRegistry:
     usual: dict[str, Any] = {"check": lambda voice: None, "aliases": {}, "uploads": None}
     return VoiceRegistry(names or [], **{**usual, **settings})
+
+
+def folder(path: Path, **limits: int) -> UploadFolder:
+    return UploadFolder(path, **{"max_file_bytes": 1 << 20, "max_bytes": 1 << 30, **limits})
+
+
+def voice_bytes(tokens: int) -> bytes:
+    """A voice of which one array has so many tokens; packed, it is small."""
+    file = io.BytesIO()
+    codes = np.zeros((8, 10), np.uint8)
+    np.savez_compressed(
+        file,
+        semantic_prompt=np.zeros(tokens, np.uint8),
+        coarse_prompt=codes[:2],
+        fine_prompt=codes,
+    )
+    return file.getvalue()
 
 
 def upload(
@@ -91,13 +116,22 @@ def test_aliases_and_bundle_voices_are_listed(server: RunningServer) -> None:
     assert entries[-1] == {"id": "v2/en_speaker_6", "name": "v2/en_speaker_6", "language": "en"}
 
 
-def test_openai_names_map_to_bundle_voices_when_those_of_suno_are_missing() -> None:
-    names = registry(["one", "two", "alloy"], aliases=None).labels()
-    assert names["ash"] == "ash (two)"
-    assert names["ballad"] == "ballad (alloy)"
-    assert names["coral"] == "coral (one)"
-    assert names["alloy"] == "alloy"
-    assert registry([], aliases=None).labels()["alloy"] == "alloy (the model chooses)"
+def test_openai_names_map_to_other_presets_when_theirs_are_missing() -> None:
+    names = ["alloy", "me", "v2/de_speaker_3", "v2/en_speaker_0", "v2/en_speaker_1"]
+    labels = registry(names, aliases=None).labels()
+    assert labels["echo"] == "echo (v2/en_speaker_0)"
+    assert labels["ash"] == "ash (v2/en_speaker_1)"
+    assert labels["ballad"] == "ballad (v2/en_speaker_0)"
+    assert labels["alloy"] == "alloy"
+    german = registry(["me", "v2/de_speaker_3"], aliases=None).labels()
+    assert german["nova"] == "nova (v2/de_speaker_3)"
+
+
+@pytest.mark.parametrize("names", [[], ["me"], ["me", "grandmother", "one/two"]])
+def test_openai_names_never_stand_for_private_voices(names: list[str]) -> None:
+    found = registry(names, aliases=None)
+    assert all(found.labels()[name].endswith("(the model chooses)") for name in OPENAI_VOICES)
+    assert all(found.resolve(name) is None for name in OPENAI_VOICES)
 
 
 @pytest.mark.parametrize("voice", ["mine", {"id": "mine"}, "v2/en_speaker_0"])
@@ -141,14 +175,6 @@ def test_alias_stands_for_a_language(bark: ScriptedBark) -> None:
     with pytest.raises(VoiceError) as caught:
         registry(["v2/en_speaker_0"], aliases={"narrator": "german"})
     assert_one_line(caught.value, '"german"', "no German voice")
-
-
-def test_upload_named_like_a_language_takes_precedence(
-    upload_server: RunningServer, bark: ScriptedBark, uploads: Path
-) -> None:
-    assert upload(upload_server, archive(), name="english").status_code == 201
-    assert upload_server.speak(voice="english").status_code == 200
-    assert isinstance(bark.futures[-1].voice, Voice)
 
 
 def test_alias_table_is_read_from_a_file(tmp_path: Path) -> None:
@@ -251,6 +277,41 @@ def test_taken_upload_names_are_refused(upload_server: RunningServer, name: str)
     refused(upload(upload_server, archive(), name=name), 409, "exists")
 
 
+RESERVED = ["german", "Deutsch", "de", "EN", "de-3", "polski_2", "mandarin", "en_speaker_6"]
+RESERVED += ["zh_speaker_12", "CON", "nul", "Com1", "lpt9"]
+
+
+@pytest.mark.parametrize("name", RESERVED)
+def test_names_of_languages_presets_and_devices_belong_to_no_upload(
+    upload_server: RunningServer, uploads: Path, name: str
+) -> None:
+    error = refused(upload(upload_server, archive(), name=name), 400)
+    assert error["param"] == "name"
+    assert "reserved" in error["message"]
+    assert files_under(uploads) == set()
+
+
+def test_names_of_openai_are_reserved_beside_other_aliases(uploads: Path) -> None:
+    found = registry(["v2/en_speaker_0"], aliases={"any": None}, uploads=folder(uploads))
+    for name in (*OPENAI_VOICES, "NOVA"):
+        with pytest.raises(BarkError, match="reserved"):
+            found.add(name, archive())
+    with pytest.raises(BarkError, match="exists"):
+        found.add("ANY", archive())
+
+
+def test_file_with_a_reserved_name_is_ignored_and_logged(
+    uploads: Path, log_records: list[logging.LogRecord]
+) -> None:
+    for name in ("german", "nul", "me"):
+        (uploads / f"{name}.npz").write_bytes(archive())
+    found = registry(["v2/de_speaker_3"], uploads=folder(uploads))
+    assert set(found.labels()) == {"me", "v2/de_speaker_3"}
+    assert found.resolve("german") == "v2/de_speaker_3"
+    ignored = [record.fields["file"] for record in log_records]  # type: ignore[attr-defined]
+    assert ignored == ["german.npz", "nul.npz"]
+
+
 class MaliciousPickle:
     """Creates a folder when it is unpickled."""
 
@@ -311,7 +372,7 @@ def test_upload_over_the_body_limit_is_refused(bark: ScriptedBark, uploads: Path
 
 
 def test_number_of_uploads_is_limited(uploads: Path) -> None:
-    full = registry(uploads=uploads)
+    full = registry(uploads=folder(uploads))
     for number in range(MAX_UPLOADS):
         (uploads / f"v{number}.npz").touch()
     with pytest.raises(BarkError) as caught:
@@ -319,9 +380,99 @@ def test_number_of_uploads_is_limited(uploads: Path) -> None:
     assert_one_line(caught.value, str(MAX_UPLOADS), "delete one")
 
 
+def test_small_upload_that_would_be_a_large_file_is_refused(
+    upload_server: RunningServer, uploads: Path
+) -> None:
+    data = voice_bytes(1 << 20)  # a MiB unpacked, 8 MiB as Voice.save writes it
+    assert len(data) < 10_000
+    error = refused(upload(upload_server, data), 400)
+    assert error["param"] == "file"
+    assert files_under(uploads) == set()
+
+
+@pytest.mark.parametrize(("tokens", "is_stored"), [(1000, True), (1001, False)])
+def test_stored_voice_has_the_size_that_is_checked(
+    uploads: Path, tokens: int, is_stored: bool
+) -> None:
+    limit = stored_bytes(Voice.read(io.BytesIO(voice_bytes(1000)), name="me"))
+    found = registry(uploads=folder(uploads, max_file_bytes=limit))
+    if is_stored:
+        found.add("me", voice_bytes(tokens))
+        assert limit - 2048 < (uploads / "me.npz").stat().st_size <= limit
+    else:
+        with pytest.raises(BarkError) as caught:
+            found.add("me", voice_bytes(tokens))
+        assert_one_line(caught.value, str(limit), "--max-body-bytes", "cut the rest off")
+
+
+def test_sum_of_uploads_is_limited(uploads: Path) -> None:
+    size = stored_bytes(Voice.read(io.BytesIO(voice_bytes(1000)), name="me"))
+    found = registry(uploads=folder(uploads, max_bytes=3 * size))
+    for name in ("a", "b", "c"):
+        found.add(name, voice_bytes(1000))
+    with pytest.raises(BarkError) as caught:
+        found.add("d", voice_bytes(1000))
+    assert_one_line(caught.value, str(3 * size), "--max-uploads-bytes", "delete one")
+    found.remove("a")
+    found.add("d", voice_bytes(1000))
+    assert sum(path.stat().st_size for path in uploads.iterdir()) <= 3 * size
+
+
+def test_one_of_many_uploads_of_a_name_at_once_is_stored(
+    upload_server: RunningServer, uploads: Path
+) -> None:
+    with Background(8) as background:
+        answers = [background(upload, upload_server, archive()) for _ in range(16)]
+        statuses = sorted(answer.result().status_code for answer in answers)
+    assert statuses == [201] + [409] * 15
+    assert files_under(uploads) == {"me.npz"}
+
+
+def test_server_responds_while_an_upload_is_checked(
+    bark: ScriptedBark, uploads: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_end, has_begun = threading.Event(), threading.Event()
+
+    def wait(voice: Any) -> None:
+        has_begun.set()
+        assert may_end.wait(WAIT_SECONDS)
+
+    monkeypatch.setattr(bark, "voice", wait)
+    with (
+        running_server(lambda: bark, uploads=uploads) as server,
+        Background(1) as background,
+    ):
+        try:
+            uploading = background(upload, server, archive())
+            assert has_begun.wait(WAIT_SECONDS)
+            assert server.http.get("/health").status_code == 200
+        finally:
+            may_end.set()
+        assert uploading.result().status_code == 201
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\3\4", b"noise"])
+def test_error_of_a_file_names_its_field(upload_server: RunningServer, data: bytes) -> None:
+    assert refused(upload(upload_server, data), 400)["param"] == "file"
+
+
+def test_folder_that_cannot_be_written_is_an_error_of_the_server(
+    upload_server: RunningServer, uploads: Path, log_records: list[logging.LogRecord]
+) -> None:
+    shutil.rmtree(uploads)
+    uploads.write_bytes(b"a file, not a folder")
+    try:
+        error = refused(upload(upload_server, archive()), 500, "see the server's log")
+        assert str(uploads) not in error["message"]
+        (logged,) = [each for each in log_records if each.levelname == "ERROR"]
+        assert "NotADirectoryError" in logged.fields["error"]  # type: ignore[attr-defined]
+    finally:
+        uploads.unlink()
+
+
 def test_upload_of_another_checkpoint_is_refused(demo_bundle: Path, uploads: Path) -> None:
     with Bark.load(demo_bundle) as demo:
-        checked = registry(check=demo.voice, uploads=uploads)
+        checked = registry(check=demo.voice, uploads=folder(uploads))
         with pytest.raises(VoiceError) as caught:
             checked.add("me", archive(semantic_prompt=np.array([10_000])))
         checked.add("me", archive())
@@ -332,7 +483,7 @@ def test_upload_of_another_checkpoint_is_refused(demo_bundle: Path, uploads: Pat
 def test_symbolic_links_in_the_uploads_folder_are_ignored(uploads: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside.npz"
     outside.write_bytes(archive())
-    linked = registry(uploads=uploads)
+    linked = registry(uploads=folder(uploads))
     (uploads / "link.npz").symlink_to(outside)
     assert linked.labels() == {}
     with pytest.raises(BarkError, match="not found"):
@@ -361,7 +512,7 @@ def test_deletion_stays_inside_the_uploads_folder(
 def test_uploads_folder_that_cannot_be_created_is_a_one_line_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(VoiceError) as caught:
-        registry(uploads=tmp_path / "file" / "uploads")
+        folder(tmp_path / "file" / "uploads")
     assert_one_line(caught.value, "uploads", "cannot be created")
 
 

@@ -3,11 +3,12 @@
 import asyncio
 import base64
 import contextlib
+import itertools
 import json
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -43,25 +44,36 @@ _INVALID: tuple[tuple[str, str, dict[str, Any], int], ...] = (
 )
 
 
+# Addresses of this machine: each is a client of its own, with its share of the queue.
+ADDRESSES = tuple(f"127.0.0.{number}" for number in range(1, 6))
+
+
 @dataclass
 class Clients:
-    """All clients of one server.
+    """All clients of one server; those that listen or are raw are on several addresses in turn.
 
     Attributes:
-        http: HTTP client of the well-behaved ones.
+        https: HTTP clients, one for each address.
         url: Address of the server.
         ledger: Record of what they receive.
     """
 
-    http: httpx2.AsyncClient
+    https: list[httpx2.AsyncClient]
     url: str
     ledger: Ledger
+    _turns: Iterator[int] = field(default_factory=itertools.count)
+
+    @property
+    def http(self) -> httpx2.AsyncClient:
+        """HTTP client of the first address."""
+        return self.https[0]
 
     async def listens(self, expected: ExpectedResponse, *, retries: bool = True) -> None:
         """Retries until the request is accepted, and records the response."""
+        http = self.https[next(self._turns) % len(self.https)]
         while True:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                response = await self.http.post(SPEECH, json=expected.body)
+                response = await http.post(SPEECH, json=expected.body)
             if response.status_code == 200:
                 self._record_audio(expected, response)
                 return
@@ -191,6 +203,7 @@ class Clients:
         address = urlsplit(self.url)
         raw = socket.socket()
         raw.setblocking(False)
+        raw.bind((ADDRESSES[next(self._turns) % len(ADDRESSES)], 0))
         if receive_bytes is not None:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         await asyncio.get_running_loop().sock_connect(raw, (address.hostname, address.port))
