@@ -60,7 +60,7 @@ def _measure_bundle(
     options = generation_options(given["options"])
     with load_bundle(given) as bark:
         said = dealt(sentences, choose_voices(voices, bark, given["teachers"]))
-        teachers = open_teachers(given["teachers"], bark, [voice for _, voice in said])
+        teachers = open_teachers(given, bark, [voice for _, voice in said])
         info = bark.describe()
         utterances = generate(bark, said, given["seed"], options)
     recordings = record(said, teachers)

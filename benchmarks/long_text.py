@@ -80,7 +80,7 @@ def _measure_text(given: Mapping[str, Any]) -> None:
         chosen = [given["voice"]] if given["voice"] else []
         voice = choose_voices(chosen, bark, given["teachers"])[0]
         info = bark.describe()
-        teachers = open_teachers(given["teachers"], bark, [voice])
+        teachers = open_teachers(given, bark, [voice])
         sounds = [
             stream_text(bark, text, voice, stream, options, given["seed"], embedder)
             for stream in tqdm(stream_options(given), "stream", unit="text")

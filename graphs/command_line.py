@@ -3,6 +3,7 @@
 The only module of graphs/ that imports click.
 """
 
+import errno
 import io
 import os
 import sys
@@ -16,6 +17,7 @@ import click
 from bark_onnx.graphs.errors import BarkError, printable, system_reason
 from bark_onnx.graphs.interrupts import exit_status
 
+_WRITE_ERRORS = (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EDQUOT, errno.EBADF)
 _STDERR_FD = 2
 _UNGROUPED = "Other"
 
@@ -135,9 +137,7 @@ def _describe(error: OSError) -> str:
     reason = system_reason(error)
     if error.filename is not None:
         return f"{error.filename}: {reason}"
-    try:
-        _flush_stdout()
-    except OSError:
+    if error.errno in _WRITE_ERRORS:  # errors of files name them
         return f"standard output: cannot be written ({reason})"
     return f"cannot go on ({reason})"
 

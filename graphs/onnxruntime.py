@@ -27,7 +27,8 @@ def import_onnxruntime() -> Any:
     except ModuleNotFoundError as error:
         if error.name is not None and error.name.partition(".")[0] != "onnxruntime":
             raise ProviderError(
-                f"onnxruntime cannot be loaded (it needs {error.name}, which is not installed)"
+                f"onnxruntime is installed, but cannot be loaded (it needs {error.name}); "
+                "install it again"
             ) from error
         raise ProviderError(
             f"onnxruntime is not installed; on the CPU: {install_command('cpu')}; on a GPU: "

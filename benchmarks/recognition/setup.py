@@ -10,52 +10,51 @@ import click
 from machine import describe_machine
 
 from bark_onnx.runtime import Bark, BarkInfo
+from recognition.normalization import spoken_words
 from recognition.recognizers import Recognizer, SphinxRecognizer, WhisperRecognizer
 from recognition.teachers import DEMO_TEACHERS, Flite
 
 RECOGNIZERS = ("whisper", "pocketsphinx")
 _ORIGIN = ("bundle", "source", "precision", "provider", "threads")
 _TRIGRAM_SENTENCES = 4_000
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_OPTIONS = (
+    click.option("-m", "--model", default="demo", show_default=True, help="Bundle."),
+    click.option("--precision", help="Default: the fastest."),
+    click.option("--provider", type=click.Choice(("cpu", "cuda")), default="cpu"),
+    click.option("--threads", type=int, default=2, show_default=True),
+    click.option("--seed", type=int, default=0, show_default=True),
+    click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="Of generation."),
+    click.option(
+        "--recognizer",
+        "recognizers",
+        type=click.Choice(RECOGNIZERS),
+        multiple=True,
+        default=RECOGNIZERS,
+        show_default=True,
+    ),
+    click.option(
+        "--trigrams",
+        type=_FILE,
+        help="Sentences, one a line, whose order of words pocketsphinx knows; default: "
+        "the demo's, others than those that are measured.",
+    ),
+    click.option("--teachers/--no-teachers", "with_teachers", default=True, show_default=True),
+    click.option(
+        "--teacher",
+        "teachers",
+        multiple=True,
+        metavar="VOICE=FLITE",
+        help="Voice of Festival Lite that a voice learnt from; default: the demo's.",
+    ),
+    click.option("--keep", type=click.Path(path_type=Path), help="Folder for the sounds."),
+    click.option("--output", type=click.Path(path_type=Path), help="File for the JSON."),
+)
 
 
 def bundle_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options that select a bundle, how it runs, and the recognizers."""
-    file = click.Path(exists=True, dir_okay=False, path_type=Path)
-    for option in reversed(
-        (
-            click.option("-m", "--model", default="demo", show_default=True, help="Bundle."),
-            click.option("--precision", help="Default: the fastest."),
-            click.option("--provider", type=click.Choice(("cpu", "cuda")), default="cpu"),
-            click.option("--threads", type=int, default=2, show_default=True),
-            click.option("--seed", type=int, default=0, show_default=True),
-            click.option(
-                "--option", "options", multiple=True, metavar="NAME=VALUE", help="Of generation."
-            ),
-            click.option(
-                "--recognizer",
-                "recognizers",
-                type=click.Choice(RECOGNIZERS),
-                multiple=True,
-                default=RECOGNIZERS,
-                show_default=True,
-            ),
-            click.option(
-                "--trigrams",
-                type=file,
-                help="Sentences, one a line, whose order of words pocketsphinx knows; default: "
-                "the demo's, others than those that are measured.",
-            ),
-            click.option(
-                "--teacher",
-                "teachers",
-                multiple=True,
-                metavar="VOICE=FLITE",
-                help="Voice of Festival Lite that a voice learnt from; default: the demo's.",
-            ),
-            click.option("--keep", type=click.Path(path_type=Path), help="Folder for the sounds."),
-            click.option("--output", type=click.Path(path_type=Path), help="File for the JSON."),
-        )
-    ):
+    """Options that select a bundle, how it runs, the recognizers and the teachers."""
+    for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
@@ -134,16 +133,18 @@ def open_recognizers(
     return made
 
 
-def open_teachers(pairs: Sequence[str], bark: Bark, voices: Sequence[str]) -> dict[str, Flite]:
-    """Teachers by voice; without pairs, those of the demo.
+def open_teachers(given: Mapping[str, Any], bark: Bark, voices: Sequence[str]) -> dict[str, Flite]:
+    """Teachers by voice: those of --teacher or else the demo's; none with --no-teachers.
 
     Args:
-        pairs: Pairs VOICE=FLITE.
+        given: Options of the command line.
         bark: The bundle.
         voices: Voices that are measured.
     """
-    named: Mapping[str, str] = parse_pairs(pairs, "teacher")
-    if not pairs and bark.describe().source == "demo":
+    if not given["with_teachers"]:
+        return {}
+    named: Mapping[str, str] = parse_pairs(given["teachers"], "teacher")
+    if not named and bark.describe().source == "demo":
         named = DEMO_TEACHERS
     return {voice: Flite(named[voice]) for voice in voices if voice in named}
 
@@ -158,7 +159,13 @@ def choose_voices(given: Sequence[str], bark: Bark, teachers: Sequence[str]) -> 
 def _trigram_sentences(path: Path | None, measured: set[str]) -> list[str]:
     """Sentences for pocketsphinx: half of training's frames, half of the measured ones' frames."""
     if path is not None:
-        return [line for line in path.read_text("utf-8").splitlines() if line not in measured]
+        lines = [line for line in path.read_text("utf-8").splitlines() if line not in measured]
+        if not any(map(spoken_words, lines)):
+            raise click.UsageError(
+                f"{path} has no sentences besides those that are measured; expected some thousands "
+                "of the same words"
+            )
+        return lines
     generator, half = _generator("--trigrams FILE"), _TRIGRAM_SENTENCES // 2
     others = [text for text in generator.held_out_sentences(half, 1) if text not in measured]
     return [*generator.make_sentences(half, 1, exclude=measured), *others]

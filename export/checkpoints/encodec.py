@@ -11,13 +11,8 @@ from torch import Tensor
 from transformers import BarkConfig, EncodecConfig
 
 from bark_onnx.export.checkpoints.config_errors import wrap_config_errors
-from bark_onnx.export.checkpoints.weights import (
-    Weights,
-    check_tensors,
-    folder_weights,
-    legacy_weight_norm_name,
-    read_pickle,
-)
+from bark_onnx.export.checkpoints.weight_files import check_tensors, read_pickle
+from bark_onnx.export.checkpoints.weights import Weights, folder_weights, legacy_weight_norm_name
 from bark_onnx.graphs.errors import CheckpointError
 from bark_onnx.graphs.files.dataclass_json import SchemaError, from_json_dict, read_json, shown
 from bark_onnx.graphs.files.hub import download, is_repository_id

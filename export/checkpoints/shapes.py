@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from bark_onnx.graphs.bundle.consistency import check_shapes
 from bark_onnx.graphs.contract import STAGES, Stage
@@ -47,7 +47,7 @@ def read_shapes(
         check_shapes(shapes, generation)
     except SchemaError as error:
         part, _, size = error.key.partition(".")
-        name, file = _NAMES.get(size, size), dict[str, object](files)[part]
+        name, file = _NAMES.get(size, size), files[cast("Stage", part)]
         raise CheckpointError(
             f"{file}: {name} of the {part} stage {error.reason}; give a checkpoint of Bark"
         ) from error

@@ -17,7 +17,8 @@ from bark_onnx.export.checkpoints.generation import SUNO_GENERATION, read_genera
 from bark_onnx.export.checkpoints.shapes import read_shapes
 from bark_onnx.export.checkpoints.suno_files import choose_files, parse_sizes
 from bark_onnx.export.checkpoints.tokenizer import MULTILINGUAL, open_tokenizer
-from bark_onnx.export.checkpoints.weights import Weights, check_tensors, read_pickle
+from bark_onnx.export.checkpoints.weight_files import check_tensors, read_pickle
+from bark_onnx.export.checkpoints.weights import Weights
 from bark_onnx.graphs.contract import Stage
 from bark_onnx.graphs.errors import CheckpointError
 from bark_onnx.graphs.files.dataclass_json import SchemaError, from_json_dict

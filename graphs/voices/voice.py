@@ -123,7 +123,7 @@ class Voice:
             VoiceError: The file cannot be written.
         """
         path = Path(path)
-        arrays = {key: _stored(getattr(self, key)) for key in _RANKS}
+        arrays: dict[str, Any] = {key: _stored(getattr(self, key)) for key in _RANKS}
         if self.provenance is not None:
             arrays[PROVENANCE_KEY] = self.provenance.to_array()
         os_errors = wrap_os_errors(VoiceError, f"{path}: cannot be written")
@@ -153,7 +153,7 @@ class Voice:
                 )
 
 
-def _stored(tokens: Tokens) -> NDArray[np.signedinteger[Any]]:
+def _stored(tokens: Tokens) -> NDArray[Any]:
     """Tokens with the dtype of files; those of no checkpoint keep theirs."""
     return tokens.astype(_STORED_DTYPE) if tokens.max() <= np.iinfo(_STORED_DTYPE).max else tokens
 

@@ -127,9 +127,11 @@ class SpeechPlayer:
         """Stop the program and the thread, if they still run."""
         self._process.kill()
         self._process.wait()
-        with suppress(queue.Full):  # if full, the thread is writing, which fails now
-            self._waiting.put_nowait(None)
-        self._thread.join()
+        # Again and again: an interrupt within `notify` loses the next one.
+        while self._thread.is_alive():
+            with suppress(queue.Full):  # if full, the thread is writing, which fails now
+                self._waiting.put_nowait(None)
+            self._thread.join(_SIGNAL_POLL_SECONDS)
         assert self._process.stdin is not None
         with suppress(OSError):  # the rest is not played
             self._process.stdin.close()

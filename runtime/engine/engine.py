@@ -25,6 +25,7 @@ from bark_onnx.runtime.inference.pipeline import SpeechGenerator
 _EXIT_SECONDS = 60.0  # longest wait of the interpreter's exit for the step that runs
 # Poll interval of the idle loop, so that a missed notification cannot block shutdown.
 _IDLE_SECONDS = 30.0
+_QUEUE_OPTIONS = "max_batch_size and max_queue"
 _log = logging.getLogger(__name__)
 
 
@@ -42,11 +43,8 @@ class Engine:
         # Re-entrant, since a garbage collection inside a locked part may call `stop`.
         self._condition = threading.Condition(threading.RLock())
         # Guarded by the condition:
-        self._quota = ClientQuota(
-            None if max_queue is None else models.max_batch_size + max_queue,
-            kind="requests",
-            remedy="max_batch_size and max_queue",
-        )
+        limit = None if max_queue is None else models.max_batch_size + max_queue
+        self._quota = ClientQuota(limit, kind="requests", remedy=_QUEUE_OPTIONS)
         self._incoming: list[EngineRequest] = []
         self._cancelled: list[SpeechFuture] = []
         self._closed_error: BarkError | None = None  # why requests are refused

@@ -19,6 +19,11 @@ from bark_onnx.runtime.server.page_files import read_page
 from bark_onnx.runtime.server.routes import router
 from bark_onnx.runtime.server.service import SpeechService
 
+_CORS: dict[str, Any] = {
+    "allow_methods": ["GET", "POST", "DELETE"],
+    "allow_headers": ["authorization", "content-type"],
+    "expose_headers": ["x-bark-seed", "x-request-id"],
+}
 _SHARED_ERRORS = (421, 431, 500)
 _THREADS = 2  # that load the bundle and encode; each keeps memory, 15 MB for flac
 
@@ -71,19 +76,13 @@ def create_app(service: SpeechService, *, host: str = "127.0.0.1") -> FastAPI:
     app.add_middleware(
         RequestMiddleware,
         settings=settings,
-        keys=keys,
         hosts=HostRule(host, settings.allowed_hosts),
+        keys=keys,
         metrics=service.metrics,
         readiness=service.readiness,
     )
     if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["authorization", "content-type"],
-            expose_headers=["x-bark-seed", "x-request-id"],
-        )
+        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **_CORS)
     return app
 
 

@@ -4,6 +4,8 @@ import asyncio
 import ipaddress
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from typing import ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
@@ -68,7 +70,7 @@ class ClientThreads:
         lock = self._locks.setdefault(client, asyncio.Lock())
         await lock.acquire()
         try:
-            started = self._threads.submit(function, *args, **kwargs)
+            started = self._threads.submit(copy_context().run, partial(function, *args, **kwargs))
         except BaseException:
             lock.release()
             raise

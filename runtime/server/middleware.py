@@ -60,8 +60,8 @@ class RequestMiddleware:
     Args:
         app: Wrapped application.
         settings: Origins and limits.
-        keys: Keys that give access.
         hosts: Names of this server.
+        keys: Keys that give access.
         metrics: Counters of speech requests.
         readiness: Counter of failures.
     """
@@ -71,8 +71,8 @@ class RequestMiddleware:
         app: ASGIApp,
         *,
         settings: ServerSettings,
-        keys: ApiKeys,
         hosts: HostRule,
+        keys: ApiKeys,
         metrics: Metrics,
         readiness: Readiness,
     ) -> None:
@@ -132,12 +132,12 @@ class RequestMiddleware:
             self._hosts.check(headers)
         if path.startswith(GUARDED) and scope["method"] != "OPTIONS":
             check_origin(headers, self._settings.cors_origins)
-            scope[CLIENT] = self._identify(scope, headers)
+            self._check_key(scope, headers)
         if scope["method"] == "POST" and path in _CONTENT_TYPES:
             _check_content_type(headers, *_CONTENT_TYPES[path])
         self._body_limits.check_length(headers.get("content-length", ""))
 
-    def _identify(self, scope: Scope, headers: Headers) -> Client:
+    def _check_key(self, scope: Scope, headers: Headers) -> None:
         key_name = self._keys.find(headers.get("authorization", ""))
         if key_name is None and self._keys.is_required:
             raise ApiError(
@@ -146,7 +146,7 @@ class RequestMiddleware:
                 code="invalid_api_key",
                 headers={"www-authenticate": "Bearer"},
             )
-        return Client(key_name or address_of(scope), self._settings.client_share)
+        scope[CLIENT] = Client(key_name or address_of(scope), self._settings.client_share)
 
     def _log_request(self, scope: Scope, request_log: RequestLog) -> None:
         seconds = time.monotonic() - request_log.started

@@ -156,8 +156,6 @@ async def upload_voice(
     try:
         await _in_thread(request, registry.add, name, await file.read())
     except VoiceError as error:
-        if isinstance(error.__cause__, OSError):
-            raise
         raise bad_upload(error) from error
     return VoiceObject(id=name, name=name, language=registry.language(name))
 

@@ -89,7 +89,7 @@ class DrainingServer(uvicorn.Server):
         return admission.running == 0 or self._service.startup_error is not None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close the connections and the application, unless a second signal ends the process."""
+        """Close all sockets and connections; a second signal ends the process instead."""
         if self._second_signal is None:
             await super().shutdown(sockets)
             self.on_shutdown()
@@ -137,7 +137,8 @@ def serve(
     settings = dataclasses.replace(settings, max_connections=limit)
 
     service = SpeechService(settings, load)
-    server = make_server(service, host=host, trusts_proxy=unix_socket is not None)
+    is_proxied = unix_socket is not None
+    server = make_server(service, host="localhost" if is_proxied else host, trusts_proxy=is_proxied)
     opened = (
         open_socket(host, port)
         if unix_socket is None
@@ -166,7 +167,7 @@ def make_server(
     """Create a server that stops if the bundle cannot be loaded.
 
     Args:
-        service: The served bundle.
+        service: Bundle and settings.
         host: Name or address that the server listens on, which requests name as Host.
         trusts_proxy: Whether every connection is one of a proxy, whose X-Forwarded-For has the
             address of the client; otherwise only connections from 127.0.0.1 are.

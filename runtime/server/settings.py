@@ -57,13 +57,13 @@ class ServerSettings:
                 raise OptionsError(f"{name} is {getattr(self, name)}, expected more than 0")
         if not 0 <= self.silence_seconds <= 10:
             raise OptionsError(f"silence_seconds is {self.silence_seconds}, expected 0 to 10")
+        if not 0 < self.client_share <= 1:
+            raise OptionsError(f"client_share is {self.client_share}, expected more than 0, to 1")
         for name in self.allowed_hosts:
             if re.fullmatch(r"\*|[\w.-]+|[0-9a-fA-F:]+", name) is None:
                 raise OptionsError(
                     f"allowed_hosts has {name!r}, expected a name without scheme and port, or *"
                 )
-        if not 0 < self.client_share <= 1:
-            raise OptionsError(f"client_share is {self.client_share}, expected more than 0, to 1")
         if self.api_key is not None:
             check_key(self.api_key, "The API key")
 

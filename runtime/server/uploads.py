@@ -11,7 +11,7 @@ from bark_onnx.graphs.errors import VoiceError
 from bark_onnx.graphs.files.atomic_write import wrap_os_errors
 from bark_onnx.graphs.voices.voice import Voice
 from bark_onnx.runtime.server.aliases import OPENAI_VOICES
-from bark_onnx.runtime.server.errors import ApiError
+from bark_onnx.runtime.server.errors import ApiError, own_failure
 from bark_onnx.runtime.server.logs import log
 from bark_onnx.runtime.server.settings import MAX_UPLOADS
 from bark_onnx.runtime.voices.aliases import parse_alias, parse_preset_name
@@ -62,7 +62,7 @@ class UploadFolder:
         if name not in self.names():
             return None
         try:
-            with _own_errors("read"), self._path(name).open("rb") as file:
+            with _own_errors(), self._path(name).open("rb") as file:
                 return Voice.read(file, name=name)
         except FileNotFoundError:  # deleted in the meantime
             return None
@@ -101,7 +101,7 @@ class UploadFolder:
         with self._lock:
             _check_name(name, taken())
             self._check_room(size)
-            with _own_errors("stored"):
+            with _own_errors():
                 voice.save(self._path(name))
 
     def remove(self, name: str) -> bool:
@@ -112,7 +112,7 @@ class UploadFolder:
         """
         if name not in self.names():
             return False
-        with _own_errors("deleted"):
+        with _own_errors():
             self._path(name).unlink(missing_ok=True)
         return True
 
@@ -181,7 +181,7 @@ def _check_name(name: str, taken: Collection[str]) -> None:
 
 
 @contextmanager
-def _own_errors(done: str) -> Iterator[None]:
+def _own_errors() -> Iterator[None]:
     """Errors of the system are the server's own: the response names no path, the log the cause."""
     try:
         yield
@@ -191,5 +191,4 @@ def _own_errors(done: str) -> Iterator[None]:
         cause = error.__cause__ if isinstance(error, VoiceError) else error
         if not isinstance(cause, OSError):
             raise
-        log.error("voices folder", extra={"fields": {"error": f"{type(cause).__name__}: {error}"}})
-        raise ApiError(500, f"The voice could not be {done}; see the server's log") from error
+        raise own_failure(error) from error

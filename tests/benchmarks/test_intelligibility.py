@@ -24,6 +24,13 @@ def sentences(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def trigrams(tmp_path: Path) -> Path:
+    path = tmp_path / "trigrams.txt"
+    path.write_text("Good evening.\nThe cat is warm.\nThe dog is cold.\nGood morning, dog.\n")
+    return path
+
+
 def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(BENCHMARKS / script), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
@@ -43,10 +50,10 @@ ONCE = ("--recognizer", "pocketsphinx", "--threads", "1", "--teacher", f"{VOICE}
 
 @needs_flite
 def test_sentences_are_measured_next_to_the_teacher(
-    recognition, sentences: Path, demo_bundle: Path, tmp_path: Path
+    recognition, sentences: Path, trigrams: Path, demo_bundle: Path, tmp_path: Path
 ):
     folder, output = tmp_path / "kept", tmp_path / "result.json"
-    files = ("--sentences", str(sentences), "--trigrams", str(sentences))
+    files = ("--sentences", str(sentences), "--trigrams", str(trigrams))
     kept = ("--keep", str(folder), "--output", str(output))
     options = ("--option", "semantic_max_new_tokens=40")
     table, found = result(
@@ -71,9 +78,9 @@ def test_sentences_are_measured_next_to_the_teacher(
 
 @needs_flite
 def test_long_text_is_measured_with_every_history_and_pause(
-    recognition, sentences: Path, demo_bundle: Path
+    recognition, sentences: Path, trigrams: Path, demo_bundle: Path
 ):
-    files = ("--text", str(sentences), "--trigrams", str(sentences))
+    files = ("--text", str(sentences), "--trigrams", str(trigrams))
     pauses = ("--history", "voice", "--history", "first", "--silence", "0.5", "--crossfade", "0.1")
     short = ("--option", "semantic_max_new_tokens=40")
     table, found = result(
@@ -111,6 +118,11 @@ def test_wrong_option_is_an_error_in_one_line(
     assert done.returncode != 0
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_trigrams_of_the_measured_sentences_alone_are_an_error(recognition, sentences: Path):
+    with pytest.raises(click.UsageError, match="no sentences besides"):
+        recognition("setup").open_recognizers(["pocketsphinx"], sentences, SENTENCES)
 
 
 def test_missing_flite_is_an_error(recognition, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -1,15 +1,17 @@
 """Manifests of exported bundles."""
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
 
 import pytest
 
+import bark_onnx.export.bundle as bundle_module
 from bark_onnx.export.checkpoints.checkpoint import Checkpoint
 from bark_onnx.graphs.bundle.manifest import Manifest
 from bark_onnx.graphs.contract import STAGES
-from tests.support.exporting import contents
+from tests.support.exporting import contents, export_quietly
 
 
 def test_manifest_lists_every_file_with_size_and_checksum(demo_bundle: Path) -> None:
@@ -60,3 +62,13 @@ def test_exports_of_one_checkpoint_share_every_byte(
     for name in ("tokenizer.json", "voices/v2/en_speaker_0.npz", "fp32/codec.onnx.data"):
         assert first[name] == second[name], name
     assert json.loads((demo_bundle / "bark.json").read_text())["source"] == checkpoint.source
+
+
+def test_source_that_is_not_unicode_can_be_read_back(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundle_module, "_export_graphs", lambda *_: {})
+    monkeypatch.setattr(bundle_module, "_export_precisions", lambda *_: {})
+    changed = dataclasses.replace(checkpoint, source="bark-\udcff")
+    export_quietly(changed, tmp_path / "bundle")
+    assert Manifest.read(tmp_path / "bundle").source == "bark-\\udcff"

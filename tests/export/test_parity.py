@@ -10,9 +10,11 @@ import pytest
 from onnx import numpy_helper
 
 import bark_onnx.export.bundle as bundle_module
+import bark_onnx.export.precision_error as precision_module
 from bark_onnx.export.checkpoints.checkpoint import Checkpoint
 from bark_onnx.export.parity import TOLERANCE, compare_stage
-from bark_onnx.graphs.bundle.manifest import Manifest
+from bark_onnx.export.precision_error import compare_precision, precision_error
+from bark_onnx.graphs.bundle.manifest import Manifest, PrecisionError
 from bark_onnx.graphs.contract import STAGES, GraphContract, Stage, graph_contract
 from bark_onnx.graphs.errors import ExportError
 from tests.support.exporting import assert_export_fails
@@ -116,3 +118,31 @@ def test_export_writes_nothing_when_a_graph_differs_from_torch(
         checkpoint, tmp_path / "bundle", "semantic.onnx differs", "expected at most"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_that_overflow_are_not_reported_as_a_wrong_graph(
+    checkpoint: Checkpoint, demo_bundle: Path
+) -> None:
+    with checkpoint.sub_model("semantic") as model:
+        for parameter in model.parameters():
+            parameter.mul_(1e38)
+        path = demo_bundle / "fp32" / "semantic.onnx"
+        with pytest.raises(ExportError) as caught:
+            compare_stage(checkpoint, "semantic", model, path, "fused")
+    assert_one_line(caught.value, "semantic: its torch module computes NaN or infinity", "download")
+
+
+def test_precision_whose_logits_overflow_is_named(
+    checkpoint: Checkpoint, demo_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = demo_bundle / "fp32" / "fine.onnx"
+    logits = np.full((2, 1024), np.inf, np.float32)
+    monkeypatch.setattr(precision_module, "_fine_logits", lambda *_: (logits, logits))
+    with pytest.raises(ExportError) as caught:
+        compare_precision(checkpoint, "fine", path, path)
+    assert_one_line(caught.value, "fp32/fine.onnx: its logits are NaN or infinite", "export")
+
+
+def test_precision_error_is_finite_for_logits_of_zero() -> None:
+    logits = np.zeros((2, 1024), np.float32)
+    assert precision_error(logits, logits, 0.0) == PrecisionError(0.0, 1.0, 0.0)

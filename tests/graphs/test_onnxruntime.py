@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bark_onnx.graphs.errors import ProviderError
+from bark_onnx.graphs.installation import install_command
 from bark_onnx.graphs.onnxruntime import import_onnxruntime
 from tests.support.messages import assert_one_line
 
@@ -14,7 +15,7 @@ def test_missing_onnxruntime_names_the_packages(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ProviderError) as caught:
         import_onnxruntime()
-    assert_one_line(caught.value, "onnxruntime is not installed", "bark-onnx[cpu]")
+    assert_one_line(caught.value, "onnxruntime is not installed", install_command("cpu"))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bark_onnx.export.checkpoints.generation import read_generation
-from bark_onnx.export.demo import write_checkpoint
+from bark_onnx.export.random_bark import write_checkpoint
 from bark_onnx.graphs.bundle.manifest import Manifest
 from bark_onnx.graphs.errors import BundleError, CheckpointError
 from bark_onnx.graphs.files.dataclass_json import load_json

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import click
 
@@ -48,7 +49,7 @@ def speak_lines(
     """
     results = _Results(outputs, as_json=options.as_json)
     positions: list[int] = []  # of the lines that were planned
-    plans = _plan_lines(lines, plan, summary.seed, positions, results)
+    plans = _plan_lines(lines, plan, summary.seed, positions, results, outputs[0].sound.parent)
     try:
         with (
             closing(stream_many(plans, submit, concurrency=concurrency)) as texts,
@@ -96,17 +97,32 @@ class _Results:
 
 
 def _plan_lines(
-    lines: dict[int, str], plan: Plan, seed: int, positions: list[int], results: _Results
+    lines: dict[int, str],
+    plan: Plan,
+    seed: int,
+    positions: list[int],
+    results: _Results,
+    folder: Path,
 ) -> Iterator[StreamPlan]:
-    """Plan each line and append its position; an error of its text becomes its result."""
+    """Plan each line and append its position; an error of its text becomes its result.
+
+    The folder is made once a line can be generated.
+    """
     for position, (number, line) in enumerate(lines.items()):
         try:
             planned = plan(line, seed=segment_seed(seed, number - 1))
         except TextError as error:
             results.add(position, error)
         else:
+            if not positions:
+                _make_folder(folder)
             positions.append(position)
             yield planned
+
+
+def _make_folder(folder: Path) -> None:
+    with wrap_os_errors(AudioError, f"{folder}: cannot be created"):
+        folder.mkdir(exist_ok=True)
 
 
 def _write_line(
@@ -114,10 +130,7 @@ def _write_line(
 ) -> SpeechSummary | BarkError:
     if text.error is not None:
         return text.error
-    folder = output.sound.parent
     try:
-        with wrap_os_errors(AudioError, f"{folder}: cannot be created"):
-            folder.mkdir(exist_ok=True)
         with SpeechWriter(
             output.sound,
             summary.sample_rate_hz,

@@ -253,7 +253,8 @@ def test_batch_size_below_one_is_refused(demo_bundle: Path, rows: Any) -> None:
 
 
 def test_missing_precision_is_refused(demo_bundle: Path) -> None:
-    assert_refused(demo_bundle, "int3", "fp32", "--precision int3", precision="int3")
+    assert_refused(demo_bundle, "int3", "unknown", "fp32", "int8", precision="int3")
+    assert_refused(demo_bundle, "int8", "only fp32", "--precision int8", precision="int8")
 
 
 def test_stages_that_open_later_generate_the_same_speech(demo_bundle: Path, demo: Bark) -> None:

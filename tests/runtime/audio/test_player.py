@@ -6,13 +6,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 import soundfile
 
-from bark_onnx.runtime.audio.player import PLAYERS, find_player
+from bark_onnx.runtime.audio.player import PLAYERS, SpeechPlayer, find_player
 from tests.support.command import ENTRY_POINT, Run, assert_fails, output_of
 from tests.support.messages import assert_one_line
 
@@ -138,6 +139,20 @@ def test_an_interrupt_stops_command_and_player(
     assert soundfile.info(tmp_path / "a.wav").frames > 0
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_a_lost_notification_does_not_delay_the_end(player: Path) -> None:
+    stale = threading.Lock()
+    stale.acquire()
+
+    def interrupt_notify(found: SpeechPlayer) -> None:
+        # What an interrupt within `notify` leaves behind: a waiter that waits no longer.
+        found._waiting.not_empty._waiters.appendleft(stale)  # type: ignore[attr-defined]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), SpeechPlayer(24_000) as found:
+        interrupt_notify(found)
+    assert not found._thread.is_alive()
 
 
 def test_the_scripted_player_is_the_only_one_found(player: Path) -> None:

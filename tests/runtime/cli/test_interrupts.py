@@ -21,6 +21,8 @@ SETTINGS = ("--seed", "3", "--semantic-max-new-tokens", "15", "--max-seconds", "
 
 
 def start(*arguments: object, folder: Path, **options: Any) -> subprocess.Popen[str]:
+    # As from a terminal, also where the tests run under nohup.
+    options.setdefault("preexec_fn", lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))
     return subprocess.Popen(
         [ENTRY_POINT, *map(str, arguments)],
         cwd=folder,

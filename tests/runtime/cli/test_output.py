@@ -171,7 +171,7 @@ def test_default_file_name_has_the_suffix_of_the_format(speak: Run, tmp_path: Pa
         (("-o", "-", "--format", "aac"), 2, ("--format", "'aac'", "'opus'")),
         (("-o", "-", "--format", "opus", "--sample-rate", 44_100), 1, ("opus", "44100", "24000")),
         (("-o", "a.mp3", "--sample-rate", 96_000), 1, ("mp3", "96000", "48000")),
-        (("--sample-rate", 7_000), 1, ("sample_rate_hz is 7000", "8000 to 192000")),
+        (("--sample-rate", 7_000), 1, ("--sample-rate is 7000", "8000 to 192000")),
         (("--sample-rate", "cd"), 2, ("--sample-rate", "'cd'")),
         (("-o", "-", "--lines"), 1, ("--lines", "-o out/", "{n:03}")),
         (("--lines",), 1, ("--lines", "-o out/", "{n:03}")),

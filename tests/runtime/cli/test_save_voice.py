@@ -45,7 +45,7 @@ def speech(seconds: float, text: str = "Hi", **changes: Any) -> Speech:
 
 
 def tee(tmp_path: Path, speeches: Generator[Speech]) -> list[Speech]:
-    with VoiceSaver(tmp_path / "me.npz", has_speakers=False, has_lines=False) as saver:
+    with VoiceSaver(str(tmp_path / "me.npz"), has_speakers=False, has_lines=False) as saver:
         return list(saver.tee(speeches))
 
 

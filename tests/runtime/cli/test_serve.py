@@ -1,5 +1,6 @@
 """bark-onnx serve: options, errors, and SIGTERM under load."""
 
+import json
 import os
 import re
 import signal
@@ -142,6 +143,51 @@ def test_missing_packages_are_a_one_line_error() -> None:
     failed(done, 1, "fastapi", install_command("cpu,serve"))
 
 
+@pytest.mark.parametrize("error", ["ImportError('broken av')", "MemoryError()"])
+def test_start_that_fails_with_anything_is_a_one_line_error(demo_bundle: Path, error: str) -> None:
+    code = (
+        "import sys; import bark_onnx.runtime.server.service as service\n"
+        f"def fails(*_): raise {error}\n"
+        "service._warm_up = fails\n"
+        f"sys.argv[1:] = ['serve', '-m', {str(demo_bundle)!r}, '--port', '0']\n"
+        "from bark_onnx.runtime.cli.main import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=WAIT_SECONDS
+    )
+    assert done.returncode == 1
+    *lines, last = done.stderr.splitlines()
+    assert_one_line(last, "bark-onnx: ", "cannot start", error.partition("(")[0])
+    (line,) = [line for line in map(json.loads, lines) if line["level"] == "error"]
+    assert "traceback" in line
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_second_signal_ends_the_server_at_once(demo_bundle: Path, sent: signal.Signals) -> None:
+    """Waiting clients get their 503, and nothing is logged as an error."""
+    arguments = ["-m", demo_bundle, "--threads", 1, "--max-batch-size", 2]
+    arguments += ["--shutdown-seconds", 600, "--max-text-characters", 100_000]
+    body = {"input": "Hello there, how are you today? " * 1000, "response_format": "wav"}
+    with server_process(*arguments) as server, Background(4) as background:
+
+        def post() -> httpx2.Response:
+            return httpx2.post(f"{server.url}/v1/audio/speech", json=body, timeout=WAIT_SECONDS)
+
+        waiting = [background(post) for _ in range(4)]
+        wait_until(lambda: "bark_slots_in_use" in server.http.get("/metrics").text)
+        wait_until(lambda: server.metrics()['bark_slots_in_use{stage="semantic"}'] == 2)
+        server.process.send_signal(sent)
+        wait_until(lambda: server.http.get("/ready").status_code == 503)
+        server.process.send_signal(sent)
+        assert server.process.wait(WAIT_SECONDS) == -sent
+        for future in waiting:
+            response = future.result()
+            assert response.status_code == 503
+            assert response.json()["error"]["code"] == "shutting_down"
+        server.reader.join(WAIT_SECONDS)
+        assert {line["level"] for line in server.log} == {"info"}
+
+
 def test_every_request_gets_a_response_after_sigterm(demo_bundle: Path) -> None:
     body = {"input": "Hello there. " * 8, "voice": "alloy", "response_format": "wav"}
     with (
@@ -177,6 +223,14 @@ def test_deployment_files_refer_to_existing_options() -> None:
     for line in re.findall(r"^COPY (?!--)(.*) \S+$", dockerfile, re.MULTILINE):
         assert all((ROOT / name).exists() for name in line.split())
     unit = (folder / "bark-onnx.service").read_text()
+    flags = {option.opts[-1] for option in command.serve.params}
+    settings = ServerSettings(model_id="x")
+    for name in ("nginx.conf", "nginx-unix-socket.conf"):
+        proxy = (folder / name).read_text()
+        assert set(re.findall(r"--[a-z-]+", proxy)) <= flags
+        assert f"client_max_body_size {settings.max_body_bytes >> 20}m;" in proxy
+        assert f"proxy_read_timeout {settings.request_seconds:g}s;" in proxy
+        assert "proxy_set_header Host $http_host;" in proxy
     drop_in = (folder / "bark-onnx-unix-socket.conf").read_text()
     texts = unit + drop_in + dockerfile
     variables = set(re.findall(r"BARK_ONNX_(?:SERVE_[A-Z_]+[A-Z]|MODEL)", texts))

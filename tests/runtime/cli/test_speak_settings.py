@@ -110,7 +110,7 @@ def test_every_other_option_reaches_the_model(run: Run, fake: type[FakeBark]) ->
 
 def test_every_option_is_tested() -> None:
     known = {
-        *("text", "bundle", "file", "voice", "seed", "sampling", "provider"),
+        *("text", "bundle", "file", "voice", "seed", "sampling", "greedy", "provider"),
         *("precision", "threads", "low_memory", "temperature", "top_k", "top_p", "do_sample"),
         *("speakers", "save_voice"),
         *(
@@ -127,11 +127,11 @@ def test_every_option_is_tested() -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        (("--semantic-temperature", -1), 1, ("semantic_temperature", "-1", "from 0")),
-        (("--top-p", 0), 1, ("top_p", "0", "more than 0")),
+        (("--semantic-temperature", -1), 1, ("--semantic-temperature", "-1", "from 0")),
+        (("--top-p", 0), 1, ("--semantic-top-p", "0", "more than 0")),
         (("--top-k", "many"), 2, ("--top-k", "'many'", "--help")),
         (("--temperature", "nan"), 1, ("temperature", "nan", "expected a number")),
-        (("--semantic-max-new-tokens", 0), 1, ("semantic_max_new_tokens", "0", "from 1")),
+        (("--semantic-max-new-tokens", 0), 1, ("--semantic-max-new-tokens", "0", "from 1")),
         (("--provider", "tpu"), 2, ("--provider", "'tpu'", "auto", "cpu")),
         (("--seed", "x"), 2, ("--seed", "'x'", "--help")),
         (("--loudness", 3), 2, ("--loudness", "--help")),
@@ -154,7 +154,7 @@ def test_option_out_of_range_is_refused_before_the_model_loads(
         (("--seed", -1), ("seed is -1", "from 0")),
         (("--threads", 0), ("threads is 0", "from 1")),
         (("--precision", "int3"), ("int3", "fp32")),
-        (("--temperature", 0), ("temperature is 0", "more than 0", "do_sample=False")),
+        (("--temperature", 0), ("temperature is 0", "more than 0", "--greedy")),
         (("--semantic-max-new-tokens", 5000), ("5000", "context holds")),
         (("--voice", "v2/en_speaker_1"), ("v2/en_speaker_1", "nearest", "bark-onnx voices")),
         (("--voice", "me.npz"), ("me.npz", "no such file")),

@@ -75,7 +75,7 @@ def test_first_version_preset_does_not_match_a_second_version_preset(
         ),
         (("a", "--output_filename", "x.wav", "-o", "y.wav"), ("--output_filename", "--output")),
         (("a", "--output_dir", "x", "-o", "y.wav"), ("--output_dir", "--output")),
-        (("a", "--text_temp", -1), ("semantic_temperature", "-1")),
+        (("a", "--text_temp", -1), ("--semantic-temperature", "-1")),
     ],
 )
 def test_option_given_by_both_names_is_refused(

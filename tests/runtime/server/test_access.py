@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from bark_onnx.graphs.errors import OptionsError
 from bark_onnx.runtime.server.access import HostRule, check_origin
+from bark_onnx.runtime.server.api_keys import ApiKeys
 from bark_onnx.runtime.server.errors import ApiError, json_response
 from bark_onnx.runtime.server.metrics import Metrics
 from bark_onnx.runtime.server.middleware import RequestMiddleware
@@ -183,6 +184,7 @@ async def _post(path: str, content_type: str | None) -> None:
         accept_everything,
         settings=ServerSettings(model_id="x"),
         hosts=HostRule("127.0.0.1", ()),
+        keys=ApiKeys(None, None),
         metrics=Metrics(),
         readiness=Readiness(lambda: None),
     )

@@ -92,7 +92,7 @@ def test_a_client_at_its_share_of_the_connections_keeps_no_other_out(
 ) -> None:
     bark.completes = False
     with (
-        running_server(lambda: bark, api_key_file=keys, max_connections=4) as server,
+        running_server(lambda: bark, api_key_file=keys, max_connections=5) as server,
         Background(3) as background,
     ):
         running = [background(speak, server, "one") for _ in range(2)]

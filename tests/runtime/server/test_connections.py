@@ -298,7 +298,10 @@ def test_idle_clients_outlast_unread_responses(bark: ScriptedBark) -> None:
 
 def test_speech_keeps_a_tenth_of_the_connections_free(bark: ScriptedBark) -> None:
     bark.completes = False
-    with running_server(lambda: bark, max_connections=3) as server, Background() as background:
+    with (
+        running_server(lambda: bark, max_connections=3, client_share=1) as server,
+        Background() as background,
+    ):
         admitted = [
             background(httpx2.post, f"{server.url}{SPEECH}", json={"input": "Hello"})
             for _ in range(2)

@@ -123,7 +123,7 @@ def test_command_listens_on_the_socket_until_a_signal(path: Path, demo_bundle: P
     try:
         assert f"unix:{path}" in process.stderr.readline()
         transport = httpx2.HTTPTransport(uds=str(path))
-        with httpx2.Client(base_url="http://x", transport=transport) as http:
+        with httpx2.Client(base_url="http://localhost", transport=transport) as http:
             wait_until(lambda: http.get("/ready").status_code == 200)
         process.send_signal(signal.SIGTERM)
         assert process.wait(WAIT_SECONDS) in (0, -signal.SIGTERM)
