@@ -6,7 +6,7 @@ WORKERS ?= 2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TYPES := build/types/bark_onnx
 
-.PHONY: help demo test lint types unit coverage docs build check-tag clean \
+.PHONY: help demo train-demo test lint types unit coverage docs build check-tag clean \
 	test-transformers-4 test-torch-free test-lowest test-cuda test-browser soak bench
 
 help: ## list the targets
@@ -24,6 +24,10 @@ demo: $(VENV)/.stamp ## export the demo checkpoint and speak one sentence of noi
 	$(BIN)/bark-onnx speak "Hello, my dog is cute" -m demo-onnx -o demo.wav --seed 0
 	@echo 'demo.wav is the noise of random weights. With a checkpoint:'
 	@echo '$(BIN)/bark-export suno/bark-small bark-small-onnx'
+
+train-demo: $(VENV)/.stamp ## train a small Bark that talks, in build/demo; hours on two cores, resumed after an interrupt
+	test -e /usr/lib/x86_64-linux-gnu/libflite.so.1 || { apt-get update -q && apt-get install -q -y --no-install-recommends flite; }
+	$(BIN)/python -m bark_onnx.export.demo --work build/demo
 
 test: lint types unit ## lint, type checks and the whole test suite
 

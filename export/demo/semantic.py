@@ -1,0 +1,103 @@
+"""Trains the semantic model: text and a voice to phones with their durations and pitch."""
+
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+from transformers import BarkSemanticConfig
+from transformers.models.bark.modeling_bark import BarkSemanticModel
+
+from bark_onnx.export.demo import corpus, features, sizes, transformer
+from bark_onnx.export.demo.corpus import Utterance
+from bark_onnx.export.demo.sampler import Sampler
+from bark_onnx.export.demo.text import open_tokenizer
+from bark_onnx.export.demo.training import Losses, Settings, train
+
+_SETTINGS = Settings(steps=8_000, learning_rate=1.5e-3)
+_BATCH = 10
+_HISTORY_SHARE = 0.8
+_LETTER_SCALE = 3.0
+_CONTEXT = 536
+
+# Heads that start by looking at the letters of about their time: layer, head, seconds ahead.
+_ALIGNED = ((0, 0, 0.0), (0, 1, 0.15), (1, 0, -0.15), (1, 1, 0.3), (2, 0, 0.0))
+_PERIODS = (0.4, 12.0)
+_LETTERS_PER_SECOND = 13.5
+
+
+def semantic_config(vocabulary: int) -> BarkSemanticConfig:
+    """Sizes of the semantic model."""
+    ids = sizes.semantic_infer(vocabulary) + 1
+    return BarkSemanticConfig(
+        block_size=_CONTEXT,
+        input_vocab_size=-(-ids // 8) * 8,
+        output_vocab_size=-(-(sizes.SEMANTIC_VOCABULARY + 1) // 8) * 8,
+        num_layers=5,
+        num_heads=3,
+        hidden_size=192,
+        dropout=0.0,
+        bias=True,
+    )
+
+
+def train_semantic(work: Path) -> None:
+    """Train the model and write semantic.pt in `work`."""
+    torch.manual_seed(corpus.SEED)
+    tokenizer = open_tokenizer(work)
+    vocabulary = tokenizer.get_vocab_size()
+    model = BarkSemanticModel(semantic_config(vocabulary))
+    transformer.init_weights(model)
+    transformer.align(model, position_seconds(), sizes.TEXT_LENGTH, _ALIGNED, _PERIODS)
+    with torch.no_grad():  # the letters must stand out from the history that is added to them
+        model.input_embeds_layer.weight[sizes.TEXT_OFFSET :] *= _LETTER_SCALE
+    transformer.share_parts(model.input_embeds_layer)
+    transformer.share_parts(model.lm_head)
+    sampler = Sampler(corpus.load(work, "train"), _HISTORY_SHARE)
+    held_out = Sampler(corpus.load(work, "held_out"), _HISTORY_SHARE)
+
+    def loss(generator: torch.Generator) -> Losses:
+        pairs = sampler.draw(_BATCH, generator)
+        return {"tokens": semantic_loss(model, tokenizer, pairs)}
+
+    def validate() -> Losses:
+        generator = torch.Generator().manual_seed(0)
+        batches = [held_out.draw(_BATCH, generator) for _ in range(8)]
+        losses = [semantic_loss(model, tokenizer, pairs) for pairs in batches]
+        return {"tokens": torch.stack(losses).mean()}
+
+    train("semantic", model, loss, _SETTINGS, work, validate=validate)
+
+
+def position_seconds() -> Tensor:
+    """Seconds of the speech that each position is about, roughly: letters have no fixed time."""
+    letters = (torch.arange(sizes.TEXT_LENGTH) + 0.5) / _LETTERS_PER_SECOND
+    tokens = torch.arange(_CONTEXT - sizes.TEXT_LENGTH) + 0.5
+    return torch.cat([letters, tokens / sizes.TOKENS_PER_SECOND - features.LEAD_SECONDS])
+
+
+def semantic_loss(
+    model: BarkSemanticModel,
+    tokenizer: Tokenizer,
+    pairs: list[tuple[Utterance, Utterance | None]],
+) -> Tensor:
+    """Mean negative log-likelihood of the tokens and the end of utterances after their voices."""
+    length, end, vocabulary = sizes.TEXT_LENGTH, sizes.SEMANTIC_PAD, tokenizer.get_vocab_size()
+    text = [text_ids(tokenizer, utterance.text) for utterance, _ in pairs]
+    history = [[] if voice is None else voice.semantic[-length:].tolist() for _, voice in pairs]
+    tokens = [utterance.semantic.tolist() for utterance, _ in pairs]
+    embed = model.input_embeds_layer
+    prompt = embed(transformer.pad(text, sizes.text_pad(vocabulary), length)) + embed(
+        transformer.pad(history, end, length)
+    )
+    infer = torch.full((len(pairs), 1), sizes.semantic_infer(vocabulary))
+    entered = torch.cat([infer, transformer.pad(tokens, end)], 1)
+    hidden = transformer.hidden_states(model, torch.cat([prompt, embed(entered)], 1))
+    targets = transformer.pad([[*row, end] for row in tokens], transformer.IGNORED)
+    return transformer.token_loss(hidden[:, length:], model.lm_head.weight[: end + 1], targets)
+
+
+def text_ids(tokenizer: Tokenizer, text: str) -> list[int]:
+    """Ids of a text, as the semantic model reads them."""
+    ids = tokenizer.encode(text, add_special_tokens=False).ids[: sizes.TEXT_LENGTH]
+    return [sizes.TEXT_OFFSET + number for number in ids]
