@@ -26,8 +26,9 @@ def tone(text: str, seed: int, seconds: float = SECONDS) -> Speech:
     """A tone whose pitch depends on the text's length."""
     times = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
     samples = 0.5 * np.sin(2 * np.pi * (300 + 20 * (len(text) % 20)) * times)
-    tokens = np.arange(round(seconds * 50))
-    codes = np.zeros((8, round(seconds * 75)), np.int64)
+    kept = min(seconds, 15.0)  # of a longer tone, as a voice has at most so much
+    tokens = np.arange(round(kept * 50))
+    codes = np.zeros((8, round(kept * 75)), np.int64)
     return Speech(samples.astype(np.float32), RATE_HZ, tokens, codes[:2], codes, text, "", seed)
 
 

@@ -67,7 +67,7 @@ def test_timestamps_that_cannot_be_written_are_one_line(
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(AudioError) as caught:
         write_timestamps(tmp_path / "a.json", STAMPS)
     assert_one_line(caught.value, "a.json", "cannot be written", "No space left on device")

@@ -92,7 +92,7 @@ def replaced(old: str, new: str) -> str:
         ('{"bark-onnx":{"format":1,"reading":[]}}', ("missing",)),
         (replaced('"seed":9223372036854775808', '"seed":"x"'), ("seed", "expected int")),
         ('{"bark-onnx":7}', ("expected",)),
-        (replaced("Hello", "\\ud800"), ("not valid Unicode",)),
+        (replaced("Hello", "\\ud800"), ("expected str",)),
         (replaced("me.npz", "\\u001b[2Jme.npz"), ("x1b", "not printable")),
     ],
 )

@@ -202,7 +202,7 @@ def test_voice_that_cannot_be_written_is_named(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(np, "savez", full)
+    monkeypatch.setattr(np, "savez_compressed", full)
     with pytest.raises(BundleError) as caught:
         import_voices(bundle, [presets], force=True)
     assert_one_line(caught.value, 'Voice "', "(No space left on device)", "nothing was changed")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bark_onnx.export.bundle import ExportOptions, export_bundle
 from bark_onnx.export.checkpoints.checkpoint import Checkpoint, open_checkpoint
-from bark_onnx.export.demo import write_checkpoint
+from bark_onnx.export.random_bark import write_checkpoint
 from bark_onnx.graphs.bundle.manifest import Manifest
 from bark_onnx.graphs.contract import STAGES
 from bark_onnx.runtime import Bark
