@@ -3,10 +3,10 @@
 The only module of graphs/ that imports click.
 """
 
-import errno
 import io
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial, reduce
@@ -17,7 +17,6 @@ import click
 from bark_onnx.graphs.errors import BarkError, printable, system_reason
 from bark_onnx.graphs.interrupts import exit_status
 
-_WRITE_ERRORS = (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EDQUOT, errno.EBADF)
 _STDERR_FD = 2
 _UNGROUPED = "Other"
 
@@ -137,7 +136,8 @@ def _describe(error: OSError) -> str:
     reason = system_reason(error)
     if error.filename is not None:
         return f"{error.filename}: {reason}"
-    if error.errno in _WRITE_ERRORS:  # errors of files name them
+    writers = (click.echo.__code__, _flush_stdout.__code__)
+    if any(frame.f_code in writers for frame, _ in traceback.walk_tb(error.__traceback__)):
         return f"standard output: cannot be written ({reason})"
     return f"cannot go on ({reason})"
 

@@ -1,5 +1,6 @@
 """Signals, limits and closed streams: real processes of bark-onnx, which keep what was said."""
 
+import errno
 import os
 import resource
 import signal
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import soundfile
 
+from bark_onnx.graphs.command_line import exit_on_errors
 from bark_onnx.graphs.interrupts import Interrupt, exit_status
 from tests.support.command import ENTRY_POINT, assert_fails, wait_for_partial
 from tests.support.messages import assert_one_line
@@ -210,6 +212,16 @@ def test_full_standard_output_is_one_line(folder: Path, command: str) -> None:
     done = in_shell(f"bark-onnx {command} > /dev/full", folder)
     message = "bark-onnx: standard output: cannot be written (No space left on device)"
     assert_fails((done.returncode, done.stdout, done.stderr), 1, message)
+
+
+def test_error_of_something_else_is_not_that_of_standard_output(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as end, exit_on_errors("bark-onnx"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # such as a library's
+    assert end.value.code == 1
+    message = "bark-onnx: cannot go on (No space left on device)"
+    assert_one_line(capsys.readouterr().err.strip(), message)
 
 
 @pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "-"])
