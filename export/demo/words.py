@@ -1,6 +1,6 @@
 """The words of the demo, by category.
 
-A category is a file of words/: one word or phrase a line, below a comment. A line may have
+A category is a file of categories/: one word or phrase a line, below a comment. A line may have
 slots of other categories, as a frame of a sentence has.
 """
 
@@ -20,7 +20,7 @@ _SLOT = re.compile(r"\{[a-z_]+\}")
 @cache
 def categories() -> dict[str, tuple[str, ...]]:
     """Every category and its entries, in the order of the file."""
-    folder = files(__package__) / "words"
+    folder = files(__package__) / "categories"
     return {
         file.name.removesuffix(".txt"): tuple(
             line for line in file.read_text("utf-8").splitlines() if line and line[0] != "#"

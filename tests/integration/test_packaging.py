@@ -141,7 +141,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def expected_in_a_wheel() -> set[str]:
     modules = {f"bark_onnx/{name}" for name in modules_of_the_tree()}
-    for data in ("runtime/server/page", "export/demo/words"):
+    for data in ("runtime/server/page", "export/demo/categories"):
         modules |= {f"bark_onnx/{data}/{path.name}" for path in (ROOT / data).iterdir()}
     return modules | {f"bark_onnx/{folder}/py.typed" for folder in FOLDERS}
 

@@ -65,7 +65,7 @@ def test_words_of_first_tries_are_known(word: str) -> None:
 
 
 def test_categories_are_sorted_and_describe_themselves() -> None:
-    folder = Path(sentences.__file__).parent / "words"
+    folder = Path(sentences.__file__).parent / "categories"
     for name, entries in categories().items():
         if name not in (FRAMES, HELD_OUT_FRAMES):
             assert list(entries) == sorted(set(entries)), name
