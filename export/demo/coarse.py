@@ -31,11 +31,7 @@ def coarse_config() -> BarkCoarseConfig:
         block_size=_CONTEXT,
         input_vocab_size=sizes.COARSE_IDS,
         output_vocab_size=sizes.COARSE_IDS,
-        num_layers=5,
-        num_heads=3,
-        hidden_size=192,
-        dropout=0.0,
-        bias=True,
+        **sizes.CAUSAL_MODEL,
     )
 
 

@@ -28,16 +28,11 @@ _LETTERS_PER_SECOND = 13.5
 
 def semantic_config(vocabulary: int) -> BarkSemanticConfig:
     """Sizes of the semantic model."""
-    ids = sizes.semantic_infer(vocabulary) + 1
     return BarkSemanticConfig(
         block_size=_CONTEXT,
-        input_vocab_size=-(-ids // 8) * 8,
-        output_vocab_size=-(-(sizes.SEMANTIC_VOCABULARY + 1) // 8) * 8,
-        num_layers=5,
-        num_heads=3,
-        hidden_size=192,
-        dropout=0.0,
-        bias=True,
+        input_vocab_size=sizes.padded(sizes.semantic_infer(vocabulary) + 1),
+        output_vocab_size=sizes.padded(sizes.SEMANTIC_VOCABULARY + 1),
+        **sizes.CAUSAL_MODEL,
     )
 
 
