@@ -9,7 +9,16 @@ from bark_onnx.graphs.bundle.integrity import (
     check_sha256,
     check_sizes,
 )
-from bark_onnx.graphs.bundle.manifest import TOKENIZER_NAME, VOICES_FOLDER, Manifest, voice_file
+from bark_onnx.graphs.bundle.manifest import (
+    EXPORT_AGAIN,
+    MANIFEST_NAME,
+    TOKENIZER_NAME,
+    VOICES_FOLDER,
+    WORDS_NAME,
+    Manifest,
+    voice_file,
+)
+from bark_onnx.graphs.bundle.words import read_words
 from bark_onnx.graphs.contract import Attention, GraphContract, Stage, graph_contract
 from bark_onnx.graphs.errors import BundleError
 from bark_onnx.graphs.files.hub import download, is_repository_id, lies_within
@@ -18,12 +27,15 @@ from bark_onnx.graphs.precisions import float_dtype
 from bark_onnx.graphs.voices.npz import VoiceFile
 from bark_onnx.graphs.voices.voice import is_voice_name
 
+DEMO = "demo"
+_DEMO_FOLDER = Path(__file__).parents[1] / "demo"
+
 
 class Bundle:
     """A bundle on disk.
 
     Args:
-        source: Folder or hub id.
+        source: Folder, hub id, or "demo" for the bundle inside the package.
         verify: Compares checksums of files before use; sizes are always compared.
 
     Raises:
@@ -76,6 +88,17 @@ class Bundle:
         self._check([TOKENIZER_NAME])
         return self.folder / TOKENIZER_NAME
 
+    def known_words(self) -> frozenset[str]:
+        """Words that the checkpoint was trained on, in lower case; empty if it knows any word.
+
+        Raises:
+            BundleError: The file was altered, or is not UTF-8.
+        """
+        if WORDS_NAME not in self.manifest.files:
+            return frozenset()
+        self._check([WORDS_NAME])
+        return read_words(self.folder / WORDS_NAME, BundleError, remedy=EXPORT_AGAIN)
+
     def voice_names(self) -> list[str]:
         """Names of all voices in the bundle's folder, including those added after the export."""
         folder = self.folder / VOICES_FOLDER
@@ -115,6 +138,8 @@ class Bundle:
 
 def _locate(source: str) -> Path:
     folder = Path(source)
+    if source == DEMO and not (folder / MANIFEST_NAME).exists():
+        return _DEMO_FOLDER
     try:
         folder.stat()
     except (FileNotFoundError, NotADirectoryError):
