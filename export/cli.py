@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from bark_onnx.graphs.bundle.bundle import DEMO
+from bark_onnx.graphs.bundle.demo import DEMO
 from bark_onnx.graphs.bundle.manifest import Manifest
 from bark_onnx.graphs.command_line import (
     GroupedCommand,

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import cast
 
+from bark_onnx.graphs.bundle.demo import bundle_folder
 from bark_onnx.graphs.bundle.integrity import (
     check_access,
     check_contents,
@@ -11,7 +12,6 @@ from bark_onnx.graphs.bundle.integrity import (
 )
 from bark_onnx.graphs.bundle.manifest import (
     EXPORT_AGAIN,
-    MANIFEST_NAME,
     TOKENIZER_NAME,
     VOICES_FOLDER,
     WORDS_NAME,
@@ -26,9 +26,6 @@ from bark_onnx.graphs.files.regular_file import unreadable
 from bark_onnx.graphs.precisions import float_dtype
 from bark_onnx.graphs.voices.npz import VoiceFile
 from bark_onnx.graphs.voices.voice import is_voice_name
-
-DEMO = "demo"
-_DEMO_FOLDER = Path(__file__).parents[1] / "demo"
 
 
 class Bundle:
@@ -137,9 +134,7 @@ class Bundle:
 
 
 def _locate(source: str) -> Path:
-    folder = Path(source)
-    if source == DEMO and not (folder / MANIFEST_NAME).exists():
-        return _DEMO_FOLDER
+    folder = bundle_folder(source)
     try:
         folder.stat()
     except (FileNotFoundError, NotADirectoryError):

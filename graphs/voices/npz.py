@@ -111,7 +111,7 @@ def _wrap_errors(prefix: str) -> Iterator[None]:
     """Raise whatever numpy and zipfile raise for damaged or harmful bytes as a VoiceError."""
     try:
         yield
-    except BarkError:
+    except (BarkError, MemoryError):
         raise
     except Exception as error:
         reason = shortened(joined_lines(error), _MAX_SHOWN)
