@@ -24,7 +24,7 @@ CPU_BIN := $(CPU_VENV)/$(SCRIPTS)
 
 # The extra [cpu] and nothing else: no PyTorch.
 $(CPU_VENV)/.stamp: pyproject.toml constraints.txt
-	@echo 'Installing the runtime without PyTorch into $(CPU_VENV): SIZE, half a minute'
+	@echo 'Installing the runtime without PyTorch into $(CPU_VENV): 250 MB, half a minute'
 	$(PYTHON) -m venv $(CPU_VENV)
 	$(CPU_BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cpu]'
 	touch $@
