@@ -9,6 +9,7 @@ from bark_onnx.runtime.server.settings import ServerSettings
 
 _MIN_BYTES_IN_TOTAL = 64 << 20
 _RETRY_SECONDS = 1
+_SPARE_SECONDS = 0.2  # after the time limit, to read what has arrived while the server was busy
 
 
 class BodyLimits:
@@ -90,10 +91,11 @@ class LimitedBody:
         Raises:
             ApiError: The body is too long, incomplete for too long, or gave way to newer ones.
         """
-        seconds = self._limits.seconds
+        seconds, loop = self._limits.seconds, asyncio.get_running_loop()
         chunks: list[bytes] = []
+        timer = loop.call_later(seconds, self._expire, loop)
         try:
-            async with asyncio.timeout(seconds) as self._timeout:
+            async with asyncio.timeout(None) as self._timeout:
                 while not self._is_given_up:
                     message = await self._receive()
                     if message["type"] == "http.disconnect":
@@ -107,6 +109,7 @@ class LimitedBody:
                 expected = f"expected all of it within {seconds:g} s"
                 raise ApiError(408, f"The body is incomplete; {expected}") from None
         finally:
+            timer.cancel()
             self._timeout = None
             self._limits.release(self)
         raise ApiError(
@@ -120,6 +123,10 @@ class LimitedBody:
         self._is_given_up = True
         if self._timeout is not None and not self._timeout.expired():
             self._timeout.reschedule(0)
+
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timeout is not None and not self._is_given_up:
+            self._timeout.reschedule(loop.time() + _SPARE_SECONDS)
 
     def _add(self, chunks: list[bytes], chunk: bytes) -> None:
         chunks.append(chunk)

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import socket
+import time
 from collections.abc import Callable
 
 import pytest
@@ -34,6 +36,28 @@ class Sender:
 def limits(monkeypatch: pytest.MonkeyPatch) -> Callable[[], BodyLimits]:
     monkeypatch.setattr(bodies_module, "_MIN_BYTES_IN_TOTAL", 400)
     return lambda: BodyLimits(ServerSettings(model_id="x", max_body_bytes=100))
+
+
+def test_body_that_arrived_while_the_server_was_busy_is_read() -> None:
+    async def run() -> bool:
+        here, there = socket.socketpair()
+        reader, writer = await asyncio.open_connection(sock=here)
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": await reader.read(10), "more_body": False}
+
+        limits = BodyLimits(ServerSettings(model_id="x", client_seconds=0.1))
+        result = asyncio.ensure_future(LimitedBody(receive, limits).read())
+        await asyncio.sleep(0.01)
+        there.send(b"{}")
+        time.sleep(0.3)  # the event loop is busy for longer than the client may take
+        try:
+            return await result
+        finally:
+            writer.close()
+            there.close()
+
+    assert asyncio.run(run())
 
 
 def test_oldest_unfinished_body_gives_way(limits: Callable[[], BodyLimits]) -> None:

@@ -34,7 +34,7 @@ SETTINGS: dict[str, Any] = {
     "--max-queue": MAX_QUEUE,
     "--max-body-bytes": 20_000,
     "--max-connections": 450,
-    "--client-seconds": 6,
+    "--client-seconds": 8,
 }
 CROWD = 200  # simultaneous clients, and as many idle connections
 SPREAD_SECONDS = 2.0  # over which the other clients start
