@@ -15,8 +15,9 @@ class SpeechWriter:
     """A sound file to which speeches are appended, in a `with` block.
 
     The file appears when the block ends, complete or not: speech appended before an error or an
-    interrupt is kept and can be played, on a full disk too. If nothing was appended, an old file is
-    kept. A device or a pipe receives each speech at once, without metadata.
+    interrupt is kept and can be played, and on a full disk what fits of it. If nothing was
+    appended, or not even the first speech fits, an old file is kept. A device or a pipe receives
+    each speech at once, without metadata.
 
     Attributes:
         path: Path of the file.
@@ -85,8 +86,9 @@ class SpeechWriter:
             if file.failure is None and len(rest := self._timeline.finish()):
                 with suppress(AudioError):  # it is raised below
                     file.write(rest)
-            if (file.failure is None and kind is None) or file.written_samples:
-                is_old = self.path.is_file()
+            is_old = self.path.is_file()
+            is_first_cut = file.failure is not None and not is_old
+            if (file.failure is None and kind is None) or file.written_samples or is_first_cut:
                 file.commit()
                 self.is_written, self.has_replaced = True, is_old
         if file.failure is not None and (kind is None or error is file.failure):
