@@ -111,7 +111,7 @@ def test_the_version_is_the_one_that_is_installed() -> None:
 def test_everything_typed_says_so() -> None:
     for folder in FOLDERS:
         assert (ROOT / folder / "py.typed").is_file()
-        assert PROJECT["tool"]["setuptools"]["package-data"][f"bark_onnx.{folder}"] == ["py.typed"]
+        assert PROJECT["tool"]["setuptools"]["package-data"][f"bark_onnx.{folder}"][0] == "py.typed"
 
 
 def test_what_the_runtime_needs_is_no_more_than_the_base_dependencies() -> None:
