@@ -130,5 +130,8 @@ def _unknown_voice(voice: str, names: list[str]) -> str:
     nearest = get_close_matches(voice, names, n=_MAX_SUGGESTIONS, cutoff=0.5)
     if not names:
         return f'Voice "{voice}" not found; the bundle has none, export it with --voices all'
-    hint = f"nearest: {', '.join(nearest)}" if nearest else f"the bundle has {len(names)} others"
+    hint = f"nearest: {', '.join(nearest)}"
+    if not nearest:
+        few = ", ".join(names) if len(names) <= _MAX_SUGGESTIONS else f"{len(names)} others"
+        hint = f"the bundle has {few}"
     return f'Voice "{voice}" not found; {hint}. List them with: bark-onnx voices -m BUNDLE'
