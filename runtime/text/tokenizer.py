@@ -135,8 +135,9 @@ class TextTokenizer:
 
     def _ids(self, text: str) -> list[int]:
         if not isinstance(text, str):
-            shown = shortened(repr(text), _SHOWN_CHARACTERS)
-            raise TextError(f"The text is {shown}; expected a string")
+            raise TextError(
+                f"The text is {shortened(repr(text), _SHOWN_CHARACTERS)}; expected a string"
+            )
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:

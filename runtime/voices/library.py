@@ -61,10 +61,9 @@ class VoiceLibrary:
             found = voice if isinstance(voice, Voice) else Voice.from_arrays(voice)
             ref = VoiceRef(printable(found.name), "")
         else:
-            shown = excerpt(repr(voice), _MAX_SHOWN_CHARACTERS)
             raise VoiceError(
-                f"voice is {shown}; expected a name, the path of an .npz file, a Voice, or a dict "
-                "of its arrays"
+                f"voice is {excerpt(repr(voice), _MAX_SHOWN_CHARACTERS)}; expected a name, the "
+                "path of an .npz file, a Voice, or a dict of its arrays"
             )
         found.check(self._bundle.manifest.generation)
         return ResolvedVoice(found, ref)

@@ -35,7 +35,7 @@ class TimeLeft:
     """Estimates when a text is done, by the share of its characters that is.
 
     Segments that run in parallel end together: after the first of them, most of the work for the
-    others is done as well, but not known. Only whole rounds of them tell how long a segment takes.
+    others is done as well, but not known. Only whole rounds of them show how long a segment takes.
 
     Args:
         characters: Length of all segments.

@@ -298,3 +298,22 @@ def test_write_protected_file_is_refused_before_any_work(tmp_path: Path) -> None
         SpeechWriter(tmp_path / "a.wav", RATE)
     assert_one_line(caught.value, "a.wav is write-protected", "another name")
     assert (tmp_path / "a.wav").read_bytes() == b"old"
+
+
+def test_writing_outside_of_the_block_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(AudioError) as caught:
+        SpeechWriter(tmp_path / "a.wav", RATE).write(speech(1))
+    assert_one_line(caught.value, "a.wav is not open", "with block")
+
+
+@pytest.mark.parametrize("rate", ["x", 0, 24_000.0, None])
+def test_rate_is_checked_before_the_block(tmp_path: Path, rate: Any) -> None:
+    with pytest.raises(AudioError) as caught:
+        SpeechWriter(tmp_path / "a.wav", rate)
+    assert_one_line(caught.value, "sample_rate_hz is", "expected an integer from 8000")
+
+
+def test_folder_is_called_so(tmp_path: Path) -> None:
+    with pytest.raises(AudioError) as caught:
+        SpeechWriter(tmp_path, RATE)
+    assert_one_line(caught.value, "is a folder; expected the name of a file")
