@@ -37,7 +37,7 @@ from bark_onnx.graphs.contract import STAGES, Stage
 from bark_onnx.graphs.errors import CheckpointError
 from bark_onnx.graphs.files.dataclass_json import read_json
 from bark_onnx.graphs.files.hub import download, is_repository_id
-from bark_onnx.graphs.files.regular_file import is_folder
+from bark_onnx.graphs.files.regular_file import is_folder, not_a_folder
 from bark_onnx.graphs.generation_config import GenerationSettings
 from bark_onnx.graphs.shapes import ModelShapes
 
@@ -133,7 +133,7 @@ def _locate(source: str) -> Path:
     if is_repository_id(source):
         return download(source, _HUB_FILES, CheckpointError)
     raise CheckpointError(
-        f"{source}: no such folder; expected a hub id (suno/bark-small), a local folder with a "
+        f"{not_a_folder(source)}; expected a hub id (suno/bark-small), a local folder with a "
         "Hugging Face checkpoint or with Suno's .pt files, demo, or random"
     )
 

@@ -12,7 +12,12 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 from bark_onnx.graphs.errors import CheckpointError, first_line
 from bark_onnx.graphs.files.dataclass_json import read_json, shown
 from bark_onnx.graphs.files.hub import download, is_repository_id
-from bark_onnx.graphs.files.regular_file import check_readable, is_folder, read_file
+from bark_onnx.graphs.files.regular_file import (
+    check_readable,
+    is_folder,
+    not_a_folder,
+    read_file,
+)
 from bark_onnx.graphs.generation_config import GenerationSettings
 
 MULTILINGUAL = "google-bert/bert-base-multilingual-cased"
@@ -41,8 +46,8 @@ def open_tokenizer(source: str, generation: GenerationSettings) -> Tokenizer:
         folder = download(source, _FILES, CheckpointError, option="--tokenizer")
     elif not is_folder(folder, CheckpointError):
         raise CheckpointError(
-            f"{source}: no such folder; expected the folder or hub id of a tokenizer, "
-            f"such as {MULTILINGUAL}"
+            f"{not_a_folder(source)}; expected the folder or hub id of a tokenizer, such as "
+            f"{MULTILINGUAL}"
         )
     tokenizer = read_tokenizer(folder, is_cased=True)
     _check_entries(tokenizer, generation, source)

@@ -85,6 +85,11 @@ def is_folder(path: Path, error_class: type[BarkError]) -> bool:
         raise unreadable(path, error, error_class) from error
 
 
+def not_a_folder(path: Path | str) -> str:
+    """The begin of a message about a path for which `is_folder` is False."""
+    return f"{path} is a file" if Path(path).exists() else f"{path}: no such folder"
+
+
 def unreadable(path: object, error: Exception, error_class: type[BarkError]) -> BarkError:
     """The error for a file that the system refuses to read: the reason and a remedy."""
     remedy = "check the path"

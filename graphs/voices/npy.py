@@ -36,7 +36,10 @@ def parse_npy(contents: bytes) -> NDArray[Any]:
     begin = start + _LENGTH_BYTES[version]
     length = int.from_bytes(contents[start:begin], "little")
     header = contents[begin : begin + length]
-    if len(header) != length or length > _MAX_HEADER_BYTES:
+    if length > _MAX_HEADER_BYTES:
+        most = f"expected at most {_MAX_HEADER_BYTES}"
+        raise ValueError(f"the header of an array has {length} bytes, {most}")
+    if len(header) != length:
         raise ValueError(f"the header of an array has {length} bytes, found {len(header)}")
     return _parse_data(header, contents[begin + length :])
 

@@ -11,6 +11,7 @@ from typing import Any
 from bark_onnx.graphs.errors import VoiceError
 from bark_onnx.graphs.files.dataclass_json import read_json
 from bark_onnx.graphs.files.hub import lies_within
+from bark_onnx.graphs.files.regular_file import is_folder, not_a_folder
 from bark_onnx.graphs.voices.npz import read_npy
 from bark_onnx.graphs.voices.voice import Voice
 
@@ -33,8 +34,11 @@ def find_presets(folder: Path) -> Voices:
         VoiceError: The folder is missing, has no voices, or links to a voice outside.
         CheckpointError: The index of voices is malformed.
     """
-    if not folder.is_dir():
-        raise VoiceError(f"{folder}: no such folder; expected Suno's voices as .npz")
+    if not is_folder(folder, VoiceError):
+        raise VoiceError(
+            f"{not_a_folder(folder)}; expected a folder with Suno's voices as .npz, or with those "
+            "of a Hugging Face checkpoint"
+        )
     voices = find_indexed(folder)
     if not voices:
         for path in _visible(folder, "*.npz"):

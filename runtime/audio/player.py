@@ -97,7 +97,13 @@ class SpeechPlayer:
             raise PlayerError(
                 f"{self._player.program}: cannot be started ({error.strerror})"
             ) from error
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            self._stop()
+            raise PlayerError(
+                f"{self._player.program}: a thread for it cannot be started ({error})"
+            ) from error
         return self
 
     def write(self, speech: Speech) -> None:

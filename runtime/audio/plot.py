@@ -127,6 +127,9 @@ def _draw_wave(axes: Any, samples: NDArray[np.float32], rate: int) -> None:
     low, high = padded.min(axis=1, initial=0.0), padded.max(axis=1, initial=0.0)
     axes.fill_between(times, low, high, color=_WAVE, linewidth=0.4, edgecolor=_WAVE)
     axes.axhline(0, color=_INK, linewidth=0.4, alpha=0.5)
+    for level, is_beyond in ((1.0, high > 1), (-1.0, low < -1)):  # the file clips these
+        levels = np.full(np.count_nonzero(is_beyond), level)
+        axes.plot(times[is_beyond], levels, "|", color=_BOUNDARY)
     axes.set_ylim(-1.05, 1.05)
     axes.set_yticks([-1, -0.5, 0, 0.5, 1])
     axes.set_ylabel("amplitude", color=_INK)

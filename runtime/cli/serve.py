@@ -15,18 +15,25 @@ from bark_onnx.graphs.command_line import (
 )
 from bark_onnx.graphs.errors import ServerError
 from bark_onnx.graphs.installation import install_command
+from bark_onnx.graphs.precisions import PRECISIONS
 from bark_onnx.runtime.bark import Bark
+from bark_onnx.runtime.cli.options.common import LOW_MEMORY_HELP, Integers, Numbers
 from bark_onnx.runtime.inference.sessions import PROVIDERS
 from bark_onnx.runtime.server.settings import ServerSettings
 
 _DEFAULTS = ServerSettings(model_id="")
-_COUNT, _PORT = click.IntRange(1), click.IntRange(0, 65535)
-_SHARE = click.FloatRange(0, 1, min_open=True)
-_SILENCE, _DURATION = click.FloatRange(0, 10), click.FloatRange(0, min_open=True)
+_COUNT, _PORT = Integers(1), Integers(0, 65535)
+_SHARE = Numbers(0, 1, min_open=True)
+_SILENCE, _DURATION = Numbers(0, 10), Numbers(0, min_open=True)
 _PROVIDER, _LEVEL = click.Choice(PROVIDERS), click.Choice(("debug", "info", "warning", "error"))
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _SOCKET = click.Path(path_type=Path)
+
+_PROVIDER_HELP = "Where the graphs run; auto: CUDA if it starts."
+_PRECISION_HELP = f"Precision of the graphs: {', '.join(PRECISIONS)}; default: the fastest."
+_THREADS_HELP = "CPU threads; more than cores are far slower; default: one per physical core."
+_UPLOADS_HELP = "Folder for uploaded voices, created if missing; default: none."
 
 _MODEL, _NETWORK, _VOICES = "Model and hardware", "Network", "Voices"
 _TEXT, _LIMITS, _LOGS = "Long text", "Limits", "Logging"
@@ -59,11 +66,16 @@ _OPTIONS = add_options(
         help="Folder or hub id of a bundle.",
     ),
     _option(_MODEL, "--model-id", help="Name in /v1/models; default: the bundle's."),
-    _option(_MODEL, "--provider", type=_PROVIDER, default="auto", help="Where the graphs run."),
-    _option(_MODEL, "--precision", help="Precision of the graphs; default: the fastest."),
-    _option(_MODEL, "--threads", type=_COUNT, help="CPU threads; default: one per core."),
-    _option(_MODEL, "--low-memory", is_flag=True, help="Load only the stage that runs."),
-    _option(_MODEL, "--max-batch-size", type=_COUNT, default=8, help="Sequences decoded together."),
+    _option(_MODEL, "--provider", type=_PROVIDER, default="auto", help=_PROVIDER_HELP),
+    _option(_MODEL, "--precision", metavar="NAME", help=_PRECISION_HELP),
+    _option(_MODEL, "--threads", type=_COUNT, help=_THREADS_HELP),
+    _option(_MODEL, "--low-memory", is_flag=True, help=LOW_MEMORY_HELP),
+    _option(
+        *(_MODEL, "--max-batch-size"),
+        type=_COUNT,
+        default=8,
+        help="Sequences decoded together, one for each segment.",
+    ),
     _option(
         *(_MODEL, "--warm-up/--no-warm-up", "warms_up"),
         default=True,
@@ -101,7 +113,7 @@ _OPTIONS = add_options(
         help='JSON file of other names for voices: {"alloy": "v2/en_speaker_6", "any": null}; '
         "null: the model chooses. Default: OpenAI's names.",
     ),
-    _option(_VOICES, "--uploads", type=_FOLDER, help="Folder for uploaded voices; default: none."),
+    _option(_VOICES, "--uploads", type=_FOLDER, help=_UPLOADS_HELP),
     _setting(_VOICES, "max_uploads_bytes", type=_COUNT, help="Size of all uploaded voices."),
     _setting(_TEXT, "concurrency", type=_COUNT, help="Segments of one text generated in parallel."),
     _setting(_TEXT, "silence_seconds", type=_SILENCE, help="Silence between segments."),

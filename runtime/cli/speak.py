@@ -14,7 +14,12 @@ from bark_onnx.graphs.errors import OptionsError
 from bark_onnx.graphs.interrupts import raise_interrupts
 from bark_onnx.graphs.precisions import PRECISIONS
 from bark_onnx.runtime.bark import Bark
-from bark_onnx.runtime.cli.options.common import bundle_option, flags_in_errors, values_of
+from bark_onnx.runtime.cli.options.common import (
+    LOW_MEMORY_HELP,
+    bundle_option,
+    flags_in_errors,
+    values_of,
+)
 from bark_onnx.runtime.cli.options.completion import complete_voice
 from bark_onnx.runtime.cli.options.generation import build_generation_options, generation_options
 from bark_onnx.runtime.cli.options.output import OutputOptions, output_options
@@ -51,7 +56,7 @@ _HARDWARE = ("provider", "precision", "threads", "low_memory")
         "-v",
         "--voice",
         shell_complete=complete_voice,
-        help="Name, language (german, de-3) or .npz file.",
+        help="A name (v2/en_speaker_6), german, de-3, or me.npz.",
     ),
     _voice_option(
         "--speaker",
@@ -75,7 +80,7 @@ _HARDWARE = ("provider", "precision", "threads", "low_memory")
         type=click.Choice(PROVIDERS),
         default="auto",
         show_default=True,
-        help="Where the graphs run.",
+        help="Where the graphs run; auto: CUDA if it starts.",
     ),
     _model_option(
         "--precision",
@@ -85,9 +90,9 @@ _HARDWARE = ("provider", "precision", "threads", "low_memory")
     _model_option(
         "--threads",
         type=int,
-        help="CPU threads; more than cores are slower. Default: one per core.",
+        help="CPU threads; more than cores are far slower. Default: one per physical core.",
     ),
-    _model_option("--low-memory", is_flag=True, help="Load only the stage that runs; slower."),
+    _model_option("--low-memory", is_flag=True, help=LOW_MEMORY_HELP),
 )
 @suno_options
 @flags_in_errors()
@@ -155,8 +160,10 @@ def _speak_text(
     summary: SpeechSummary,
     saver: VoiceSaver,
 ) -> None:
-    with saver, closing(ProgressBars(len(content))) as bars:
-        speeches = bark.stream(plan(content, seed=summary.seed), on_progress=bars.update)
+    planned = plan(content, seed=summary.seed)
+    texts = [segment.text for segment in planned.segments]
+    with saver, closing(ProgressBars(texts, planned.stream.concurrency)) as bars:
+        speeches = bark.stream(planned, on_progress=bars.update)
         result = write_stream(saver.tee(speeches), output, summary.sample_rate_hz, bars)
     summary = replace(
         summary,

@@ -21,6 +21,7 @@ from bark_onnx.runtime.engine.stage_executor import EngineRequest, RequestGroup
 from bark_onnx.runtime.engine.status import EngineStatus, Observer
 from bark_onnx.runtime.inference.models import StageModels
 from bark_onnx.runtime.inference.pipeline import SpeechGenerator
+from bark_onnx.runtime.inference.resources import start_thread
 
 _EXIT_SECONDS = 60.0  # longest wait of the interpreter's exit for the step that runs
 # Poll interval of the idle loop, so that a missed notification cannot block shutdown.
@@ -145,9 +146,7 @@ class Engine:
 
     def _start(self) -> None:
         if self._thread is None:
-            thread = threading.Thread(target=self._run, name="bark-onnx engine", daemon=True)
-            thread.start()
-            self._thread = thread
+            self._thread = start_thread(self._run, "bark-onnx engine")
             atexit.register(self.close, timeout=_EXIT_SECONDS)
 
     # Called by the engine's thread

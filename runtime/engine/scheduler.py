@@ -13,8 +13,9 @@ from bark_onnx.runtime.engine.policy import RoundRobinPolicy, StageSequentialPol
 from bark_onnx.runtime.engine.stage_executor import EngineRequest, StageExecutor
 from bark_onnx.runtime.engine.status import EngineStatus, StageStatus
 from bark_onnx.runtime.inference.models import StageModels
+from bark_onnx.runtime.inference.resources import is_memory_error
 
-_NO_MEMORY = ("Failed to allocate memory", "out of memory")  # in messages of ONNX Runtime and CUDA
+_FREE_MEMORY = "free some memory, or load with low_memory"
 _EXPORT_AGAIN = "the bundle may be damaged: export it again, or report this"
 
 # Requests that ended, with their speech, their error, or None for a cancelled one.
@@ -161,8 +162,7 @@ def stage_error(stage: Stage, error: BaseException) -> BarkError:
     """Error of a request whose stage failed."""
     if isinstance(error, BarkError):
         return clone_error(error)
-    is_memory = isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
-    remedy = "free some memory, or load with low_memory" if is_memory else _EXPORT_AGAIN
+    remedy = _FREE_MEMORY if is_memory_error(error) else _EXPORT_AGAIN
     wrapped = EngineError(f"The {stage} stage failed ({summarize_error(error)}); {remedy}")
     wrapped.__cause__ = error
     return wrapped

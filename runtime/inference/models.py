@@ -10,7 +10,7 @@ from typing import Any, Literal
 from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.graphs.bundle.manifest import Manifest
 from bark_onnx.graphs.contract import STAGES, CausalStage, Stage
-from bark_onnx.graphs.errors import BundleError, ProviderError
+from bark_onnx.graphs.errors import BundleError, EngineError, ProviderError, first_line
 from bark_onnx.graphs.onnxruntime import import_onnxruntime
 from bark_onnx.graphs.precisions import PRECISIONS, PREFERRED_PRECISIONS, UNSUPPORTED_HINT
 from bark_onnx.runtime.inference.decoders.cuda_graph import CudaGraphDecoder
@@ -18,6 +18,7 @@ from bark_onnx.runtime.inference.decoders.decoder import Decoder
 from bark_onnx.runtime.inference.decoders.dynamic_cache import DynamicCacheDecoder
 from bark_onnx.runtime.inference.decoders.sessions import CausalSessions
 from bark_onnx.runtime.inference.decoders.static_cache import StaticCacheDecoder
+from bark_onnx.runtime.inference.resources import is_memory_error, thread_errors
 from bark_onnx.runtime.inference.sessions import (
     ExecutionTarget,
     check_device_options,
@@ -42,6 +43,7 @@ class StageModels:
     Raises:
         BundleError: The bundle lacks the precision, or a graph is unusable.
         ProviderError: The provider does not start, or does not support the precision.
+        EngineError: The system has too little memory, or refuses a thread.
     """
 
     def __init__(
@@ -65,7 +67,8 @@ class StageModels:
         self._loading: dict[Stage, Future[Any]] = {}
         if not low_memory:
             loader = ThreadPoolExecutor(1, thread_name_prefix="bark-onnx loader")
-            self._loading = {stage: loader.submit(self._open, stage) for stage in STAGES}
+            with thread_errors():
+                self._loading = {stage: loader.submit(self._open, stage) for stage in STAGES}
             loader.shutdown(wait=not background)
             self._raise_failures()
 
@@ -99,6 +102,19 @@ class StageModels:
                 loading.result()
 
     def _open(self, stage: Stage) -> Any:
+        """Open a stage, whose caches are arrays of all slots."""
+        try:
+            return self._open_stage(stage)
+        except Exception as error:
+            if not is_memory_error(error):
+                raise
+            reason, slots = first_line(error.__cause__ or error), self.max_batch_size
+            raise EngineError(
+                f"The {stage} stage cannot be opened ({reason}); free some memory, load with "
+                f"low_memory, or lower max_batch_size ({slots})"
+            ) from error
+
+    def _open_stage(self, stage: Stage) -> Any:
         if stage == "codec":
             return self._open_codec()
         if stage == "fine":

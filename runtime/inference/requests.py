@@ -73,8 +73,6 @@ class RequestBuilder:
         options: GenerationOptions,
         resolved: ResolvedOptions,
     ) -> Request:
-        if not isinstance(text, str):
-            raise TextError(f"The text is a {type(text).__name__}; expected a string")
         number = resolve_seed(seed)
         ids = self.tokenizer.encode(text)
         found = self.voices.load(voice)

@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from bark_onnx.graphs.errors import OptionsError
+from bark_onnx.graphs.errors import OptionsError, shortened
 from bark_onnx.graphs.files.atomic_write import wrap_os_errors
 from bark_onnx.runtime.voices.aliases import language_of
 
@@ -47,7 +47,7 @@ def read_aliases(path: Path) -> dict[str, str | None]:
     except ValueError as error:
         raise OptionsError(f"{path}: not JSON ({error})") from error
     if not isinstance(table, dict):
-        raise OptionsError(f"{path}: found a {type(table).__name__}, expected an object")
+        raise OptionsError(f"{path}: found {shortened(json.dumps(table), 60)}, expected an object")
     for alias, target in table.items():
         if target is not None and not isinstance(target, str):
             raise OptionsError(f"{path}: {alias!r} is {target!r}, expected a voice's name or null")

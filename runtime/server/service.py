@@ -9,7 +9,7 @@ from collections.abc import Callable
 from bark_onnx.graphs.errors import BarkError, ServerError, first_line
 from bark_onnx.runtime import Bark, GenerationOptions
 from bark_onnx.runtime.audio.encoders.encoder import open_encoder
-from bark_onnx.runtime.audio.files.formats import FORMATS
+from bark_onnx.runtime.audio.files.formats import RESPONSE_FORMATS, ResponseFormat
 from bark_onnx.runtime.server.admission import AdmissionController
 from bark_onnx.runtime.server.aliases import OPENAI_MODELS, is_openai_model
 from bark_onnx.runtime.server.clients import ClientThreads
@@ -24,6 +24,7 @@ from bark_onnx.runtime.text.sentences import detect_language, sentence_ends
 
 _WARM_UP = GenerationOptions.greedy().replace(semantic_max_new_tokens=60)
 _WARM_UP_TEXT = "One sentence is followed by another one, and that one by the next. " * 6
+_WARM_UP_FORMATS: tuple[ResponseFormat, ...] = ("mp3", "aac")  # one of either library
 _PROBE = GenerationOptions.greedy().replace(semantic_max_new_tokens=5)
 _LOADING_RETRY_SECONDS = 5
 _MAX_RETRY_SECONDS = 60
@@ -190,6 +191,7 @@ def _warm_up(bark: Bark) -> None:
     # Language data: 0.6 s.
     list(sentence_ends(_WARM_UP_TEXT, detect_language(_WARM_UP_TEXT)))
     speech = bark.speak("Hello", options=_WARM_UP)
-    encoder = open_encoder(FORMATS["mp3"], speech.sample_rate_hz, streamed=True)
-    encoder.add(speech.samples)
-    encoder.finish()
+    for name in _WARM_UP_FORMATS:
+        encoder = open_encoder(RESPONSE_FORMATS[name], speech.sample_rate_hz, streamed=True)
+        encoder.add(speech.samples)
+        encoder.finish()

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from bark_onnx.graphs.errors import TextError
+from bark_onnx.graphs.errors import TextError, shortened
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ def split_turns(text: str, names: Collection[str]) -> list[Turn]:
         TextError: A speaker has no line, or the text is not a string.
     """
     if not isinstance(text, str):
-        raise TextError(f"The text is a {type(text).__name__}; expected a string")
+        raise TextError(f"The text is {shortened(repr(text), 60)}; expected a string")
     if not names:
         return [Turn("", text)]
     any_name = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 
 from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.graphs.bundle.manifest import EXPORT_AGAIN, WORDS_NAME
-from bark_onnx.graphs.errors import BundleError, TextError, first_line
+from bark_onnx.graphs.errors import BundleError, TextError, first_line, shortened
 from bark_onnx.graphs.voices.voice import Tokens
 from bark_onnx.runtime.text.terminal import excerpt
 
@@ -134,6 +134,10 @@ class TextTokenizer:
         return len(self._ids(text))
 
     def _ids(self, text: str) -> list[int]:
+        if not isinstance(text, str):
+            raise TextError(
+                f"The text is {shortened(repr(text), _SHOWN_CHARACTERS)}; expected a string"
+            )
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:

@@ -62,8 +62,8 @@ class VoiceLibrary:
             ref = VoiceRef(printable(found.name), "")
         else:
             raise VoiceError(
-                f"voice is a {type(voice).__name__}; expected a name, the path of an .npz file, "
-                "a Voice, or a dict of its arrays"
+                f"voice is {excerpt(repr(voice), _MAX_SHOWN_CHARACTERS)}; expected a name, the "
+                "path of an .npz file, a Voice, or a dict of its arrays"
             )
         found.check(self._bundle.manifest.generation)
         return ResolvedVoice(found, ref)
@@ -130,5 +130,8 @@ def _unknown_voice(voice: str, names: list[str]) -> str:
     nearest = get_close_matches(voice, names, n=_MAX_SUGGESTIONS, cutoff=0.5)
     if not names:
         return f'Voice "{voice}" not found; the bundle has none, export it with --voices all'
-    hint = f"nearest: {', '.join(nearest)}" if nearest else f"the bundle has {len(names)} others"
+    hint = f"nearest: {', '.join(nearest)}"
+    if not nearest:
+        few = ", ".join(names) if len(names) <= _MAX_SUGGESTIONS else f"{len(names)} others"
+        hint = f"the bundle has {few}"
     return f'Voice "{voice}" not found; {hint}. List them with: bark-onnx voices -m BUNDLE'

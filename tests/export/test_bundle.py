@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 import bark_onnx.export.bundle as bundle_module
+from bark_onnx.export.bundle import ExportOptions, export_bundle
 from bark_onnx.export.checkpoints.checkpoint import Checkpoint
 from bark_onnx.graphs.bundle.manifest import Manifest
 from bark_onnx.graphs.contract import STAGES
+from bark_onnx.graphs.errors import ExportError
 from tests.support.exporting import contents, export_quietly
 
 
@@ -72,3 +74,17 @@ def test_source_that_is_not_unicode_can_be_read_back(
     changed = dataclasses.replace(checkpoint, source="bark-\udcff")
     export_quietly(changed, tmp_path / "bundle")
     assert Manifest.read(tmp_path / "bundle").source == "bark-\\udcff"
+
+
+@pytest.mark.parametrize(("voices", "counted"), [("all", "1 voice"), ("none", "0 voices")])
+def test_progress_counts_one_voice_as_one(
+    checkpoint: Checkpoint, tmp_path: Path, voices: str, counted: str
+) -> None:
+    def end(step: str) -> None:
+        raise ExportError(step)
+
+    with pytest.raises(ExportError, match=f"^tokenizer and {counted}$"):
+        export_bundle(
+            checkpoint, tmp_path / "b", ExportOptions(voices=voices), force=False, progress=end
+        )
+    assert list(tmp_path.iterdir()) == []

@@ -174,6 +174,14 @@ def test_missing_source_prints_one_line(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "b").exists()
 
 
+def test_name_of_the_source_is_shown_on_one_line(run: Run, tmp_path: Path) -> None:
+    code, _, err = run("./no\nwhere\u202e", tmp_path / "b")
+    progress, error = err.splitlines()
+    assert code == 1
+    assert progress.endswith(r"./no\nwhere\u202e: opening")
+    assert error.startswith(r"bark-export: ./no\nwhere\u202e: no such folder")
+
+
 def test_source_that_is_not_bark_prints_one_line(run: Run, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
     assert_run_fails(run(tmp_path, tmp_path / "b"), 1, "'gpt2'", "expected 'bark'")

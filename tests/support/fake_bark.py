@@ -26,12 +26,13 @@ class FakeBark:
     def describe(self) -> SimpleNamespace:
         return SimpleNamespace(precision="fp32", provider="cpu")
 
-    def plan(self, text: str, **settings: Any) -> str:
+    def plan(self, text: str, **settings: Any) -> SimpleNamespace:
         self.planned.append((text, settings))
-        return text
+        return SimpleNamespace(segments=[SimpleNamespace(text=text)], stream=settings["stream"])
 
-    def stream(self, plan: str, *, on_progress: Any) -> Iterator[Speech]:
+    def stream(self, plan: SimpleNamespace, *, on_progress: Any) -> Iterator[Speech]:
         on_progress("semantic", 1, 2)
         on_progress("coarse", 2, 2)
         tokens = np.zeros((8, 8), np.int64)
-        yield Speech(np.zeros(2400, np.float32), 24_000, tokens[0], tokens[:2], tokens, plan, "", 5)
+        (text,) = [segment.text for segment in plan.segments]
+        yield Speech(np.zeros(2400, np.float32), 24_000, tokens[0], tokens[:2], tokens, text, "", 5)

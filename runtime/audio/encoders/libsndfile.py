@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bark_onnx.runtime.audio.encoders.buffer import AppendOnlyBuffer
+from bark_onnx.runtime.audio.encoders.mp3 import set_length
 from bark_onnx.runtime.audio.encoders.ogg import fix_pages
 from bark_onnx.runtime.audio.files.formats import EMPTY_SOUND_SECONDS, FileFormat
 from bark_onnx.runtime.audio.resampling import Samples
@@ -20,7 +21,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
 }
 _LAME_GAIN = np.float32(0.95)  # of every constant bit rate up to 160 kbit/s
 _VORBIS_BLOCK_SAMPLES = 1024
-_BLOCK_SAMPLES = 1 << 16  # read at once
+_BLOCK_SAMPLES = 1 << 12  # read at once: a frame of flac, of which a damaged one gives nothing
 
 _MPEG_HEADER_BYTES = 4
 _EMPTY_FRAME_BYTES = 64  # zeros behind a header; no frame with sound begins with as many
@@ -77,7 +78,7 @@ class SampleWriter:
 
 
 def count_samples(file: FileIO, file_format: FileFormat, sample_rate_hz: int) -> int:
-    """Number of samples in an open file, whatever its header states."""
+    """Number of samples in an open file, whatever its header states; that of mp3 is corrected."""
     import soundfile
 
     count = 0
@@ -85,10 +86,14 @@ def count_samples(file: FileIO, file_format: FileFormat, sample_rate_hz: int) ->
     if file_format.container == "RAW":
         options = {"format": "RAW", "subtype": file_format.encoding, "channels": 1}
         options |= {"samplerate": sample_rate_hz, "endian": file_format.byte_order}
+    is_mp3 = file_format.container == "MP3"
+    if is_mp3:
+        set_length(file)
     file.seek(0)
     damaged = suppress(soundfile.SoundFileError)  # the last ones are
     with damaged, soundfile.SoundFile(file, **options) as sound:
-        while block := len(sound.read(_BLOCK_SAMPLES)):
+        # Behind the last frame of mp3, libmpg123 reports an error on standard error.
+        while block := len(sound.read(sound.frames if is_mp3 else _BLOCK_SAMPLES)):
             count += block
     return count
 

@@ -67,7 +67,7 @@ class AtomicSoundFile:
 
     def commit(self) -> None:
         """See `SoundFile`. What cannot be completed is cut off."""
-        if not self.written_samples and not self._format.can_be_empty:
+        if self.failure is None and not self.written_samples and not self._format.can_be_empty:
             *others, last = (each.name for each in FORMATS.values() if each.can_be_empty)
             raise AudioError(
                 f"{self._path}: no audio was generated; an empty file is only possible as "

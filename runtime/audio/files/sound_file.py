@@ -30,8 +30,8 @@ def check_audio_path(
         AudioError: The suffix is unknown or of another format, the folder is missing or
             write-protected, or the format does not support the rate.
     """
-    chosen = choose_format(path, audio_format)
     check_file_path(path)
+    chosen = choose_format(path, audio_format)
     check_format(chosen, sample_rate_hz)
     return chosen
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 
 from bark_onnx.graphs.errors import AudioError
+from bark_onnx.runtime.audio.files.formats import check_rate
 from bark_onnx.runtime.audio.files.sound_file import SoundFile, check_audio_path, open_sound_file
 from bark_onnx.runtime.audio.speech import Speech
 from bark_onnx.runtime.audio.timeline import SpeechTimeline
@@ -15,8 +16,9 @@ class SpeechWriter:
     """A sound file to which speeches are appended, in a `with` block.
 
     The file appears when the block ends, complete or not: speech appended before an error or an
-    interrupt is kept and can be played, on a full disk too. If nothing was appended, an old file is
-    kept. A device or a pipe receives each speech at once, without metadata.
+    interrupt is kept and can be played, and on a full disk what fits of it. If nothing was
+    appended, or not even the first speech fits, an old file is kept. A device or a pipe receives
+    each speech at once, without metadata.
 
     Attributes:
         path: Path of the file.
@@ -45,12 +47,13 @@ class SpeechWriter:
         audio_format: str | None = None,
         metadata: bool = True,
     ) -> None:
+        check_rate(sample_rate_hz)
         self.path = Path(path)
         self.sample_rate_hz = sample_rate_hz
         self._format = check_audio_path(self.path, audio_format, sample_rate_hz)
         self._metadata = metadata
         self._timeline = SpeechTimeline(sample_rate_hz)
-        self._file: SoundFile
+        self._file: SoundFile | None = None  # outside of the block
         self._has_begun = False
         self.is_written = False
         self.has_replaced = False
@@ -68,11 +71,13 @@ class SpeechWriter:
         """Append a speech, after silence up to its start.
 
         Raises:
-            AudioError: The file cannot be written, or the sample rate differs from that of the
-                previous speech.
+            AudioError: The file cannot be written or is not open, or the sample rate differs from
+                that of the previous speech.
         """
+        if self._file is None:
+            raise AudioError(f"{self.path} is not open; write to it in a with block")
         if not self._has_begun:
-            self._begin(speech)
+            self._begin(self._file, speech)
         self._file.write(self._timeline.add(speech))
 
     def __exit__(
@@ -81,12 +86,14 @@ class SpeechWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        assert self._file is not None
         with self._file as file:
             if file.failure is None and len(rest := self._timeline.finish()):
                 with suppress(AudioError):  # it is raised below
                     file.write(rest)
-            if (file.failure is None and kind is None) or file.written_samples:
-                is_old = self.path.is_file()
+            is_old = self.path.is_file()
+            is_first_cut = file.failure is not None and not is_old
+            if (file.failure is None and kind is None) or file.written_samples or is_first_cut:
                 file.commit()
                 self.is_written, self.has_replaced = True, is_old
         if file.failure is not None and (kind is None or error is file.failure):
@@ -94,7 +101,7 @@ class SpeechWriter:
             has = f"; it has the first {kept:.2f} s" if self.is_written else ""
             raise AudioError(f"{file.failure}{has}") from file.failure
 
-    def _begin(self, speech: Speech) -> None:
+    def _begin(self, file: SoundFile, speech: Speech) -> None:
         self._has_begun = True
         if self._metadata and speech.provenance is not None:
-            self._file.set_provenance(dataclasses.replace(speech.provenance, segment=None))
+            file.set_provenance(dataclasses.replace(speech.provenance, segment=None))

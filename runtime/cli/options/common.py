@@ -14,12 +14,15 @@ from bark_onnx.graphs.errors import BarkError
 from bark_onnx.runtime.options.generation import GenerationOptions
 from bark_onnx.runtime.options.stream import StreamOptions
 
+ALL_STAGES = ("temperature", "top_k", "top_p", "do_sample")  # set every stage that has them
+
 _FLAGS = {
     **{
         field.name: f"--{field.name.replace('_', '-')}"
         for kind in (GenerationOptions, StreamOptions)
         for field in dataclasses.fields(kind)
     },
+    **{name: f"--{name.replace('_', '-')}" for name in ALL_STAGES},
     "sample_rate_hz": "--sample-rate",
     "threads": "--threads",
     "seed": "--seed",
@@ -28,6 +31,20 @@ _FLAGS = {
 # A name of the library where a message begins or gives advice, not a word of the text.
 _NAME = re.compile(rf"(?:^|(?<=and )|(?<=give )|(?<=use ))({'|'.join(_FLAGS)})(=False)?(?=[ ,;]|$)")
 
+
+class Integers(click.IntRange):
+    """A range whose errors do not call it an "integer range"."""
+
+    name = "integer"
+
+
+class Numbers(click.FloatRange):
+    """The same for numbers."""
+
+    name = "number"
+
+
+LOW_MEMORY_HELP = "Load only the stage that runs: about half of the memory, a tenth slower."
 BUNDLE_HELP = "Folder or hub id of a bundle, or demo; or set BARK_ONNX_MODEL"
 
 optional_bundle_option = partial(
@@ -60,6 +77,15 @@ def flags_in_errors() -> Iterator[None]:
         raise type(error)(message) from error
 
 
+def _as_given(name: str) -> str:
+    """The option of all stages, as "temperature", if it and not that of the stage was given."""
+    context = click.get_current_context(silent=True)
+    common = name.partition("_")[2]
+    if context is None or common not in ALL_STAGES or context.params.get(name) is not None:
+        return name
+    return name if context.params.get(common) is None else common
+
+
 def _flag(found: "re.Match[str]") -> str:
-    flag = _FLAGS[found[1]]
+    flag = _FLAGS[_as_given(found[1])]
     return f"--no-{flag[2:]}" if found[2] else flag

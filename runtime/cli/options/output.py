@@ -52,7 +52,9 @@ output_options = add_options(
     _option("--timestamps", type=click.Path(), help="Write the segments' times: json, srt or vtt."),
     _option("--plot", type=click.Path(), help="Draw waveform and spectrogram: png, svg or pdf."),
     _option("--no-metadata", is_flag=True, help="Omit text, voice, seed and settings from files."),
-    _option("--json", "as_json", is_flag=True, help="Print the summary as JSON."),
+    _option(
+        "--json", "as_json", is_flag=True, help="Print the summary as JSON, an object per file."
+    ),
 )
 
 

@@ -13,7 +13,8 @@ from bark_onnx.runtime.text.languages import LANGUAGE_CODES
 
 _CONCURRENCY = 8  # the default of --concurrency, as max_batch_size of `Bark.load`
 _LONG_TEXT = {
-    "language": f"Language of the text: {', '.join(LANGUAGE_CODES)}. Default: detected.",
+    "language": "Language of the text, to find its sentences: "
+    f"{', '.join(LANGUAGE_CODES)}. Default: detected.",
     "max_seconds": "Estimated length of a segment. Default: the checkpoint's, 13 for Suno's.",
     "history": "What a segment continues: the voice, the previous segment, or the first one.",
     "silence_seconds": "Silence between segments. Default: 0.25.",
@@ -22,10 +23,13 @@ _LONG_TEXT = {
     "--history previous.",
 }
 _QUALITY = {
-    "attempts": "Attempts per segment until one is not silent, clipped or too long.",
+    "attempts": "Maximum number of attempts per segment, until one is neither silent nor clipped "
+    "nor too long.",
     "trim": "Cut silence off both ends of each segment.",
-    "limit_duration": "Stop a segment early if it runs far longer than its text.",
-    "normalize_peak": "Scale each segment to this peak, at most 1.",
+    "limit_duration": "Stop a segment when its end is likely (--min-eos-p 0.2), and after 3 s plus "
+    "twice the time that its text should take.",
+    "normalize_peak": "Scale each segment so that its loudest sample is this, above 0 and at most "
+    "1.",
 }
 _HIDDEN = {"seed_bits": "Length of segments' seeds; 64 repeats files of earlier versions."}
 _CHOICES = {"language": click.Choice(LANGUAGE_CODES), "history": click.Choice(HISTORIES)}

@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from bark_onnx.graphs.contract import Stage
@@ -30,13 +31,55 @@ def import_tqdm() -> Any:
     return tqdm
 
 
-class ProgressBars:
-    """A bar for the stage that runs, after the share of the text's characters that is done."""
+class TimeLeft:
+    """Estimates when a text is done, by the share of its characters that is.
 
-    def __init__(self, characters: int) -> None:
+    Segments that run in parallel end together: after the first of them, most of the work for the
+    others is done as well, but not known. Only whole rounds of them show how long a segment takes.
+
+    Args:
+        characters: Length of all segments.
+        concurrency: Segments generated in parallel.
+        clock: Function that returns seconds of a monotonic clock.
+
+    Attributes:
+        share: Share of the text that is done.
+    """
+
+    def __init__(
+        self, characters: int, concurrency: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.share = 0.0
         self._characters = characters
-        self._done = 0
-        self._started = time.monotonic()
+        self._concurrency = concurrency
+        self._clock = clock
+        self._started = clock()
+        self._done = self._segments = 0
+        self._end: float | None = None
+
+    def add(self, characters: int) -> None:
+        """Count a segment as done."""
+        self._done += characters
+        self._segments += 1
+        self.share = self._done / max(self._characters, 1)
+        if self._done and self._segments % self._concurrency == 0:
+            self._end = self._started + (self._clock() - self._started) / self.share
+
+    def seconds(self) -> float | None:
+        """Estimated time to the end of the text; None before the first round is complete."""
+        return None if self._end is None else max(self._end - self._clock(), 0.0)
+
+
+class ProgressBars:
+    """A bar for the stage that runs, after the share of the text that is done.
+
+    Args:
+        segments: Texts of all segments.
+        concurrency: Segments generated in parallel.
+    """
+
+    def __init__(self, segments: Iterable[str], concurrency: int) -> None:
+        self._time_left = TimeLeft(sum(map(len, segments)), concurrency)
         self._bars: dict[Stage, Any] = {}
         self._tqdm = import_tqdm()
 
@@ -44,11 +87,12 @@ class ProgressBars:
         """Show the progress of a stage. An `OnProgress`."""
         bar = self._bars.get(stage)
         if bar is None:
+            seconds = self._time_left.seconds()
             bar = self._bars[stage] = self._tqdm(
-                desc=f"{self._share()}{stage}",
+                desc=f"{self._share(seconds)}{stage}",
                 total=total,
                 unit=f" {_UNITS[stage]}",
-                bar_format=_FORMAT + (_END if self._done else _STAGE_END),
+                bar_format=_FORMAT + (_STAGE_END if seconds is None else _END),
                 leave=False,
                 disable=None,
                 position=0,  # one line for all
@@ -61,7 +105,7 @@ class ProgressBars:
     def add(self, characters: int) -> None:
         """Count characters of the text as done."""
         self.close()
-        self._done += characters
+        self._time_left.add(characters)
 
     def close(self) -> None:
         """Remove the bars."""
@@ -69,10 +113,10 @@ class ProgressBars:
             bar.close()
         self._bars.clear()
 
-    def _share(self) -> str:
+    def _share(self, seconds: float | None) -> str:
         """Share of the text that is done, and the estimated time for the rest."""
-        if not self._done:
+        share = self._time_left.share
+        if not share:
             return ""
-        share = min(1.0, self._done / self._characters)
-        seconds = (time.monotonic() - self._started) * (1 - share) / share
-        return f"{share:.0%} done, {self._tqdm.format_interval(seconds)} left; "
+        left = "" if seconds is None else f", {self._tqdm.format_interval(seconds)} left"
+        return f"{share:.0%} done{left}; "

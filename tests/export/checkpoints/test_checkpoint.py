@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from bark_onnx.export.checkpoints.checkpoint import open_checkpoint
-from bark_onnx.graphs.errors import CheckpointError
+from bark_onnx.graphs.bundle.bundle import Bundle
+from bark_onnx.graphs.errors import BundleError, CheckpointError, printable
 from tests.support.checkpoints import assert_refused, change_json
 from tests.support.messages import assert_one_line
 from tests.support.permissions import permissions_bind
@@ -63,6 +64,22 @@ def test_logit_ids_cover_only_ids_that_can_be_sampled(folder: Path) -> None:
 
 def test_missing_folder_is_refused(tmp_path: Path) -> None:
     assert_refused(tmp_path / "nowhere", "nowhere", "no such folder", "suno/bark-small", "demo")
+
+
+@pytest.mark.parametrize("name", ["./bark-small", "../bark-small", "~/bark", "a/b/c", "C:\\bark"])
+@pytest.mark.parametrize(
+    ("load", "error"), [(open_checkpoint, CheckpointError), (Bundle, BundleError)]
+)
+def test_path_is_not_taken_for_a_hub_id(
+    name: str, load: Callable[[str], object], error: type[Exception]
+) -> None:
+    with pytest.raises(error) as caught:
+        load(name)
+    assert_one_line(caught.value, f"{printable(name)}: no such folder")
+
+
+def test_file_is_refused(folder: Path) -> None:
+    assert_refused(folder / "config.json", "config.json is a file; expected", "suno/bark-small")
 
 
 def test_checkpoint_of_another_model_is_refused(folder: Path) -> None:

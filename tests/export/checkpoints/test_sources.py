@@ -73,13 +73,15 @@ def test_tokenizer_of_another_model_is_refused(
     assert_run_fails(result, 1, str(demo_checkpoint), "entries", f"reads {VOCABULARY}", BERT)
 
 
-@pytest.mark.parametrize("name", ["nowhere", "vocab.txt"])
+@pytest.mark.parametrize(
+    ("name", "fault"), [("nowhere", "no such folder"), ("vocab.txt", "is a file")]
+)
 def test_tokenizer_is_refused_when_it_is_not_a_folder(
-    run: Run, twins: Twins, tmp_path: Path, name: str
+    run: Run, twins: Twins, tmp_path: Path, name: str, fault: str
 ) -> None:
     path = twins.tokenizer / name
     result = run(twins.suno, tmp_path / "b", "--codec", twins.codec, "--tokenizer", path)
-    assert_run_fails(result, 1, str(path), "no such folder", BERT)
+    assert_run_fails(result, 1, str(path), fault, BERT)
 
 
 def test_tokenizer_replaces_that_of_the_hugging_face_layout(
@@ -179,9 +181,20 @@ def refuse(run: Run, twins: Twins, tmp_path: Path, *arguments: object, words: tu
     assert not (tmp_path / "b").exists()
 
 
-def test_missing_folder_of_voices_is_refused(run: Run, twins: Twins, tmp_path: Path) -> None:
-    path = tmp_path / "nowhere"
-    refuse(run, twins, tmp_path, "--voices-from", path, words=(str(path), "no such folder"))
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("nowhere", "no such folder"),
+        ("vocab.txt", "is a file; expected a folder"),
+        ("a" * 300, "File name too long"),
+    ],
+)
+def test_missing_folder_of_voices_is_refused(
+    run: Run, twins: Twins, tmp_path: Path, name: str, fault: str
+) -> None:
+    path = twins.tokenizer / name
+    words = (str(twins.tokenizer), fault)
+    refuse(run, twins, tmp_path, "--voices-from", path, words=words)
 
 
 def test_folder_is_refused_without_voices(run: Run, twins: Twins, tmp_path: Path) -> None:

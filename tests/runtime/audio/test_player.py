@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from bark_onnx.graphs.errors import PlayerError
 from bark_onnx.runtime.audio.player import PLAYERS, SpeechPlayer, find_player
 from tests.support.command import ENTRY_POINT, Run, assert_fails, output_of
 from tests.support.messages import assert_one_line
@@ -158,3 +159,17 @@ def test_a_lost_notification_does_not_delay_the_end(player: Path) -> None:
 def test_the_scripted_player_is_the_only_one_found(player: Path) -> None:
     assert shutil.which("aplay") == str(player)
     assert shutil.which("paplay") is None
+
+
+def test_a_thread_that_cannot_be_started_is_one_line_and_ends_the_player(
+    player: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    found = SpeechPlayer(24_000)
+    with pytest.raises(PlayerError) as caught, found:
+        pass
+    assert_one_line(caught.value, player.name, "can't start new thread")
+    assert found._process.returncode is not None

@@ -96,6 +96,23 @@ def texts_of(speeches: list[Speech], monkeypatch: pytest.MonkeyPatch, path: Path
     return found
 
 
+def test_samples_that_the_file_clips_are_marked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib.axes import Axes
+
+    marked: list[tuple[int, float]] = []
+
+    def note(_: Axes, times: Any, levels: Any, *__: Any, **___: Any) -> None:
+        marked.append((len(times), float(levels.sum())))
+
+    loud = dataclasses.replace(speech(0.1), samples=np.array([0, 2, 0.5, -3, -1.5], np.float32))
+    with monkeypatch.context() as patch:
+        patch.setattr(Axes, "plot", note)
+        save_plot(tmp_path / "a.png", [loud])
+    assert marked == [(1, 1.0), (2, -2.0)]
+
+
 def test_segments_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.png"
     assert texts_of(many(1), monkeypatch, path) == ["0.2 s, voice me"]

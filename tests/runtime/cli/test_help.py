@@ -83,6 +83,48 @@ def test_help_has_an_example_and_explains_every_option(run: Run) -> None:
             assert option.help, option.name
 
 
+@pytest.mark.parametrize(
+    ("name", "flag", "words"),
+    [
+        ("speak", "--limit-duration", "its end is likely (--min-eos-p 0.2)"),
+        ("speak", "--limit-duration", "3 s plus twice the time that its text should take"),
+        ("speak", "--sampling", "suno: those of Suno's own code"),
+        ("speak", "--sampling", "greedy: always the most probable token"),
+        ("speak", "--temperature", "All stages"),
+        ("speak", "--semantic-temperature", "Words and melody"),
+        ("speak", "--semantic-temperature", "Default: 0.7"),
+        ("speak", "--fine-temperature", "Default: 0.5"),
+        ("speak", "--semantic-max-new-tokens", "in tokens, 50 a second. Default: 768"),
+        ("speak", "--semantic-top-k", "0: from all. Default: 50"),
+        ("speak", "--coarse-top-p", "at most 1; 1: from all"),
+        ("speak", "--min-eos-p-warped", "after temperature, top-k and top-p, as Suno's code"),
+        ("speak", "--input", "Read the text from FILE"),
+        ("speak", "--provider", "auto: CUDA if it starts"),
+        ("speak", "--precision", "fp32, fp16, int8, int4"),
+        ("speak", "--threads", "far slower. Default: one per physical core"),
+        ("speak", "--concurrency", "Default: 8; 1 with --history previous"),
+        ("speak", "--attempts", "neither silent nor clipped nor too long"),
+        ("speak", "--language", "to find its sentences"),
+        ("speak", "--speaker", "repeatable"),
+        ("speak", "--json", "an object per file"),
+        ("speak", "--normalize-peak", "so that its loudest sample is this"),
+        ("speak", "--low-memory", "half of the memory, a tenth slower"),
+        ("speak", "--voice", "v2/en_speaker_6), german, de-3, or me.npz"),
+        ("serve", "--provider", "auto: CUDA if it starts"),
+        ("serve", "--precision", "fp32, fp16, int8, int4"),
+        ("serve", "--threads", "one per physical core"),
+        ("serve", "--uploads", "created if missing"),
+        ("serve", "--max-batch-size", "decoded together"),
+        ("voices", "--search", "a language (german, de-3), or whose names contain TEXT"),
+    ],
+)
+def test_help_of_an_option_says(name: str, flag: str, words: str) -> None:
+    command = commands()[f"bark-onnx {name}"]
+    (option,) = [each for each in command.params if flag in each.opts]
+    assert isinstance(option, click.Option)
+    assert words in str(option.help)
+
+
 def test_help_of_speak_lists_common_options_first(run: Run) -> None:
     lines = output_of(run("speak", "--help")).splitlines()
     headings = [line for line in lines if re.fullmatch(r"[A-Z][a-z ]+:", line)]

@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import soundfile
 from bark_onnx.graphs.command_line import exit_on_errors
 from bark_onnx.graphs.interrupts import Interrupt, exit_status
 from tests.support.command import ENTRY_POINT, assert_fails, wait_for_partial
+from tests.support.exporting import contents
 from tests.support.messages import assert_one_line
 
 TEXT = "Here is the first sentence of it. Then there is another one, somewhat longer. "
@@ -103,6 +105,53 @@ def test_the_next_run_removes_what_a_killed_one_left(demo_bundle: Path, tmp_path
     )
     assert process.communicate()[0].startswith("a.wav: ")
     assert names(tmp_path) == ["a.wav"]
+
+
+@pytest.fixture
+def importing(demo_bundle: Path, tmp_path: Path) -> subprocess.Popen[str]:
+    """An import of many voices into a copy of the bundle, of which some are prepared."""
+    shutil.copytree(demo_bundle, tmp_path / "bundle")
+    (tmp_path / "many").mkdir()
+    for number in range(300):
+        shutil.copy(
+            demo_bundle / "voices" / "v2" / "en_speaker_0.npz", tmp_path / "many" / f"v{number}.npz"
+        )
+    process = start("voices", "import", "many", "-m", "bundle", folder=tmp_path)
+    while process.poll() is None and not [*tmp_path.glob("bundle/.*.partial/voices/*.npz")]:
+        time.sleep(0.005)
+    return process
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_signal_changes_no_voice(
+    importing: subprocess.Popen[str],
+    demo_bundle: Path,
+    tmp_path: Path,
+    number: signal.Signals,
+    status: int,
+) -> None:
+    importing.send_signal(number)
+    out, err = importing.communicate(timeout=60)
+    assert (importing.returncode, out, err.strip()) == (status, "", "bark-onnx: interrupted")
+    assert contents(tmp_path / "bundle") == contents(demo_bundle)
+
+
+def test_the_next_import_removes_what_a_killed_one_left(
+    importing: subprocess.Popen[str], demo_bundle: Path, tmp_path: Path
+) -> None:
+    importing.kill()
+    importing.communicate()
+    former = contents(demo_bundle)
+    found = contents(tmp_path / "bundle")
+    assert {name: found[name] for name in former} == former
+    assert any(".partial/" in name for name in found)
+    shutil.copy(tmp_path / "many" / "v0.npz", tmp_path / "me.npz")
+    process = start("voices", "import", "me.npz", "-m", "bundle", folder=tmp_path)
+    assert process.communicate() == ("added me\n", "")
+    added = {*contents(tmp_path / "bundle")} - former.keys()
+    assert added == {"voices/me.npz"}
 
 
 @pytest.mark.parametrize("suffix", ["wav", "mp3"])

@@ -9,6 +9,8 @@ import termios
 from fcntl import ioctl
 from pathlib import Path
 
+import pytest
+
 from tests.support.command import ENTRY_POINT, assert_fails, output_of, run_installed
 
 TEXT = "Here is the first sentence of it. Then there is another one, somewhat longer."
@@ -54,11 +56,19 @@ def left_on(shown: str) -> str:
     return "".join(line)
 
 
+STAGES = "(semantic|coarse|fine|codec)"
+
+
+@pytest.mark.parametrize(
+    ("concurrency", "second"),  # of two segments: after a round of its own, or within the only one
+    [(1, rf"\d+% done, \d\d:\d\d left; {STAGES}: .*/s\]"), (8, rf"\d+% done; {STAGES}: .* left\]")],
+)
 def test_terminal_shows_share_speed_and_remaining_time_temporarily(
-    demo_bundle: Path, tmp_path: Path
+    demo_bundle: Path, tmp_path: Path, concurrency: int, second: str
 ) -> None:
     path = tmp_path / "a.wav"
-    shown, out = on_a_terminal("speak", TEXT, "-m", demo_bundle, "-o", path, *OPTIONS)
+    options = (*OPTIONS, "--concurrency", concurrency)
+    shown, out = on_a_terminal("speak", TEXT, "-m", demo_bundle, "-o", path, *options)
     for stage, unit in (
         ("semantic", "tokens"),
         ("coarse", "tokens"),
@@ -68,8 +78,8 @@ def test_terminal_shows_share_speed_and_remaining_time_temporarily(
         assert re.search(rf"{stage}: +\d+%\|.*\d+/\d+ \[.*{unit}/s", shown), shown
     for line in filter(None, shown.split("\r")):
         assert line.count(" left") == (not line.isspace()), line
-    assert re.search(r"\r *(semantic|coarse|fine|codec): .* left\]", shown), shown
-    assert re.search(r"\d+% done, \d\d:\d\d left; (semantic|coarse|fine|codec)", shown), shown
+    assert re.search(rf"\r *{STAGES}: .* left\]", shown), shown
+    assert re.search(second, shown), shown
     assert "\n" not in shown  # one line for all
     assert left_on(shown).strip() == ""
     assert out.startswith(f"{path}: ")

@@ -251,3 +251,21 @@ def test_proxy_of_the_deployment_files_uses_the_socket_of_the_unit() -> None:
     assert f"client_max_body_size {defaults.max_body_bytes >> 20}m;" in proxy
     assert f"proxy_read_timeout {defaults.request_seconds:.0f}s;" in proxy
     assert "X-Forwarded-For $remote_addr;" in proxy  # not what the client sent
+
+
+def test_proxies_of_the_deployment_files_have_the_same_limits() -> None:
+    def directives(name: str) -> list[str]:
+        lines = (ROOT / "deploy" / name).read_text().splitlines()
+        return [line for line in lines if not line.startswith("#")]
+
+    socket = "    server unix:/run/bark-onnx/bark-onnx.sock;"
+    expected = [
+        line.replace("    server 127.0.0.1:8000;", socket) for line in directives("nginx.conf")
+    ]
+    assert directives("nginx-unix-socket.conf") == expected
+    assert {"limit_conn", "limit_req"} <= {line.split()[0] for line in expected if line.strip()}
+
+
+@pytest.mark.parametrize(("option", "kind"), [("--port", "integer"), ("--client-share", "number")])
+def test_value_that_is_not_a_number_is_called_so(option: str, kind: str) -> None:
+    failed(run("-m", "bundle", option, "abc"), 2, option, f"'abc' is not a valid {kind};")

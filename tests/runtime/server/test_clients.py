@@ -188,7 +188,7 @@ def test_a_client_that_leaves_while_others_texts_are_split_is_not_served(
 
     monkeypatch.setattr(bark, "plan", wait)
     with (
-        running_server(lambda: bark, api_key_file=keys) as server,
+        running_server(lambda: bark, api_key_file=keys, warms_up=False) as server,
         Background(1) as background,
     ):
         try:

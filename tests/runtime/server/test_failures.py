@@ -243,6 +243,16 @@ def test_start_that_fails_with_anything_ends_the_server(
     assert any(record.exc_info for record in log_records)
 
 
+def test_start_finds_a_broken_encoder(
+    bark: ScriptedBark, monkeypatch: pytest.MonkeyPatch, log_records: Records
+) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    with running_server(lambda: bark, wait=False) as server:
+        server.join()
+        assert_one_line(server.service.startup_error, "cannot start", "av")
+    assert any(record.exc_info for record in log_records)
+
+
 def test_stream_that_the_shutdown_cuts_is_no_error(
     bark: ScriptedBark, log_records: Records, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -50,4 +50,4 @@ def test_speaker_without_a_line_is_refused(text: str) -> None:
 def test_text_that_is_not_a_string_is_refused() -> None:
     with pytest.raises(TextError) as caught:
         split_turns(b"Hello", [])
-    assert_one_line(caught.value, "bytes", "expected a string")
+    assert_one_line(caught.value, "The text is b'Hello'", "expected a string")

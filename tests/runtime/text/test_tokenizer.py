@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from transformers import BertTokenizerFast
 
 from bark_onnx.graphs.errors import BundleError, TextError
+from bark_onnx.runtime import Bark
 from bark_onnx.runtime.text.tokenizer import TextTokenizer
 from tests.conftest import SHARED
 from tests.support.messages import assert_one_line
@@ -238,3 +239,11 @@ def test_other_words_cause_one_warning(small: TextTokenizer, text: str, message:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         small.encode(text)
+
+
+@pytest.mark.parametrize("text", [5, None, b"Hello", ["Hello"]])
+def test_text_that_is_not_a_string_is_refused(demo: Bark, text: Any) -> None:
+    for use in (demo.count_tokens, demo.speak):
+        with pytest.raises(TextError) as caught:
+            use(text)
+        assert_one_line(caught.value, f"The text is {text!r}", "expected a string")

@@ -54,6 +54,10 @@ def test_unknown_voice_raises_in_a_bundle_without_voices(bundle: Path) -> None:
     assert_refused(opened, "anna", '"anna" not found', "none", "--voices all")
 
 
+def test_a_single_voice_is_named(demo_bundle: Path) -> None:
+    assert_refused(Bundle(demo_bundle), "anna", "the bundle has v2/en_speaker_0. List them")
+
+
 @pytest.mark.parametrize(
     "name",
     [

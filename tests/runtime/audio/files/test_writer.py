@@ -157,6 +157,13 @@ with SpeechWriter(sys.argv[1], RATE) as file:
 """
 
 
+def stderr_of_limited(path: Path, limit: int) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, path, str(limit)], capture_output=True, text=True
+    )
+    return done.stderr.strip().splitlines()
+
+
 def with_provenance(single: Speech) -> Speech:
     return dataclasses.replace(single, provenance=PROVENANCE)
 
@@ -167,10 +174,7 @@ def test_limit_of_the_system_keeps_earlier_speech_and_names_the_reason(
     tmp_path: Path, suffix: str, limit: int
 ) -> None:
     path = tmp_path / f"a.{suffix}"
-    done = subprocess.run(
-        [sys.executable, "-c", LIMITED, path, str(limit)], capture_output=True, text=True
-    )
-    error = done.stderr.strip().splitlines()[-1]
+    error = stderr_of_limited(path, limit)[-1]
     found = re.search(
         r"a\.\w+: cannot be written \(File too large\); it has the first ([\d.]+) s", error
     )
@@ -182,12 +186,35 @@ def test_limit_of_the_system_keeps_earlier_speech_and_names_the_reason(
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
-def test_file_without_a_complete_speech_does_not_appear(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", LIMITED, tmp_path / "a.wav", "1000"], capture_output=True, text=True
-    )
-    assert done.stderr.strip().endswith("a.wav: cannot be written (File too large)")
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize(("suffix", "limit"), [("wav", 20_044), ("flac", 20_000)])
+def test_first_speech_that_does_not_fit_is_kept_in_part(
+    tmp_path: Path, suffix: str, limit: int
+) -> None:
+    path = tmp_path / f"a.{suffix}"
+    error = stderr_of_limited(path, limit)[-1]
+    found = re.search(r"cannot be written \(File too large\); it has the first ([\d.]+) s", error)
+    assert found, error
+    samples, _ = soundfile.read(path)
+    assert len(samples) / RATE == pytest.approx(float(found[1]), abs=0.01)
+    assert len(samples) >= 8192
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_old_file_is_kept_where_the_first_speech_does_not_fit(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(b"old")
+    error = stderr_of_limited(path, 1000)[-1]
+    assert error.endswith(f"a.{suffix}: cannot be written (File too large)")
+    assert path.read_bytes() == b"old"
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_length_of_an_mp3_that_is_cut_off_is_corrected(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp3"
+    assert stderr_of_limited(path, 100_000)[0].startswith("Traceback")  # and nothing of libmpg123
+    with soundfile.SoundFile(path) as sound:
+        assert sound.frames == len(sound.read())
 
 
 def test_last_words_that_do_not_fit_are_cut_off(tmp_path: Path, monkeypatch: Any) -> None:
@@ -271,3 +298,22 @@ def test_write_protected_file_is_refused_before_any_work(tmp_path: Path) -> None
         SpeechWriter(tmp_path / "a.wav", RATE)
     assert_one_line(caught.value, "a.wav is write-protected", "another name")
     assert (tmp_path / "a.wav").read_bytes() == b"old"
+
+
+def test_writing_outside_of_the_block_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(AudioError) as caught:
+        SpeechWriter(tmp_path / "a.wav", RATE).write(speech(1))
+    assert_one_line(caught.value, "a.wav is not open", "with block")
+
+
+@pytest.mark.parametrize("rate", ["x", 0, 24_000.0, None])
+def test_rate_is_checked_before_the_block(tmp_path: Path, rate: Any) -> None:
+    with pytest.raises(AudioError) as caught:
+        SpeechWriter(tmp_path / "a.wav", rate)
+    assert_one_line(caught.value, "sample_rate_hz is", "expected an integer from 8000")
+
+
+def test_folder_is_called_so(tmp_path: Path) -> None:
+    with pytest.raises(AudioError) as caught:
+        SpeechWriter(tmp_path, RATE)
+    assert_one_line(caught.value, "is a folder; expected the name of a file")
