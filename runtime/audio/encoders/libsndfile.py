@@ -1,7 +1,10 @@
 """Encoding by libsndfile: every format of sound files, and the compressed ones of streams."""
 
 import io
-from contextlib import suppress
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from io import FileIO
 from typing import Any
 
@@ -21,6 +24,8 @@ _SETTINGS: dict[str, dict[str, Any]] = {
 _LAME_GAIN = np.float32(0.95)  # of every constant bit rate up to 160 kbit/s
 _VORBIS_BLOCK_SAMPLES = 1024
 _BLOCK_SAMPLES = 1 << 16  # read at once
+
+_STDERR_FD = 2
 
 _MPEG_HEADER_BYTES = 4
 _EMPTY_FRAME_BYTES = 64  # zeros behind a header; no frame with sound begins with as many
@@ -87,10 +92,25 @@ def count_samples(file: FileIO, file_format: FileFormat, sample_rate_hz: int) ->
         options |= {"samplerate": sample_rate_hz, "endian": file_format.byte_order}
     file.seek(0)
     damaged = suppress(soundfile.SoundFileError)  # the last ones are
-    with damaged, soundfile.SoundFile(file, **options) as sound:
+    with damaged, _quiet_libraries(), soundfile.SoundFile(file, **options) as sound:
         while block := len(sound.read(_BLOCK_SAMPLES)):
             count += block
     return count
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Discard standard error: libmpg123 writes to it what it finds in a file that is cut off."""
+    sys.stderr.flush()
+    kept = os.dup(_STDERR_FD)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, _STDERR_FD)
+    os.close(null)
+    try:
+        yield
+    finally:
+        os.dup2(kept, _STDERR_FD)
+        os.close(kept)
 
 
 class LibsndfileEncoder:

@@ -1,7 +1,7 @@
 """Outputs that cannot be written, or are no files: links, pipes, devices, full disks, odd names."""
 
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -112,7 +112,7 @@ class Outputs(Subject[OutputCase]):
             ]
             if case.target == "a pipe":
                 _interrupt(running)
-            results = [each.result(self._seconds) for each in running]
+            results = [_spoken(case, each.result(self._seconds)) for each in running]
         (work / "closed").chmod(0o755)
         outputs = _outputs(case, place, results)
         verdicts = [
@@ -142,6 +142,12 @@ class Outputs(Subject[OutputCase]):
             closed=case.closed,
             is_fresh=bool(case.closed),
         )
+
+
+def _spoken(case: OutputCase, result: Result) -> Result:
+    """A command cannot say why it failed if standard error is closed."""
+    is_silent = 2 in case.closed and result.status == 1 and not result.err
+    return replace(result, err="bark-onnx: (closed)\n") if is_silent else result
 
 
 def _outputs(case: OutputCase, place: Path, results: list[Result]) -> dict[str, Check]:
