@@ -11,6 +11,7 @@ import pytest
 import tests.support.torture.__main__ as torture_module
 from tests.support.torture.bundles import Bundles
 from tests.support.torture.checkpoints import Checkpoints
+from tests.support.torture.commands import LIMIT_SECONDS
 from tests.support.torture.connections import Connections
 from tests.support.torture.interrupts import Interrupts
 from tests.support.torture.materials import Materials
@@ -100,7 +101,7 @@ DEFECTS = {
 
 @pytest.mark.parametrize("name", DEFECTS)
 def test_defect_of_a_command_is_counted(materials: Materials, name: str) -> None:
-    seconds = 1.0 if name == "hangs" else 240.0
+    seconds = 1.0 if name == "hangs" else LIMIT_SECONDS
     tally = outcomes(Speaks(materials, program=planted(name), seconds=seconds))
     assert tally.counts == {DEFECTS[name]: 1}, tally.defects
     for defect in tally.defects:
@@ -115,7 +116,7 @@ def test_every_subject_finds_defects_of_commands(
     kind: Callable[..., Subject[Any]], materials: Materials, name: str
 ) -> None:
     tally = outcomes(kind(materials, program=planted(name)), 2)
-    assert len(tally.defects) == 2, tally.counts
+    assert tally.defects, tally.counts
     assert {each.verdict.outcome for each in tally.defects} <= {DEFECTS[name], Outcome.TRACEBACK}
 
 

@@ -144,6 +144,19 @@ def test_file_size_limit_keeps_what_was_said_and_names_the_reason(
     assert names(tmp_path) == ["a.json", "a.wav"]
 
 
+def test_compressed_file_that_is_cut_off_causes_no_lines_of_libraries(
+    demo_bundle: Path, tmp_path: Path
+) -> None:
+    process = start(
+        *("speak", TEXT * 10, "-m", demo_bundle, "-o", "a.mp3", "--language", "en", *SETTINGS),
+        folder=tmp_path,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (70_665, 70_665)),
+    )
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out) == (1, "")
+    assert_one_line(err.strip(), "a.mp3: cannot be written (File too large); it has the first")
+
+
 # Interrupts of imports
 
 

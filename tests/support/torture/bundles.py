@@ -10,9 +10,10 @@ from tests.support.torture.bad_json import BAD_VALUES, Place, places, value_at, 
 from tests.support.torture.commands import LIMIT_SECONDS, run
 from tests.support.torture.damage import BYTES, PLACES, UNREADABLE, damage, rewrite
 from tests.support.torture.judging import judge
-from tests.support.torture.materials import SPEAK, VOICE, Materials, check_sound, tone
+from tests.support.torture.materials import SPEAK, VOICE, Materials
 from tests.support.torture.outcomes import Verdict
 from tests.support.torture.processes import BARK_ONNX, Command
+from tests.support.torture.sounds import check_sound, tone
 from tests.support.torture.subject import Subject
 from tests.support.torture.trees import copy_linked, tree
 
@@ -62,7 +63,7 @@ class Bundles(Subject[BundleCase]):
     """
 
     name = "bundles"
-    cases = 300
+    cases = 250
 
     def __init__(
         self,

@@ -14,11 +14,12 @@ from tests.support.torture.bundles import STRUCTURES, bad_json, record
 from tests.support.torture.commands import LIMIT_SECONDS, run
 from tests.support.torture.damage import BYTES, PLACES, UNREADABLE, damage, rewrite
 from tests.support.torture.judging import judge
-from tests.support.torture.materials import SPEAK, Materials, check_sound
+from tests.support.torture.materials import SPEAK, Materials
 from tests.support.torture.options import EXPORT
 from tests.support.torture.outcomes import Outcome, Verdict
 from tests.support.torture.processes import BARK_EXPORT, BARK_ONNX, Command
 from tests.support.torture.safetensors_damage import KINDS, damage_weights
+from tests.support.torture.sounds import check_sound
 from tests.support.torture.subject import Subject
 from tests.support.torture.trees import copy_linked, tree
 
@@ -75,7 +76,7 @@ class Checkpoints(Subject[CheckpointCase]):
     """
 
     name = "checkpoints"
-    cases = 200
+    cases = 120
 
     def __init__(
         self,

@@ -16,9 +16,10 @@ from bark_onnx.runtime.audio.files.formats import SUFFIXES
 from bark_onnx.runtime.cli.command import command as runtime_command
 from tests.support.torture.commands import LIMIT_SECONDS, Result, Running, run
 from tests.support.torture.judging import Check, judge
-from tests.support.torture.materials import SPEAK, VOICE, Materials, check_readable_sound, tone
+from tests.support.torture.materials import SPEAK, VOICE, Materials
 from tests.support.torture.outcomes import Verdict
 from tests.support.torture.processes import BARK_ONNX, Command
+from tests.support.torture.sounds import check_readable_sound, tone
 from tests.support.torture.subject import Subject
 from tests.support.torture.trees import changes, copy_linked, tree
 
@@ -107,7 +108,7 @@ class Options(Subject[OptionsCase]):
     """
 
     name = "options"
-    cases = 500
+    cases = 400
 
     def __init__(
         self,

@@ -8,10 +8,11 @@ from random import Random
 from bark_onnx.graphs.bundle.manifest import Manifest
 from tests.support.torture.commands import LIMIT_SECONDS, Result, Running
 from tests.support.torture.judging import Check, judge
-from tests.support.torture.materials import SPEAK, Materials, check_sound
+from tests.support.torture.materials import SPEAK, Materials
 from tests.support.torture.options import EXPORT, check_output
 from tests.support.torture.outcomes import Outcome, Verdict
 from tests.support.torture.processes import BARK_ONNX, Command
+from tests.support.torture.sounds import check_sound
 from tests.support.torture.subject import Subject
 from tests.support.torture.targets import TARGETS, pipe_reader
 from tests.support.torture.trees import copy_linked, tree
@@ -74,7 +75,7 @@ class Outputs(Subject[OutputCase]):
     """
 
     name = "outputs"
-    cases = 150
+    cases = 100
 
     def __init__(
         self,
@@ -91,7 +92,9 @@ class Outputs(Subject[OutputCase]):
         stem = rng.choice(NAMES) if rng.random() < 0.3 else "t"
         suffix = rng.choice(_SOUNDS) if what == "sound" else _SUFFIXES[what]
         limit = rng.randrange(200_000) if rng.random() < 0.25 else None
-        closed = rng.choice([(1,), (2,), (0, 2), (1, 2)]) if rng.random() < 0.05 else ()
+        closed: tuple[int, ...] = ()
+        if what != "bundle" and rng.random() < 0.05:  # a fresh bark-export takes seconds
+            closed = rng.choice([(1,), (2,), (0, 2), (1, 2)])
         is_twice = not closed and rng.random() < 0.2
         return OutputCase(what, target, f"{stem}{suffix}", limit, is_twice, closed)
 

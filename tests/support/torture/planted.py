@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from tests.support.torture.materials import tone
+from tests.support.torture.sounds import tone
 
 OUTPUT = Path("out.wav")
 

@@ -76,7 +76,7 @@ class Requests(Subject[RequestCase]):
     """
 
     name = "requests"
-    cases = 1500
+    cases = 1000
     workers = 1  # so that lines of the log belong to a request
 
     def __init__(

@@ -17,7 +17,7 @@ from tests.support.server_process import ServerProcess, server_process
 from tests.support.torture.outcomes import Outcome, Verdict
 
 SCRIPTED = (sys.executable, "-m", "tests.support.torture.scripted_server")
-LIMIT_SECONDS = 240.0  # many times what any response takes, and any connection may stay open
+LIMIT_SECONDS = 300.0  # many times what any response takes, and any connection may stay open
 _STACKS_SECONDS = 1.0
 _LISTENS = "0A"  # state of a socket in /proc/net/tcp
 _SHOWN_LINES = 40

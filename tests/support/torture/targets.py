@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.support.torture.damage import device
-from tests.support.torture.materials import tone
+from tests.support.torture.sounds import tone
 from tests.support.torture.trees import copy_linked
 
 

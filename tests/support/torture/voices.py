@@ -19,10 +19,11 @@ from tests.support.sizes import SETTINGS
 from tests.support.torture.commands import LIMIT_SECONDS, run
 from tests.support.torture.damage import PLACES, UNREADABLE, damage
 from tests.support.torture.judging import Check, judge
-from tests.support.torture.materials import SPEAK, VOICE, Materials, check_sound, tone
+from tests.support.torture.materials import SPEAK, VOICE, Materials
 from tests.support.torture.mutants import mutant
 from tests.support.torture.outcomes import Verdict
 from tests.support.torture.processes import BARK_ONNX, Command
+from tests.support.torture.sounds import check_sound, tone
 from tests.support.torture.subject import Subject
 from tests.support.torture.trees import copy_linked, tree
 
@@ -79,7 +80,7 @@ class VoiceFiles(Subject[VoiceCase]):
     """
 
     name = "voices"
-    cases = 300
+    cases = 250
 
     def __init__(
         self,
