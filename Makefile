@@ -6,7 +6,7 @@ WORKERS ?= 2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TYPES := build/types/bark_onnx
 
-.PHONY: help demo train-demo test lint types unit coverage docs build check-tag clean \
+.PHONY: help demo demo-export train-demo test lint types unit coverage docs build check-tag clean \
 	test-transformers-4 test-torch-free test-lowest test-cuda test-browser soak torture bench
 
 help: ## list the targets
@@ -16,14 +16,28 @@ $(VENV)/.stamp: pyproject.toml constraints.txt
 	@echo 'Installing PyTorch and all other packages into $(VENV): 1.7 GB, a few minutes'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --constraint constraints.txt 'torch==2.13.0'
-	$(PIP) --constraint constraints.txt --editable '.[cpu,serve,export,plot,dev,docs]'
+	$(PIP) --constraint constraints.txt --editable '.[cpu,serve,export,plot,dev,docs,recognition]'
 	touch $@
 
-demo: $(VENV)/.stamp ## export the demo checkpoint and speak one sentence of noise to demo.wav
-	$(BIN)/bark-export demo demo-onnx --force
-	$(BIN)/bark-onnx speak "Hello, my dog is cute" -m demo-onnx -o demo.wav --seed 0
-	@echo 'demo.wav is the noise of random weights. With a checkpoint:'
-	@echo '$(BIN)/bark-export suno/bark-small bark-small-onnx'
+CPU_VENV := .venv-cpu
+CPU_BIN := $(CPU_VENV)/$(SCRIPTS)
+
+# The extra [cpu] and nothing else: no PyTorch.
+$(CPU_VENV)/.stamp: pyproject.toml constraints.txt
+	@echo 'Installing the runtime without PyTorch into $(CPU_VENV): 250 MB, half a minute'
+	$(PYTHON) -m venv $(CPU_VENV)
+	$(CPU_BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cpu]'
+	touch $@
+
+DEMO_TEXT := Hello! The weather is warm and sunny today.
+demo: $(CPU_VENV)/.stamp ## the first minute: a sentence in hello.wav, with the runtime alone
+	$(CPU_BIN)/bark-onnx speak "$(DEMO_TEXT)" -m demo -o hello.wav
+	@echo 'Listen to hello.wav. Another voice says something else:'
+	@echo '$(CPU_BIN)/bark-onnx speak "Good morning. How are you?" -m demo --voice v2/en_speaker_1 -o morning.wav'
+
+demo-export: $(VENV)/.stamp ## export the demo's checkpoint in all precisions, and speak one sentence to demo.wav
+	$(BIN)/bark-export demo demo-onnx --precision fp32,fp16,int8,int4 --force
+	$(BIN)/bark-onnx speak "$(DEMO_TEXT)" -m demo-onnx -o demo.wav --seed 0
 
 train-demo: $(VENV)/.stamp ## train a small Bark that talks, in build/demo; hours on two cores, resumed after an interrupt
 	test -e /usr/lib/x86_64-linux-gnu/libflite.so.1 || { apt-get update -q && apt-get install -q -y --no-install-recommends flite; }
@@ -72,23 +86,19 @@ test-transformers-4: ## the parity tests against transformers 4.57, in .venv-tra
 	.venv-transformers-4/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --constraint constraints-transformers-4.txt --editable '.[cpu,serve,export,plot,dev]'
 	HF_HUB_OFFLINE=1 .venv-transformers-4/$(SCRIPTS)/python -m pytest -n $(WORKERS) --dist loadfile tests/export tests/integration/test_parity.py tests/runtime/inference/test_stages.py tests/integration/test_batch.py
 
-test-torch-free: $(VENV)/.stamp ## speak in .venv-cpu, which has the extra [cpu] and nothing else
-	test -f demo-onnx/bark.json || $(BIN)/bark-export demo demo-onnx
-	$(PYTHON) -m venv .venv-cpu
-	.venv-cpu/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cpu]'
-	.venv-cpu/$(SCRIPTS)/python tests/support/speak_without_torch.py demo-onnx
+test-torch-free: $(CPU_VENV)/.stamp ## speak in .venv-cpu, which has the extra [cpu] and nothing else
+	$(CPU_BIN)/python tests/support/speak_without_torch.py demo
 
 # Tests that need neither the exporter nor the fixtures of tests/conftest.py, which import it.
 TORCH_FREE_TESTS := $(addprefix tests/runtime/,audio/files engine provenance text/test_dialogue.py text/test_sentences.py)
-test-lowest: $(VENV)/.stamp ## speak and test in .venv-lowest, with the lowest versions that pyproject.toml allows
+test-lowest: ## speak and test in .venv-lowest, with the lowest versions that pyproject.toml allows
 	mkdir -p build
-	test -f demo-onnx/bark.json || $(BIN)/bark-export demo demo-onnx
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --constraint constraints-lowest.txt --editable '.[cpu,serve]' pytest hypothesis
-	.venv-lowest/$(SCRIPTS)/python tests/support/speak_without_torch.py demo-onnx
-	.venv-lowest/$(SCRIPTS)/bark-onnx speak "Hello. Good night." -m demo-onnx -o build/lowest.opus --timestamps build/lowest.srt
+	.venv-lowest/$(SCRIPTS)/python tests/support/speak_without_torch.py demo
+	.venv-lowest/$(SCRIPTS)/bark-onnx speak "Hello. Good night." -m demo -o build/lowest.opus --timestamps build/lowest.srt
 	.venv-lowest/$(SCRIPTS)/bark-onnx info build/lowest.opus
-	.venv-lowest/$(SCRIPTS)/python tests/support/serve_without_torch.py demo-onnx
+	.venv-lowest/$(SCRIPTS)/python tests/support/serve_without_torch.py demo
 	.venv-lowest/$(SCRIPTS)/python -m pytest --confcutdir tests/runtime $(TORCH_FREE_TESTS)
 
 test-cuda: ## the parity tests and the benchmarks on a GPU, in .venv-cuda, with the extra [gpu]
@@ -119,4 +129,4 @@ bench: $(VENV)/.stamp ## all benchmarks, full-size shapes with random weights
 	$(BIN)/python benchmarks/serve.py
 
 clean: ## remove environments, builds and the demo
-	rm -rf .venv .venv-* .cache .coverage coverage.xml build dist demo-onnx demo.wav .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* .cache .coverage coverage.xml build dist demo-onnx demo.wav hello.wav .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.graphs.errors import BarkError
 
 try:
@@ -29,9 +30,12 @@ try:
         write_result,
     )
     from recognition.speakers import ResemblyzerEmbedder, distinction
+    from recognition.transformers_speech import generate_with_transformers
     from recognition.utterances import dealt, generate, record
 except ModuleNotFoundError as error:
     raise SystemExit(f"Error: {error}") from error
+
+DEMO_CHECKPOINT = Path(__file__).parents[1] / "export" / "demo" / "checkpoint"
 
 
 @click.command()
@@ -44,6 +48,18 @@ except ModuleNotFoundError as error:
 )
 @click.option("--count", type=click.IntRange(min=1), default=200, show_default=True)
 @click.option("--voice", "voices", multiple=True, help="Default: those with a teacher.")
+@click.option(
+    "--transformers",
+    "dtype",
+    type=click.Choice(("fp32", "fp16", "bf16")),
+    help="Say the sentences with transformers in this type, rather than with the bundle.",
+)
+@click.option(
+    "--checkpoint",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=DEMO_CHECKPOINT,
+    help="Checkpoint of the bundle, for --transformers; default: the demo's.",
+)
 def main(path: Path | None, count: int, voices: Sequence[str], **given: Any) -> None:
     """Measure how well a bundle speaks."""
     try:
@@ -62,7 +78,13 @@ def _measure_bundle(
         said = dealt(sentences, choose_voices(voices, bark, given["teachers"]))
         teachers = open_teachers(given, bark, [voice for _, voice in said])
         info = bark.describe()
-        utterances = generate(bark, said, given["seed"], options)
+        if given["dtype"] is None:
+            utterances = generate(bark, said, given["seed"], options)
+        else:
+            bundle = Bundle(given["model"], verify=False)
+            utterances = generate_with_transformers(
+                given["checkpoint"], given["dtype"], bundle, said, given["seed"]
+            )
     recordings = record(said, teachers)
     embedder = ResemblyzerEmbedder()
     rows = measure(utterances, recognizers, embedder, "the bundle")
@@ -80,6 +102,7 @@ def _measure_bundle(
     ]:
         click.echo(line)
     result = {
+        "transformers": given["dtype"],
         "teachers": {voice: teacher.voice for voice, teacher in teachers.items()},
         "rows": [asdict(figure) for figure in figures],
         "speakers": speakers,

@@ -20,7 +20,7 @@ from models import bundle_folder, size_option
 from server_process import running_server
 
 from bark_onnx.graphs.bundle.bundle import Bundle
-from bark_onnx.runtime.text.segments import MAX_SECONDS, TOKENS_PER_SECOND, split_text
+from bark_onnx.runtime.text.segments import Segment, split_text
 from bark_onnx.runtime.text.tokenizer import TextTokenizer
 
 _SAMPLE_BYTES, _RATE_HZ = 2, 24_000
@@ -140,12 +140,23 @@ def _print(point: Point) -> None:
 
 def _text(folder: Path, segments: int) -> str:
     """Sentences, of which one segment holds one."""
-    count_tokens = TextTokenizer.from_bundle(Bundle(folder)).count
+    bundle = Bundle(folder)
+    generation = bundle.manifest.generation
+
+    def split(text: str) -> list[Segment]:
+        return split_text(
+            text,
+            count_tokens=TextTokenizer.from_bundle(bundle).count,
+            max_tokens=generation.semantic.max_input_semantic_length,
+            max_seconds=generation.segment_seconds,
+            tokens_per_second=generation.text_tokens_per_second,
+        )
+
     sentence = "Hello, my dog is cute."
-    while count_tokens(f"And {sentence}") <= MAX_SECONDS * TOKENS_PER_SECOND:
+    while len(split(f"And {sentence}")) == 1:
         sentence = f"And {sentence}"
     text = " ".join([sentence] * segments)
-    assert len(split_text(text, count_tokens=count_tokens)) == segments
+    assert len(split(text)) == segments
     return text
 
 

@@ -19,13 +19,15 @@ from bark_onnx.graphs.bundle.manifest import (
     MANIFEST_NAME,
     TOKENIZER_NAME,
     VOICES_FOLDER,
+    WORDS_NAME,
     FileRecord,
     Manifest,
     ParityCase,
     PrecisionError,
 )
+from bark_onnx.graphs.bundle.words import read_words
 from bark_onnx.graphs.contract import STAGES, Attention, graph_contract
-from bark_onnx.graphs.errors import ExportError, system_reason
+from bark_onnx.graphs.errors import CheckpointError, ExportError, system_reason
 from bark_onnx.graphs.files.atomic_write import atomic_folder
 from bark_onnx.graphs.precisions import PRECISIONS, float_dtype
 
@@ -62,6 +64,7 @@ def export_bundle(
     with atomic_directory(target, force=force) as folder:
         checkpoint.read_tokenizer().save(str(folder / TOKENIZER_NAME))
         names = convert_voices(checkpoint, options.voices, folder / VOICES_FOLDER)
+        _copy_words(checkpoint.folder / WORDS_NAME, folder / WORDS_NAME)
         progress(f"tokenizer and {len(names)} {'voice' if len(names) == 1 else 'voices'}")
         parity = _export_graphs(checkpoint, folder, options, progress)
         errors = _export_precisions(checkpoint, folder, options, progress)
@@ -83,6 +86,12 @@ def export_bundle(
         (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
         Manifest.read(folder)  # nothing is exported that cannot be loaded
     return manifest
+
+
+def _copy_words(source: Path, target: Path) -> None:
+    if source.exists():
+        read_words(source, CheckpointError, remedy="correct the file, or download it again")
+        shutil.copyfile(source, target)
 
 
 def _export_graphs(

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from bark_onnx.graphs.bundle.demo import DEMO
 from bark_onnx.graphs.bundle.manifest import Manifest
 from bark_onnx.graphs.command_line import (
     GroupedCommand,
@@ -26,6 +27,8 @@ from bark_onnx.graphs.precisions import PRECISIONS
 _contents = grouped_option("Contents")
 _parts = grouped_option("Parts from other sources")
 _output = grouped_option("Output")
+
+_DEMO_CHECKPOINT = Path(__file__).parent / "demo" / "checkpoint"
 
 
 @click.command(cls=GroupedCommand, context_settings={"help_option_names": ["-h", "--help"]})
@@ -103,8 +106,8 @@ def command(
     """Export a Bark checkpoint to a BUNDLE of ONNX graphs, which needs no PyTorch to speak.
 
     SOURCE is a hub id, a local folder in the Hugging Face layout, a folder with Suno's own text.pt,
-    coarse.pt and fine.pt (or text_2.pt, coarse_2.pt, fine_2.pt), or "demo" (a tiny model with
-    random weights, which generates noise).
+    coarse.pt and fine.pt (or text_2.pt, coarse_2.pt, fine_2.pt), "demo" (the small model that comes
+    with the package), or "random" (a tiny model with random weights, which generates noise).
 
     \b
     Examples:
@@ -155,7 +158,7 @@ def _export(
     try:
         from bark_onnx.export.bundle import ExportOptions, export_bundle
         from bark_onnx.export.checkpoints.sources import SourceOptions, open_source
-        from bark_onnx.export.random_bark import DEMO, write_checkpoint
+        from bark_onnx.export.random_bark import RANDOM, write_checkpoint
     except ModuleNotFoundError as error:
         raise ExportError(
             f"{error.name} is not installed; exporting needs: {install_command('export,cpu')}"
@@ -164,10 +167,12 @@ def _export(
         raise ExportError(f"a package cannot be loaded ({system_reason(error)})") from error
 
     parts = SourceOptions(**source_options)
-    with tempfile.TemporaryDirectory(prefix="bark-onnx-demo-") as folder:
-        if source == DEMO:
+    with tempfile.TemporaryDirectory(prefix="bark-onnx-random-") as folder:
+        if source == RANDOM:
             write_checkpoint(Path(folder))
-            checkpoint = replace(open_source(folder, parts), source=DEMO)
+            checkpoint = replace(open_source(folder, parts), source=source)
+        elif source == DEMO and not Path(source).exists():
+            checkpoint = replace(open_source(str(_DEMO_CHECKPOINT), parts), source=source)
         else:
             checkpoint = open_source(source, parts)
         return export_bundle(

@@ -82,11 +82,13 @@ def _compare_causal(
     logit_ids = checkpoint.logit_ids(stage).numpy()
     vocabulary = model.input_embeds_layer.num_embeddings
     prompt = checkpoint.generation.semantic.prompt_length
+    context = model.config.block_size
     for batch, length, continued in ((1, prompt, 7), (2, 33, 1), (1, 1, 600)):
         cache.reset(batch)
         past = None
-        for count in (length, 1, 1, continued if batch == 1 else 1):
+        for most in (length, 1, 1, continued if batch == 1 else 1):
             position = cache.length
+            count = min(most, context - position)
             ids = rng.integers(0, vocabulary, (batch, count))
             random_history = rng.integers(0, vocabulary + 1, (batch, count))
             history = random_history if stage == "semantic" else None

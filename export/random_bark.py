@@ -30,7 +30,7 @@ from bark_onnx.export.checkpoints.generation import GENERATION_NAME, SUNO_GENERA
 from bark_onnx.graphs.errors import ExportError
 from bark_onnx.graphs.voices.presets import VOICE_INDEX_NAME
 
-DEMO = "demo"
+RANDOM = "random"
 
 _SEMANTIC = SUNO_GENERATION["semantic_config"]
 _SEMANTIC_VOCABULARY = _SEMANTIC["semantic_vocab_size"]
@@ -41,13 +41,13 @@ _CODEBOOK_SIZE = SUNO_GENERATION["codebook_size"]
 
 @dataclass(frozen=True)
 class RandomBark:
-    """Sizes of a Bark checkpoint with random weights. The defaults are the demo's."""
+    """Sizes of a Bark checkpoint with random weights. Tiny by default."""
 
     num_layers: int = 2
     num_heads: int = 2
     hidden_size: int = 64
     bias: bool = False
-    text_vocabulary: int = 0  # 0: the size of the demo's tokenizer
+    text_vocabulary: int = 0  # 0: the size of its own tokenizer
     codec: dict[str, Any] = field(default_factory=lambda: {"num_filters": 4, "hidden_size": 16})
     max_new_tokens: int = 150  # three seconds
     seed: int = 0
@@ -153,7 +153,7 @@ def write_checkpoint(folder: Path, sizes: RandomBark | None = None) -> None:
 
     Args:
         folder: Folder to write to, created if it does not exist.
-        sizes: Sizes of the model; None for the demo's.
+        sizes: Sizes of the model; None for the defaults.
 
     Raises:
         ExportError: The folder cannot be written.
@@ -165,7 +165,7 @@ def write_checkpoint(folder: Path, sizes: RandomBark | None = None) -> None:
             random_model(sizes), str(folder / "model.safetensors"), metadata={"format": "pt"}
         )
     except SafetensorError as error:  # safetensors has no class for a full disk
-        raise ExportError(f"{folder}: the demo cannot be written ({error})") from error
+        raise ExportError(f"{folder}: the checkpoint cannot be written ({error})") from error
     config = {**sizes.config().to_dict(), "architectures": ["BarkModel"]}
     _write_json(folder / CONFIG_NAME, config)
     _write_json(folder / GENERATION_NAME, sizes.generation_config())
@@ -198,7 +198,7 @@ def _write_voice(folder: Path, name: str, seed: int) -> None:
         path = folder / files[key]
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, array)
-    _write_json(folder / VOICE_INDEX_NAME, {"repo_or_path": DEMO, name: files})
+    _write_json(folder / VOICE_INDEX_NAME, {"repo_or_path": RANDOM, name: files})
 
 
 def _write_json(path: Path, data: dict[str, Any]) -> None:

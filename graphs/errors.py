@@ -100,6 +100,16 @@ def system_reason(error: BaseException) -> str:
     return getattr(error, "strerror", None) or first_line(error)
 
 
+def shortened(text: str, limit: int) -> str:
+    """Text for a message, with an ellipsis behind `limit` characters."""
+    return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+def joined_lines(error: BaseException) -> str:
+    """An error's message on one line, or the name of its class if the message is empty."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def first_line(error: BaseException) -> str:
     """First line of an error's message, or the name of its class if the message is empty."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

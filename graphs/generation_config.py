@@ -23,6 +23,12 @@ _TokenId = Annotated[int, Between(0, 1 << 22)]
 _Length = Annotated[int, Between(1, MAX_CONTEXT_LENGTH)]
 _Rate = Annotated[float, Between(1.0, 1000.0)]
 
+# The first article of the Universal Declaration of Human Rights, ten seconds of speech, has 36
+# tokens of Suno's tokenizer in English, 40 to 50 in most languages and 64 in Hindi: the least, so
+# that no segment is too long.
+_TEXT_TOKENS_PER_SECOND = 3.6
+_SEGMENT_SECONDS = 13.0  # Bark's own examples of longer segments lose their end
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -96,6 +102,9 @@ class GenerationSettings:
     fine: FineSettings
     codebook_size: CodebookSize  # codes per codebook
     sample_rate_hz: SampleRate
+    # The defaults are those of Suno's tokenizer and training texts.
+    text_tokens_per_second: Annotated[float, Between(0.1, 1000.0)] = _TEXT_TOKENS_PER_SECOND
+    segment_seconds: Annotated[float, Between(1.0, 1000.0)] = _SEGMENT_SECONDS  # of a long text
 
     @property
     def semantic_to_coarse_ratio(self) -> float:

@@ -134,7 +134,7 @@ def _locate(source: str) -> Path:
         return download(source, _HUB_FILES, CheckpointError)
     raise CheckpointError(
         f"{source}: no such folder; expected a hub id (suno/bark-small), a local folder with a "
-        "Hugging Face checkpoint or with Suno's .pt files, or demo"
+        "Hugging Face checkpoint or with Suno's .pt files, demo, or random"
     )
 
 

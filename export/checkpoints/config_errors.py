@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bark_onnx.graphs.errors import BarkError, CheckpointError
+from bark_onnx.graphs.errors import BarkError, CheckpointError, joined_lines, shortened
 
 _MAX_CHARACTERS = 300  # of a reason
 
@@ -23,7 +23,5 @@ def wrap_config_errors(where: object) -> Iterator[None]:
     except BarkError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        if len(reason) > _MAX_CHARACTERS:
-            reason = f"{reason[:_MAX_CHARACTERS]}…"
+        reason = shortened(joined_lines(error), _MAX_CHARACTERS)
         raise CheckpointError(f"{where}: a setting is malformed ({reason})") from error

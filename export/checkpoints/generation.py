@@ -65,6 +65,8 @@ _PARTS = {
     "fine": "fine_acoustics_config",
 }
 _NAMES = {"semantic_pad_token": "eos_token_id", "sample_rate_hz": "sample_rate"}
+# Settings that transformers does not know, of checkpoints that differ from Suno's in them.
+_OWN_SETTINGS = ("text_tokens_per_second", "segment_seconds")
 
 
 def read_generation(data: dict[str, Any], where: object = GENERATION_NAME) -> GenerationSettings:
@@ -90,6 +92,7 @@ def read_generation(data: dict[str, Any], where: object = GENERATION_NAME) -> Ge
             "fine": fine,
             "codebook_size": data.get("codebook_size", SUNO_GENERATION["codebook_size"]),
             "sample_rate_hz": data.get("sample_rate", SUNO_GENERATION["sample_rate"]),
+            **{name: data[name] for name in _OWN_SETTINGS if name in data},
         }
         settings = from_json_dict(GenerationSettings, found)
         check_settings(settings)

@@ -12,7 +12,7 @@ from bark_onnx.export.demo.corpus import Utterance
 from bark_onnx.export.demo.sampler import Sampler
 from bark_onnx.export.demo.training import Losses, Settings, train
 
-_SETTINGS = Settings(steps=6_000, learning_rate=1.2e-3, weights=(("pitch", 0.5),))
+_SETTINGS = Settings(steps=4_500, learning_rate=1.2e-3, weights=(("pitch", 0.5),))
 _BATCH = 12
 _HISTORY_SHARE = 0.8
 _RATIO = sizes.NUM_COARSE * sizes.FRAMES_PER_SECOND // sizes.TOKENS_PER_SECOND  # 3
@@ -31,11 +31,7 @@ def coarse_config() -> BarkCoarseConfig:
         block_size=_CONTEXT,
         input_vocab_size=sizes.COARSE_IDS,
         output_vocab_size=sizes.COARSE_IDS,
-        num_layers=5,
-        num_heads=3,
-        hidden_size=192,
-        dropout=0.0,
-        bias=True,
+        **sizes.CAUSAL_MODEL,
     )
 
 

@@ -12,7 +12,7 @@ from bark_onnx.export.demo import codec, corpus, features, oscillators, sizes
 from bark_onnx.export.demo.quantizer import Quantizer
 from bark_onnx.export.demo.training import Settings, train
 
-_SETTINGS = Settings(steps=10_000, learning_rate=8e-4, betas=(0.8, 0.99), average=0.998)
+_SETTINGS = Settings(steps=6_000, learning_rate=8e-4, betas=(0.8, 0.99), average=0.998)
 _BATCH = 6
 _WARM_UP = 8  # frames before the loss counts
 _FRAMES = 48 + _WARM_UP

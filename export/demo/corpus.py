@@ -29,6 +29,7 @@ class Utterance:
     text: str
     teacher: str
     semantic: NDArray[np.int16]  # (tokens,)
+    places: NDArray[np.float32]  # (tokens,) among the text's letters and signs; NaN in a pause
     codes: NDArray[np.int16]  # (NUM_CODEBOOKS, frames)
 
 
@@ -66,7 +67,8 @@ def record(work: Path, sentences: list[str], name: str) -> None:
     for teacher in TEACHERS:
         for text, speech in _speeches(teacher, sentences, name):
             codes = codec.encode(torch.from_numpy(speech.features)).numpy().astype(np.int16)
-            utterances.append(vars(Utterance(text, teacher, speech.semantic, codes)))
+            utterance = Utterance(text, teacher, speech.semantic, speech.places, codes)
+            utterances.append(vars(utterance))
     torch.save(utterances, work / f"{name}.pt")
 
 

@@ -31,6 +31,7 @@ class Speech:
     features: Array  # (frames, FEATURES)
     phase: Array  # (frames + 1,) turns of the glottal cycle at the end of each frame
     semantic: NDArray[np.int16]  # (tokens,)
+    places: Array  # (tokens,) among the letters and signs of the text; NaN in a pause
 
 
 def analyze(recording: flite.Recording, pitch_range: tuple[float, float]) -> Speech:
@@ -49,34 +50,39 @@ def analyze(recording: flite.Recording, pitch_range: tuple[float, float]) -> Spe
     audio = np.pad(audio, (0, frames * sizes.FRAME_SAMPLES - len(audio)))
     ends = start + (np.arange(frames + 1) + 1) / sizes.FRAMES_PER_SECOND
     described = start + (np.arange(frames) + LOOKAHEAD) / sizes.FRAMES_PER_SECOND
+    semantic, places = semantic_tokens(recording, start, tokens, pitch_range)
     return Speech(
         audio=audio.astype(np.float32),
         features=_features(recording, described),
         phase=np.interp(ends, *_turns(recording)).astype(np.float32),
-        semantic=semantic_tokens(recording, start, tokens, pitch_range),
+        semantic=semantic,
+        places=places,
     )
 
 
 def semantic_tokens(
     recording: flite.Recording, start: float, count: int, pitch_range: tuple[float, float]
-) -> NDArray[np.int16]:
+) -> tuple[NDArray[np.int16], Array]:
     """Tokens (count,): the phone, the third of it, and the level of pitch of voiced phones.
 
     The level is that of the middle of the phone: levels that change within a phone would be most of
-    what a model has to predict.
+    what a model has to predict. With the tokens come their places (count,) in the text.
     """
     seconds = start + (np.arange(count) + 0.5) / sizes.TOKENS_PER_SECOND
     ends = np.array([phone.end for phone in recording.phones])
     starts = np.concatenate([[0.0], ends[:-1]])
     index = np.minimum(np.searchsorted(ends, seconds, side="right"), len(ends) - 1)
+    phones = [recording.phones[i] for i in index]
     share = (seconds - starts[index]) / np.maximum(ends[index] - starts[index], 1e-3)
+    places = [phone.place + phone.letters * s for phone, s in zip(phones, share, strict=True)]
     third = np.clip((share * sizes.THIRDS).astype(int), 0, sizes.THIRDS - 1)
     low, high = np.log2(pitch_range)
     share = (np.log2(_pitch(recording, (starts + ends) / 2)) - low) / (high - low)
     level = np.clip((share * sizes.PITCH_LEVELS).astype(int), 0, sizes.PITCH_LEVELS - 1)[index]
-    kinds = np.array([_KINDS[recording.phones[i].name] for i in index])
+    kinds = np.array([_KINDS[phone.name] for phone in phones])
     kinds += np.where(kinds < len(sizes.UNVOICED), 0, level)
-    return (kinds * sizes.THIRDS + third).astype(np.int16)
+    # A letter is at its middle: half a letter after its start.
+    return (kinds * sizes.THIRDS + third).astype(np.int16), np.array(places, np.float32) - 0.5
 
 
 _KINDS = {name: index for index, name in enumerate(sizes.UNVOICED)} | {

@@ -13,7 +13,7 @@ from bark_onnx.export.demo import corpus, sizes, transformer
 from bark_onnx.export.demo.sampler import Sampler
 from bark_onnx.export.demo.training import Losses, Settings, train
 
-_SETTINGS = Settings(steps=6_000, learning_rate=1.5e-3)
+_SETTINGS = Settings(steps=4_500, learning_rate=1.5e-3)
 _BATCH = 12
 _HISTORY_SHARE = 0.8
 _UNKNOWN = sizes.CODEBOOK_SIZE

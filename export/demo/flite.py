@@ -5,9 +5,11 @@ program: besides audio and phones, the parameters that its vocoder turns into au
 """
 
 import ctypes
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,8 @@ class Phone:
 
     name: str  # of the CMU lexicon, such as "ae"; "pau" is a pause
     end: float  # seconds
+    place: float = math.nan  # of its first letter in the text without spaces; NaN in a pause
+    letters: float = 0.0  # of its word, divided by the phones of the word
 
 
 @dataclass(frozen=True)
@@ -96,11 +100,11 @@ class Flite:
         flite = self._library
         utterance = flite.flite_synth_text(text.encode("ascii"), self._voice)
         try:
-            return self._read(utterance.contents)
+            return self._read(utterance.contents, text)
         finally:
             flite.delete_utterance(utterance)
 
-    def _read(self, utterance: _Utterance) -> Recording:
+    def _read(self, utterance: _Utterance, text: str) -> Recording:
         flite = self._library
 
         def feature(name: bytes) -> Any:
@@ -115,19 +119,50 @@ class Flite:
         segments = flite.val_relation(flite.feat_val(utterance.relations, b"Segment"))
         return Recording(
             audio=_samples(flite.val_wave(feature(b"wave")).contents),
-            phones=tuple(self._phones(segments)),
+            phones=tuple(self._phones(segments, text)),
             pitch_hz=track[:, 0],
             cepstrum=track[:, 1:],
             strengths=_frames(flite.val_track(feature(b"str_track")).contents),
         )
 
-    def _phones(self, segments: Any) -> Iterator[Phone]:
+    def _phones(self, segments: Any, text: str) -> Iterator[Phone]:
         flite = self._library
+        items = []
         item = flite.relation_head(segments)
         while item:
-            name = flite.item_feat_string(item, b"name").decode()
-            yield Phone(name, flite.item_feat_float(item, b"end"))
+            items.append(item)
             item = flite.item_next(item)
+        places = _places([self._written_word(item) for item in items], text)
+        for item, place in zip(items, places, strict=True):
+            name = flite.item_feat_string(item, b"name").decode()
+            yield Phone(name, flite.item_feat_float(item, b"end"), *place)
+
+    def _written_word(self, segment: Any) -> tuple[int, str] | None:
+        """Address and text of the word, as it is written, that a phone belongs to."""
+        flite = self._library
+        phone = flite.item_as(segment, b"SylStructure")
+        if not phone:
+            return None
+        word = flite.item_parent(flite.item_parent(phone))
+        written = flite.item_parent(flite.item_as(word, b"Token"))
+        return written, flite.item_feat_string(written, b"name").decode()
+
+
+def _places(words: list[tuple[int, str] | None], text: str) -> list[tuple[float, float]]:
+    """Place and letters of each phone: the phones of a word share its letters equally."""
+    counts = [0, *accumulate(not character.isspace() for character in text)]
+    places = [(math.nan, 0.0)] * len(words)
+    spoken = [index for index, word in enumerate(words) if word is not None]
+    end = 0
+    for (_, name), group in groupby(spoken, lambda index: words[index] or (0, "")):
+        start = text.find(name, end)
+        if start < 0:  # a sign that is spoken
+            continue
+        end, phones = start + len(name), list(group)
+        letters = (counts[end] - counts[start]) / len(phones)
+        for number, index in enumerate(phones):
+            places[index] = (counts[start] + number * letters, letters)
+    return places
 
 
 def _frames(track: _Track) -> Array:
@@ -165,6 +200,8 @@ def _library() -> ctypes.CDLL:
         "delete_track": (None, [track]),
         "relation_head": (_POINTER, [_POINTER]),
         "item_next": (_POINTER, [_POINTER]),
+        "item_as": (_POINTER, [_POINTER, text]),
+        "item_parent": (_POINTER, [_POINTER]),
         "item_feat_string": (text, [_POINTER, text]),
         "item_feat_float": (ctypes.c_float, [_POINTER, text]),
     }

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bark_onnx.export.demo import corpus
-from bark_onnx.export.demo.checkpoint import record_voices, write_checkpoint
+from bark_onnx.export.demo.assembly import record_voices, write_checkpoint
 from bark_onnx.export.demo.coarse import train_coarse
 from bark_onnx.export.demo.codec_training import train_codec
 from bark_onnx.export.demo.fine import train_fine

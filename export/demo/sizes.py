@@ -47,8 +47,24 @@ def semantic_infer(vocabulary: int) -> int:
 
 COARSE_PAD = SEMANTIC_VOCABULARY + NUM_COARSE * CODEBOOK_SIZE
 COARSE_INFER = COARSE_PAD + 1
-COARSE_IDS = -(-(COARSE_INFER + 1) // 8) * 8
-FINE_IDS = -(-(CODEBOOK_SIZE + 1) // 8) * 8
+
+
+def padded(ids: int) -> int:
+    """A number of ids, rounded up to a multiple of 8."""
+    return -(-ids // 8) * 8
+
+
+COARSE_IDS = padded(COARSE_INFER + 1)
+FINE_IDS = padded(CODEBOOK_SIZE + 1)
+
+# Of the semantic and of the coarse model.
+CAUSAL_MODEL: dict[str, Any] = {
+    "num_layers": 5,
+    "num_heads": 3,
+    "hidden_size": 192,
+    "dropout": 0.0,
+    "bias": True,
+}
 
 
 def generation_config(vocabulary: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from torch.nn.utils import parametrize
 from bark_onnx.export.demo import features
 
 IGNORED = -100  # as a target
+_READ_ONLY = 4.0  # large: the position itself has a key of the same time
 
 
 def init_weights(model: nn.Module) -> None:
@@ -65,13 +66,33 @@ def _has_shared_parts(module: Any) -> bool:
 
 def hidden_states(model: Any, embeddings: Tensor) -> Tensor:
     """Last hidden states (batch, positions, width) of a Bark model, without its heads."""
+    return hidden_states_and_attention(model, embeddings)[0]
+
+
+def hidden_states_and_attention(model: Any, embeddings: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Those of `hidden_states`, and the attention (batch, heads, positions, positions) by layer."""
     positions = torch.arange(embeddings.shape[1])
     hidden = embeddings + model.position_embeds_layer(positions)
+    attention = []
     with torch.autocast("cpu", torch.bfloat16):
         for layer in model.layers:
-            hidden = layer(hidden)[0]
-        final: Tensor = model.layernorm_final(hidden)
-        return final
+            hidden, *_, weights = layer(hidden, output_attentions=True)
+            attention.append(weights)
+        return model.layernorm_final(hidden), attention
+
+
+def attention_loss(attention: Tensor, places: Tensor) -> Tensor:
+    """Mean negative logarithm of how much a head attends to the place that it should read.
+
+    Args:
+        attention: Attention (batch, tokens, positions) of one head.
+        places: Place (batch, tokens) among the positions that each token is about; NaN for none.
+    """
+    known = ~places.isnan()
+    distance = torch.arange(attention.shape[-1]) - places[known][:, None]
+    near = torch.exp(-0.5 * distance.square())
+    share = (attention[known].float() * near).sum(-1)
+    return -share.clamp(min=1e-6).log().mean()
 
 
 def token_loss(hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
@@ -94,21 +115,24 @@ def align(
     read: int,
     heads: Sequence[tuple[int, int, float]],
     periods: tuple[float, float],
+    own_heads: Sequence[tuple[int, int, float]] = (),
 ) -> None:
-    """Let positions hold their time, and some heads look at what was read of that time.
+    """Let positions hold their time, and some heads start by looking at a certain time.
 
-    The time is held as sines and cosines, and the queries of an aligned head are rotated by some
-    seconds. Without this, a causal model takes ten times as long to find the alignment of what it
-    writes with what it has read.
+    The time is held as sines and cosines, and the queries of a head are rotated by some seconds.
+    Without this, a causal model takes ten times as long to find the alignment of what it writes
+    with what it has read.
 
     Args:
         model: A causal Bark model.
         time: Seconds (block_size,) of each position.
         read: Number of the first positions, which are read; the others are written.
-        heads: Layer, head and seconds ahead of each aligned head.
+        heads: Layer, head and seconds ahead of each head that looks at what was read.
         periods: Shortest and longest period of the sines in seconds.
+        own_heads: The same of heads that look at what was read while the model reads, and at what
+            was written while it writes.
     """
-    width, size = model.config.hidden_size, model.config.hidden_size // model.config.num_heads
+    size = model.config.hidden_size // model.config.num_heads
     count = (size - 2) // 2  # of sines; the last dimension but one is a marker
     shortest, longest = (math.log10(period) for period in periods)
     rate = 2 * math.pi / torch.logspace(shortest, longest, count)
@@ -116,15 +140,28 @@ def align(
     positions = model.position_embeds_layer.weight
     positions[:, :count], positions[:, count:marker] = 0.08 * angle.cos(), 0.08 * angle.sin()
     positions[:read, marker], positions[read:, marker] = 0.12, -0.12
-    index = torch.arange(count)
     for layer, head, seconds in heads:
         projection = model.layers[layer].attn.att_proj
-        for start, ahead in ((head * size, seconds), (width + head * size, 0.0)):
-            rows = projection.weight[start : start + size]  # of queries, then of keys
-            rows.zero_()
-            cosine, sine = 0.9 * (rate * ahead).cos(), 0.9 * (rate * ahead).sin()
-            rows[index, index], rows[index, index + count] = cosine, -sine
-            rows[index + count, index], rows[index + count, index + count] = sine, cosine
+        queries, keys = _rotate(projection, head, size, rate, seconds, 0.9)
         # Only what was read: a constant of the queries times the marker of the keys.
-        projection.weight[width + head * size + marker, marker] = 1.0
-        projection.bias[head * size + marker] = 6.0
+        projection.weight[keys + marker, marker] = _READ_ONLY
+        projection.bias[queries + marker] = 6.0
+    for layer, head, seconds in own_heads:
+        projection = model.layers[layer].attn.att_proj
+        for start in _rotate(projection, head, size, rate, seconds, 1.2):
+            projection.weight[start + marker, marker] = 2.0  # the product of equal markers is > 0
+
+
+def _rotate(
+    projection: Any, head: int, size: int, rate: Tensor, seconds: float, scale: float
+) -> tuple[int, int]:
+    """Let a head look at other seconds; returns the first rows of its queries and of its keys."""
+    index, count = torch.arange(len(rate)), len(rate)
+    queries, keys = head * size, projection.in_features + head * size
+    for start, ahead in ((queries, seconds), (keys, 0.0)):
+        rows = projection.weight[start : start + size]
+        rows.zero_()
+        cosine, sine = scale * (rate * ahead).cos(), scale * (rate * ahead).sin()
+        rows[index, index], rows[index, index + count] = cosine, -sine
+        rows[index + count, index], rows[index + count, index + count] = sine, cosine
+    return queries, keys

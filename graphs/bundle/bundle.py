@@ -3,13 +3,22 @@
 from pathlib import Path
 from typing import cast
 
+from bark_onnx.graphs.bundle.demo import bundle_folder
 from bark_onnx.graphs.bundle.integrity import (
     check_access,
     check_contents,
     check_sha256,
     check_sizes,
 )
-from bark_onnx.graphs.bundle.manifest import TOKENIZER_NAME, VOICES_FOLDER, Manifest, voice_file
+from bark_onnx.graphs.bundle.manifest import (
+    EXPORT_AGAIN,
+    TOKENIZER_NAME,
+    VOICES_FOLDER,
+    WORDS_NAME,
+    Manifest,
+    voice_file,
+)
+from bark_onnx.graphs.bundle.words import read_words
 from bark_onnx.graphs.contract import Attention, GraphContract, Stage, graph_contract
 from bark_onnx.graphs.errors import BundleError
 from bark_onnx.graphs.files.hub import download, is_repository_id, lies_within
@@ -23,7 +32,7 @@ class Bundle:
     """A bundle on disk.
 
     Args:
-        source: Folder or hub id.
+        source: Folder, hub id, or "demo" for the bundle inside the package.
         verify: Compares checksums of files before use; sizes are always compared.
 
     Raises:
@@ -76,6 +85,17 @@ class Bundle:
         self._check([TOKENIZER_NAME])
         return self.folder / TOKENIZER_NAME
 
+    def known_words(self) -> frozenset[str]:
+        """Words that the checkpoint was trained on, in lower case; empty if it knows any word.
+
+        Raises:
+            BundleError: The file was altered, or is not UTF-8.
+        """
+        if WORDS_NAME not in self.manifest.files:
+            return frozenset()
+        self._check([WORDS_NAME])
+        return read_words(self.folder / WORDS_NAME, BundleError, remedy=EXPORT_AGAIN)
+
     def voice_names(self) -> list[str]:
         """Names of all voices in the bundle's folder, including those added after the export."""
         folder = self.folder / VOICES_FOLDER
@@ -114,7 +134,7 @@ class Bundle:
 
 
 def _locate(source: str) -> Path:
-    folder = Path(source)
+    folder = bundle_folder(source)
     try:
         folder.stat()
     except (FileNotFoundError, NotADirectoryError):

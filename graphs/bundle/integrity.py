@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bark_onnx.graphs.bundle.manifest import EXPORT_AGAIN, MANIFEST_NAME, FileRecord
-from bark_onnx.graphs.errors import BundleError
+from bark_onnx.graphs.errors import BundleError, shortened
 from bark_onnx.graphs.files.regular_file import check_readable, file_size, unreadable
 
 _MAX_SHOWN = 200  # characters of a path in a message
@@ -28,7 +28,7 @@ def check_sizes(folder: Path, files: dict[str, FileRecord]) -> None:
     for name, record in files.items():
         path = folder / name
         if Path(name).is_absolute() or ".." in Path(name).parts:
-            found = name if len(name) <= _MAX_SHOWN else f"{name[:_MAX_SHOWN]}…"
+            found = shortened(name, _MAX_SHOWN)
             raise BundleError(f"{folder / MANIFEST_NAME}: file {found!r} lies outside the bundle")
         try:
             size = file_size(path, BundleError, remedy=EXPORT_AGAIN)

@@ -28,6 +28,7 @@ from bark_onnx.graphs.shapes import ModelShapes
 FORMAT_VERSION = 1
 MANIFEST_NAME = "bark.json"
 TOKENIZER_NAME = "tokenizer.json"
+WORDS_NAME = "words.txt"  # of a checkpoint that knows few words, one a line
 VOICES_FOLDER = "voices"
 PREFILL_SUFFIX = ".prefill.onnx"
 EXPORT_AGAIN = "export or download the bundle again"
@@ -73,7 +74,7 @@ class PrecisionError:
 class Manifest:
     """Contents of bark.json."""
 
-    source: str  # hub id, folder (with additions from elsewhere), or "demo"
+    source: str  # hub id, folder (with additions from elsewhere), or "demo" or "random"
     exporter: str  # program and version that wrote the bundle
     attention: str  # "fused" or "standard"
     precisions: tuple[str, ...]  # one folder of graphs each

@@ -3,8 +3,9 @@
 import stat
 from pathlib import Path
 
-from bark_onnx.graphs.errors import BarkError, first_line
+from bark_onnx.graphs.errors import BarkError, shortened, system_reason
 
+_MAX_SHOWN = 300  # characters of a path in a message
 _KINDS = {
     stat.S_IFDIR: "folder",
     stat.S_IFIFO: "named pipe",
@@ -86,9 +87,8 @@ def is_folder(path: Path, error_class: type[BarkError]) -> bool:
 
 def unreadable(path: object, error: Exception, error_class: type[BarkError]) -> BarkError:
     """The error for a file that the system refuses to read: the reason and a remedy."""
-    reason = getattr(error, "strerror", None) or first_line(error)
     remedy = "check the path"
     if isinstance(error, PermissionError):
         remedy = "check the owner and the permissions of the file and of its folders"
-    shown = str(path) if len(str(path)) <= 300 else f"{str(path)[:300]}…"
-    return error_class(f"{shown}: cannot be read ({reason}); {remedy}")
+    shown = shortened(str(path), _MAX_SHOWN)
+    return error_class(f"{shown}: cannot be read ({system_reason(error)}); {remedy}")

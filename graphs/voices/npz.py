@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from bark_onnx.graphs.errors import BarkError, VoiceError
+from bark_onnx.graphs.errors import BarkError, VoiceError, joined_lines, shortened
 from bark_onnx.graphs.files.regular_file import file_size, read_file
 from bark_onnx.graphs.voices.npy import NPY_SIGNATURE, check_npy_signature, parse_npy
 
@@ -111,12 +111,10 @@ def _wrap_errors(prefix: str) -> Iterator[None]:
     """Raise whatever numpy and zipfile raise for damaged or harmful bytes as a VoiceError."""
     try:
         yield
-    except BarkError:
+    except (BarkError, MemoryError):
         raise
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        if len(reason) > _MAX_SHOWN:
-            reason = f"{reason[:_MAX_SHOWN]}…"
+        reason = shortened(joined_lines(error), _MAX_SHOWN)
         raise VoiceError(f"{prefix}: {reason}; {_REMEDY}") from error
 
 

@@ -8,6 +8,7 @@ import click
 from click.core import ParameterSource
 
 from bark_onnx.graphs.bundle.bundle import Bundle
+from bark_onnx.graphs.bundle.manifest import WORDS_NAME
 from bark_onnx.graphs.contract import STAGES, GraphContract
 from bark_onnx.graphs.errors import AudioError, OptionsError, printable
 from bark_onnx.graphs.files.dataclass_json import SchemaError
@@ -56,9 +57,10 @@ def info(
     is_given = context.get_parameter_source("bundle") is ParameterSource.COMMANDLINE
     if path is not None and _is_sound(Path(path)):
         provenance = read_provenance(Path(path))
-        if not is_given and find_bundle(provenance.bundle) is not None:
-            bundle = None  # the recorded one rather than that of the environment
-        _print_sound(Path(path), provenance, bundle, as_json, only_text, only_command)
+        # The recorded one rather than that of the environment.
+        recorded = None if is_given else find_bundle(provenance.bundle)
+        used = recorded or bundle
+        _print_sound(Path(path), provenance, used, as_json, only_text, only_command)
         return
     if only_text or only_command:
         raise OptionsError("--text and --command are for sound files; expected a FILE")
@@ -111,7 +113,7 @@ def _print_sound(
             raise AudioError(f"{path} lacks its text, which was too long for the file")
         click.echo(provenance.text.encode(), nl=False)
         return
-    if only_command and bundle is None and find_bundle(provenance.bundle) is None:
+    if only_command and bundle is None:
         raise AudioError(
             f"{path}: the bundle that generated it, {provenance.bundle.path}, is not here; name it "
             "with -m"
@@ -184,6 +186,10 @@ def print_bundle(opened: Bundle) -> None:
         ("voices", len(opened.voice_names())),
         ("audio", f"{manifest.shapes.codec.sample_rate_hz} Hz"),
     ]
+    if words := opened.known_words():
+        rows.append(
+            ("words", f"{len(words)} known, in {printable(str(opened.folder / WORDS_NAME))}")
+        )
     for graph, cases in manifest.parity.items():
         largest = max(case.largest_difference for case in cases)
         difference = f"{largest:.1e} from PyTorch over {len(cases)} inputs"

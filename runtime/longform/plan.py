@@ -55,7 +55,8 @@ def plan_stream(
             turn.text,
             count_tokens=builder.tokenizer.count,
             language=stream.language,
-            max_seconds=stream.max_seconds,
+            max_seconds=stream.max_seconds or generation.segment_seconds,
+            tokens_per_second=generation.text_tokens_per_second,
             max_tokens=generation.semantic.max_input_semantic_length,
         )
     ]

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from bark_onnx.graphs.errors import OptionsError
-from bark_onnx.graphs.generation_config import GenerationSettings, Sampling
+from bark_onnx.graphs.generation_config import (
+    MAX_TEMPERATURE,
+    MIN_TEMPERATURE,
+    GenerationSettings,
+    Sampling,
+)
 from bark_onnx.graphs.shapes import CausalShape
 
-_MIN_TEMPERATURE = 1e-6  # below it, logits divided by it overflow
-_MAX_TEMPERATURE = 1e6  # at it, all tokens are equally likely in float32
 _PREFIXES = ("semantic_", "coarse_", "fine_")
 
 
@@ -191,9 +194,9 @@ def _check(name: str, value: Any) -> None:
         raise OptionsError(f"{name} is {value!r}, expected a number")
     elif name.endswith("temperature") and value < 0:
         raise OptionsError(f"{name} is {value!r}, expected a number from 0")
-    elif name.endswith("temperature") and 0 < value < _MIN_TEMPERATURE:
-        raise OptionsError(f"{name} is {value!r}, expected at least {_MIN_TEMPERATURE}")
-    elif name.endswith("temperature") and value > _MAX_TEMPERATURE:
-        raise OptionsError(f"{name} is {value!r}, expected at most {_MAX_TEMPERATURE:.0f}")
+    elif name.endswith("temperature") and 0 < value < MIN_TEMPERATURE:
+        raise OptionsError(f"{name} is {value!r}, expected at least {MIN_TEMPERATURE}")
+    elif name.endswith("temperature") and value > MAX_TEMPERATURE:
+        raise OptionsError(f"{name} is {value!r}, expected at most {MAX_TEMPERATURE:.0f}")
     elif name.endswith(("top_p", "eos_p")) and not 0 < value <= 1:
         raise OptionsError(f"{name} is {value!r}, expected more than 0 and at most 1")

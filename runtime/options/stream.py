@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 from bark_onnx.graphs.errors import OptionsError
 from bark_onnx.runtime.options.generation import is_finite_number, is_positive_int
 from bark_onnx.runtime.seeds import OLD_SEED_BITS, SEED_BITS
-from bark_onnx.runtime.text.segments import MAX_SECONDS, check_max_seconds
+from bark_onnx.runtime.text.segments import check_max_seconds
 from bark_onnx.runtime.text.sentences import check_language
 
 History = Literal["voice", "previous", "first"]
@@ -28,7 +28,7 @@ class StreamOptions:
     """
 
     language: str | None = None  # code of the text's language, such as "de"; None: detected
-    max_seconds: float = MAX_SECONDS  # length of a segment, estimated from its tokens
+    max_seconds: float | None = None  # length of a segment, estimated; None: the checkpoint's, 13
     # What a segment continues: "voice", the voice of its speaker; "previous", the speaker's last
     # segment, so that the tone carries on and may drift; "first", the speaker's first segment
     # where no voice is given, so that one speaker is kept for the whole text.
@@ -45,7 +45,8 @@ class StreamOptions:
     def __post_init__(self) -> None:
         if self.language is not None:
             check_language(self.language)
-        check_max_seconds(self.max_seconds)
+        if self.max_seconds is not None:
+            check_max_seconds(self.max_seconds)
         if self.history not in HISTORIES:
             expected = ", ".join(HISTORIES)
             raise OptionsError(f"history is {self.history!r}, expected one of {expected}")

@@ -91,8 +91,6 @@ class Provenance:
         if not isinstance(data, dict) or _KEY not in data:
             return None
         provenance = from_json_dict(cls, _upgrade(data[_KEY]), _KEY)
-        if provenance.text is not None and not _is_unicode(provenance.text):
-            raise SchemaError("the text is not valid Unicode")
         for name in _strings(asdict(replace(provenance, text=None))):
             if not name.isprintable():  # it could control the terminal it is printed on
                 raise SchemaError(f"{name!r} is not printable; expected a name")
@@ -113,10 +111,6 @@ def _upgrade(data: Any) -> Any:
             stream = {_FORMAT_1_STREAM.get(key, key): value for key, value in stream.items()}
         data = data | {"stream": stream | {"seed_bits": OLD_SEED_BITS}}
     return data | {"format": FORMAT}
-
-
-def _is_unicode(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _strings(data: Any) -> Iterator[str]:

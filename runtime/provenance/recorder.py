@@ -11,7 +11,6 @@ from bark_onnx.graphs.voices.provenance import software_version
 from bark_onnx.runtime.options.generation import GenerationOptions
 from bark_onnx.runtime.options.stream import StreamOptions
 from bark_onnx.runtime.provenance.provenance import BundleRef, Provenance, VoiceRef
-from bark_onnx.runtime.text.segments import MAX_SECONDS, TOKENS_PER_SECOND
 
 
 class ProvenanceRecorder:
@@ -84,9 +83,11 @@ class ProvenanceRecorder:
         Takes the arguments of `record`, and the number of tokens that Bark reads.
         """
         stream = None
-        if tokens > int(MAX_SECONDS * TOKENS_PER_SECOND):  # `Bark.stream` would split it
-            limit = self._bundle.manifest.generation.semantic.max_input_semantic_length
-            stream = StreamOptions(max_seconds=float(math.ceil(limit / TOKENS_PER_SECOND)))
+        generation = self._bundle.manifest.generation
+        rate = generation.text_tokens_per_second
+        if tokens > int(generation.segment_seconds * rate):  # `Bark.stream` would split it
+            limit = generation.semantic.max_input_semantic_length
+            stream = StreamOptions(max_seconds=float(math.ceil(limit / rate)))
         return self.record(text, seed, voice, options, stream=stream)
 
 

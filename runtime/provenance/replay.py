@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from bark_onnx.graphs.bundle.demo import bundle_folder
 from bark_onnx.graphs.bundle.manifest import Manifest, voice_file
 from bark_onnx.graphs.errors import AudioError, BundleError, OptionsError, VoiceError
 from bark_onnx.graphs.precisions import PRECISIONS
@@ -69,7 +70,7 @@ def find_bundle(used: BundleRef) -> str | None:
     if used.path.startswith(_NETWORK_PATHS):
         return None
     try:
-        manifest = Manifest.read(Path(used.path))
+        manifest = Manifest.read(bundle_folder(used.path))
     except (BundleError, OSError, ValueError):
         return None
     is_same = manifest.fingerprint(used.precision) == used.fingerprint
@@ -104,7 +105,7 @@ def _voice_warnings(voice: VoiceRef, folder: str | None) -> Iterator[str]:
                 f"one into {_VOICE_FILE}"
             )
     elif folder is not None and is_voice_name(voice.name):
-        path = Path(folder, voice_file(voice.name))
+        path = bundle_folder(folder) / voice_file(voice.name)
         if path.is_file() and not _is_file_of(voice, path):
             yield f"{path} is another voice than the one that was used"
 
@@ -112,7 +113,7 @@ def _voice_warnings(voice: VoiceRef, folder: str | None) -> Iterator[str]:
 def _fingerprint(folder: str, precision: str) -> str | None:
     """That of a bundle; None if it is elsewhere, or on the hub."""
     try:
-        return Manifest.read(Path(folder)).fingerprint(precision)
+        return Manifest.read(bundle_folder(folder)).fingerprint(precision)
     except BundleError:
         return None
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 
 from starlette.datastructures import Headers
 
-from bark_onnx.runtime.server.errors import ApiError, shortened
+from bark_onnx.runtime.server.errors import ApiError, quoted
 
 ANY = "*"
 
@@ -45,7 +45,7 @@ class HostRule:
         if host is not None and ANY not in self._names and not self._accepts(host):
             raise ApiError(
                 421,
-                f"Host {shortened(host)!r} is not this server's; expected localhost, its --host, "
+                f"Host {quoted(host)} is not this server's; expected localhost, its --host, "
                 "or an --allowed-host",
                 code="host_not_allowed",
             )
@@ -78,7 +78,7 @@ def check_origin(headers: Headers, allowed: Collection[str]) -> None:
     # send neither header.
     is_foreign = origin is not None and not _is_own(origin, headers.get("host", ""))
     if is_foreign or headers.get("sec-fetch-site", "").lower() in _OTHER_SITES:
-        what = f"Origin {shortened(origin)!r}" if origin is not None else "Another site"
+        what = f"Origin {quoted(origin)}" if origin is not None else "Another site"
         raise ApiError(
             403,
             f"{what} is not allowed; expected the server's own (a proxy must pass the header "

@@ -17,12 +17,15 @@ from bark_onnx.graphs.errors import (
     QueueFullError,
     ServerError,
     TextError,
+    joined_lines,
+    shortened,
 )
 from bark_onnx.runtime.server.logs import log, request_id
 
+MAX_SHOWN_CHARACTERS = 60  # of a client's name or path in a message
+
 _SHUTDOWN_RETRY_SECONDS = 5  # until a restarted server accepts requests
 _FASTAPI_PARSING_ERROR = "There was an error parsing the body"
-_MAX_SHOWN_CHARACTERS = 60  # of a client's name or path in a message
 
 
 class ApiError(ServerError):
@@ -96,9 +99,9 @@ def json_response(
     return Response(json.dumps(content), status, headers, media_type="application/json")
 
 
-def shortened(text: str, limit: int = _MAX_SHOWN_CHARACTERS) -> str:
-    """Text of a client for a message or a log line, cut to a length."""
-    return text if len(text) <= limit else f"{text[:limit]}…"
+def quoted(text: str) -> str:
+    """Text of a client in a message, cut where it is long."""
+    return repr(shortened(text, MAX_SHOWN_CHARACTERS))
 
 
 def as_api_error(error: BarkError, retry_seconds: int) -> ApiError:
@@ -125,7 +128,7 @@ def as_api_error(error: BarkError, retry_seconds: int) -> ApiError:
 
 def bad_upload(error: BarkError) -> ApiError:
     """Response to an uploaded file that cannot be used."""
-    return ApiError(400, " ".join(str(error).split()), param="file")
+    return ApiError(400, joined_lines(error), param="file")
 
 
 def own_failure(error: BaseException) -> ApiError:
@@ -180,7 +183,7 @@ async def _handle_bark_error(request: Request, error: Exception) -> Response:
 async def _handle_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    location = [shortened(str(part)) for part in first["loc"][1:]]
+    location = [shortened(str(part), MAX_SHOWN_CHARACTERS) for part in first["loc"][1:]]
     if first["type"] == "json_invalid":
         return ApiError(400, f"The body is not JSON: {first['ctx']['error']}").response()
     message = " ".join(first["msg"].split())
@@ -211,7 +214,8 @@ def _allowed_methods(request: Request) -> set[str]:
 
 
 def _http_message(request: Request, error: HTTPException, headers: Mapping[str, str]) -> str:
-    where = f"{shortened(request.method)} {shortened(request.url.path)}"
+    method, path = request.method, request.url.path
+    where = " ".join(shortened(part, MAX_SHOWN_CHARACTERS) for part in (method, path))
     if error.status_code == HTTPStatus.NOT_FOUND:
         return f"{where}: not found; see /openapi.json for all paths"
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:

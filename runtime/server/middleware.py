@@ -10,13 +10,19 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bark_onnx.graphs.errors import shortened
 from bark_onnx.runtime.engine.clients import Client
 from bark_onnx.runtime.server.access import HostRule, check_origin
 from bark_onnx.runtime.server.api_keys import ApiKeys
 from bark_onnx.runtime.server.bodies import BodyLimits, LimitedBody
 from bark_onnx.runtime.server.clients import CLIENT, address_of
 from bark_onnx.runtime.server.connections import connection_of, cut_off
-from bark_onnx.runtime.server.errors import ApiError, outcome_of, own_failure, shortened
+from bark_onnx.runtime.server.errors import (
+    MAX_SHOWN_CHARACTERS,
+    ApiError,
+    outcome_of,
+    own_failure,
+)
 from bark_onnx.runtime.server.logs import log, request_id
 from bark_onnx.runtime.server.metrics import Metrics
 from bark_onnx.runtime.server.readiness import Readiness
@@ -107,7 +113,7 @@ class RequestMiddleware:
         try:
             await self._respond(routed, body, send_logged)
         finally:
-            self._log_request(scope, request_log)
+            self._log_request(scope, routed, request_log)
 
     async def _respond(self, scope: Scope, body: LimitedBody, send: Send) -> None:
         request_log: RequestLog = scope[REQUEST_LOG]
@@ -148,16 +154,15 @@ class RequestMiddleware:
             )
         scope[CLIENT] = Client(key_name or address_of(scope), self._settings.client_share)
 
-    def _log_request(self, scope: Scope, request_log: RequestLog) -> None:
+    def _log_request(self, scope: Scope, routed: Scope, request_log: RequestLog) -> None:
         seconds = time.monotonic() - request_log.started
         fields: dict[str, Any] = {
-            "method": shortened(scope["method"]),
+            "method": shortened(scope["method"], MAX_SHOWN_CHARACTERS),
             "path": shortened(scope["path"], _MAX_LOGGED_CHARACTERS),
             "status": request_log.status,
             "seconds": round(seconds, 4),
             "request_id": request_id.get(),
         }
-        routed = _routed(scope)
         if routed["path"] == SPEECH_PATH and routed["method"] == "POST":
             fields["outcome"] = request_log.outcome or outcome_of(request_log.status)
             if request_log.first_audio_seconds is not None:

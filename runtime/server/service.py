@@ -20,7 +20,6 @@ from bark_onnx.runtime.server.readiness import Readiness
 from bark_onnx.runtime.server.settings import ServerSettings
 from bark_onnx.runtime.server.uploads import UploadFolder
 from bark_onnx.runtime.server.voices import VoiceRegistry
-from bark_onnx.runtime.text.segments import split_text
 
 _WARM_UP = GenerationOptions.greedy().replace(semantic_max_new_tokens=60)
 _WARM_UP_TEXT = "One sentence is followed by another one, and that one by the next. " * 6
@@ -187,7 +186,7 @@ def _not_ready() -> ApiError:
 
 def _warm_up(bark: Bark) -> None:
     """Load lazily loaded data and libraries, which would delay the first request."""
-    split_text(_WARM_UP_TEXT, count_tokens=bark.count_tokens)  # language data: 0.6 s
+    bark.plan(_WARM_UP_TEXT)  # language data: 0.6 s
     speech = bark.speak("Hello", options=_WARM_UP)
     encoder = open_encoder(FORMATS["mp3"], speech.sample_rate_hz, streamed=True)
     encoder.add(speech.samples)

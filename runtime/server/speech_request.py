@@ -8,7 +8,6 @@ from bark_onnx.runtime.audio.files.formats import ResponseFormat
 from bark_onnx.runtime.options.generation import SAMPLING_PRESETS, GenerationOptions
 from bark_onnx.runtime.options.stream import History, StreamOptions
 from bark_onnx.runtime.text.languages import LANGUAGE_CODES
-from bark_onnx.runtime.text.segments import MAX_SECONDS
 
 _MAX_INT = 2**31 - 1
 
@@ -99,8 +98,12 @@ class LongTextSettings(_Strict):
         description="Language of input, whose sentences are split; null: detected.",
         json_schema_extra={"enum": [*LANGUAGE_CODES, None]},
     )
-    max_seconds: float = Field(
-        MAX_SECONDS, ge=1, le=100, description="Duration of a segment, estimated from its tokens."
+    max_seconds: float | None = Field(
+        None,
+        ge=1,
+        le=100,
+        description="Duration of a segment, estimated from its tokens; null: the checkpoint's, "
+        "13 for Suno's.",
     )
     history: History = Field(
         "first",

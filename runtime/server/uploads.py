@@ -11,7 +11,7 @@ from bark_onnx.graphs.errors import VoiceError
 from bark_onnx.graphs.files.atomic_write import wrap_os_errors
 from bark_onnx.graphs.voices.voice import Voice
 from bark_onnx.runtime.server.aliases import OPENAI_VOICES
-from bark_onnx.runtime.server.errors import ApiError, own_failure
+from bark_onnx.runtime.server.errors import ApiError, own_failure, quoted
 from bark_onnx.runtime.server.logs import log
 from bark_onnx.runtime.server.settings import MAX_UPLOADS
 from bark_onnx.runtime.voices.aliases import parse_alias, parse_preset_name
@@ -21,7 +21,6 @@ UPLOAD_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 # Windows opens a device of this name, whatever the folder and the extension.
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{p}{n}" for p in ("com", "lpt") for n in range(10))}
 _ARCHIVE_BYTES = 2048  # of an .npz file beside its arrays, at most
-_MAX_SHOWN_CHARACTERS = 60  # of a name in a message
 
 
 class UploadFolder:
@@ -155,12 +154,6 @@ def stored_bytes(voice: Voice) -> int:
     tokens = (voice.semantic_prompt, voice.coarse_prompt, voice.fine_prompt)
     provenance = voice.provenance.to_array().nbytes if voice.provenance is not None else 0
     return _ARCHIVE_BYTES + provenance + sum(array.nbytes for array in tokens)
-
-
-def quoted(name: str) -> str:
-    """A name in a message, cut where it is long."""
-    limit = _MAX_SHOWN_CHARACTERS
-    return repr(name if len(name) <= limit else f"{name[:limit]}…")
 
 
 def _check_name(name: str, taken: Collection[str]) -> None:

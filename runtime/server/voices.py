@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from bark_onnx.graphs.errors import OptionsError, VoiceError
 from bark_onnx.graphs.voices.voice import Voice
 from bark_onnx.runtime.server.aliases import openai_aliases
-from bark_onnx.runtime.server.errors import ApiError
-from bark_onnx.runtime.server.uploads import UploadFolder, quoted
+from bark_onnx.runtime.server.errors import ApiError, quoted
+from bark_onnx.runtime.server.uploads import UploadFolder
 from bark_onnx.runtime.voices.aliases import parse_alias, parse_preset_name, resolve_alias
 from bark_onnx.runtime.voices.library import VoiceLike
 

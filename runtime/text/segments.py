@@ -1,4 +1,4 @@
-"""Splits a long text into segments that Bark generates well, about 13 seconds each."""
+"""Splits a long text into segments that Bark generates well, of Suno's about 13 seconds each."""
 
 import math
 import sys
@@ -10,14 +10,6 @@ from typing import Any
 from bark_onnx.graphs.errors import OptionsError
 from bark_onnx.runtime.text.sentences import check_language, detect_language
 from bark_onnx.runtime.text.text_units import BreakKind, CountTokens, TextUnit, split_units
-
-MAX_TOKENS = 256  # capacity of a prompt of Suno's models
-MAX_SECONDS = 13.0  # Bark's own examples of longer segments lose their end
-
-# The first article of the Universal Declaration of Human Rights, ten seconds of speech, has 36
-# tokens in English, 40 to 50 in most languages and 64 in Hindi: the least, so that no segment is
-# too long for Bark.
-TOKENS_PER_SECOND = 3.6
 
 # Cost of ending a segment there; one that is empty by a share x costs x² besides.
 _COST = {
@@ -35,12 +27,13 @@ class Segment:
 
     text: str
     tokens: int
+    tokens_per_second: float  # of the checkpoint's tokenizer
     speaker: str = ""  # name in a dialogue
 
     @property
     def seconds(self) -> float:
         """Estimated length of its speech; in most languages the speech is a little shorter."""
-        return self.tokens / TOKENS_PER_SECOND
+        return self.tokens / self.tokens_per_second
 
 
 def check_max_seconds(max_seconds: Any) -> None:
@@ -58,35 +51,41 @@ def split_text(
     text: str,
     *,
     count_tokens: CountTokens,
+    max_tokens: int,
+    max_seconds: float,
+    tokens_per_second: float,
     language: str | None = None,
-    max_tokens: int = MAX_TOKENS,
-    max_seconds: float = MAX_SECONDS,
 ) -> list[Segment]:
     """Split a text of any length at the ends of sentences, into segments of similar length.
 
     The joined texts of the segments equal the text up to whitespace. A text that fits is one
     segment, unchanged. Every segment has at least one token, unless the whole text has none.
 
-    `max_seconds` is estimated from tokens. The language, for its abbreviations, is one of Bark's;
-    None detects it.
+    Args:
+        text: Text of any length.
+        count_tokens: Number of tokens of a text.
+        max_tokens: Most tokens of a segment.
+        max_seconds: Longest segment, estimated from its tokens.
+        tokens_per_second: Tokens of a second of speech, at the least.
+        language: One of Bark's languages, for its abbreviations; None detects it.
 
     Raises:
         OptionsError: The language is unknown, or `max_seconds` is below 1.
     """
     check_max_seconds(max_seconds)
-    limit = int(min(max_tokens, max_seconds * TOKENS_PER_SECOND))
+    limit = int(min(max_tokens, max_seconds * tokens_per_second))
     if language is not None:
         check_language(language)
     tokens = count_tokens(text)
     if tokens <= limit:
-        return [Segment(text, tokens)]
+        return [Segment(text, tokens, tokens_per_second)]
     units = split_units(text, count_tokens, limit, language or detect_language(text))
     segments = []
     start = 0
     for packed in _pack_segments(units, limit):
         for end in _split_oversized(text, start, packed, count_tokens, limit):
             part = text[start:end].strip()
-            segments.append(Segment(part, count_tokens(part)))
+            segments.append(Segment(part, count_tokens(part), tokens_per_second))
             start = end
     return segments
 

@@ -1,13 +1,15 @@
 """Encodes text to the token ids of Bark's semantic stage."""
 
+import re
 import warnings
+from collections.abc import Set
 from pathlib import Path
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from bark_onnx.graphs.bundle.bundle import Bundle
-from bark_onnx.graphs.bundle.manifest import EXPORT_AGAIN
+from bark_onnx.graphs.bundle.manifest import EXPORT_AGAIN, WORDS_NAME
 from bark_onnx.graphs.errors import BundleError, TextError, first_line
 from bark_onnx.graphs.voices.voice import Tokens
 from bark_onnx.runtime.text.terminal import excerpt
@@ -15,6 +17,7 @@ from bark_onnx.runtime.text.terminal import excerpt
 _SHOWN_CHARACTERS = 40
 _MAX_SHOWN_WORDS = 3
 _UNKNOWN = "[UNK]"  # of Bert's vocabularies: a word without any known part
+_WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
 
 
 class TextTokenizer:
@@ -24,13 +27,23 @@ class TextTokenizer:
         path: A tokenizer.json.
         max_tokens: Token ids in a prompt.
         vocabulary: Entries that the semantic stage reads; None accepts any number.
+        words: Words that the checkpoint knows, in lower case; empty if it knows any word.
 
     Raises:
         BundleError: The file is not a tokenizer, or has another number of entries.
     """
 
-    def __init__(self, path: Path, max_tokens: int, *, vocabulary: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        max_tokens: int,
+        *,
+        vocabulary: int | None = None,
+        words: Set[str] = frozenset(),
+    ) -> None:
         self.max_tokens = max_tokens
+        self._words = words
+        self._has_warned = False
         self._path = path
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
@@ -53,12 +66,14 @@ class TextTokenizer:
             bundle.tokenizer_path(),
             semantic.max_input_semantic_length,
             vocabulary=semantic.text_vocabulary,
+            words=bundle.known_words(),
         )
 
     def encode(self, text: str) -> Tokens:
         """Token ids of a text, int64 (n,), without special tokens.
 
-        Ids beyond `max_tokens` are dropped with a warning; transformers drops them silently.
+        Ids beyond `max_tokens` are dropped with a warning; transformers drops them silently. The
+        first text with a word that the checkpoint does not know causes a warning.
 
         Raises:
             TextError: The text has no tokens, or is not valid Unicode.
@@ -66,7 +81,9 @@ class TextTokenizer:
         ids = self._ids(text)
         if not ids:
             raise TextError("The text is empty; expected at least one word")
-        if self._unknown_id in ids:
+        if self._words:
+            self._warn_of_untrained_words(text)
+        elif self._unknown_id in ids:
             self._warn_of_unknown_words(text)
         if len(ids) > self.max_tokens:
             warnings.warn(
@@ -96,6 +113,22 @@ class TextTokenizer:
                 stacklevel=3,
             )
 
+    def _warn_of_untrained_words(self, text: str) -> None:
+        """Warn once of a text in another language, or with other words."""
+        words = [match.group() for match in _WORD.finditer(text)]
+        unknown = [word for word in words if _plain(word) not in self._words]
+        if not unknown or self._has_warned:
+            return
+        self._has_warned = True
+        shown = ", ".join(excerpt(word, _SHOWN_CHARACTERS) for word in unknown[:_MAX_SHOWN_WORDS])
+        more = ", …" if len(unknown) > _MAX_SHOWN_WORDS else ""
+        warnings.warn(
+            f"{len(unknown)} of {len(words)} words are not among the {len(self._words)} that the "
+            f"checkpoint knows, and may not be understood: {shown}{more}; all that it knows are in "
+            f"{self._path.with_name(WORDS_NAME)}",
+            stacklevel=3,
+        )
+
     def count(self, text: str) -> int:
         """Number of token ids of a text of any length."""
         return len(self._ids(text))
@@ -118,3 +151,7 @@ class TextTokenizer:
                 f"{EXPORT_AGAIN}"
             )
         return ids
+
+
+def _plain(word: str) -> str:
+    return word.lower().replace("\u2019", "'")

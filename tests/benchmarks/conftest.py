@@ -1,24 +1,11 @@
-"""Modules of the benchmarks' package for recognition."""
+"""Recordings of the demo's teachers."""
 
-from collections.abc import Callable, Iterator
-from importlib import import_module
-from pathlib import Path
+from collections.abc import Callable
 from shutil import which
 from types import ModuleType
 from typing import Any
 
 import pytest
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture(scope="session")
-def recognition() -> Iterator[Callable[[str], ModuleType]]:
-    """Import of a module of the package by its name."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.syspath_prepend(BENCHMARKS)
-        pytest.importorskip("recognition", reason="the extra [recognition] is missing")
-        yield lambda name: import_module(f"recognition.{name}")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import click
 import pytest
 import soundfile
 
-from tests.benchmarks.conftest import BENCHMARKS
+from tests.support.fixtures import BENCHMARKS
 
 SENTENCES = ("Good morning.", "The dog is warm.")
 VOICE = "v2/en_speaker_0"

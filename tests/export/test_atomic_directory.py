@@ -202,7 +202,7 @@ def test_full_disk_raises_one_line_while_writing_the_demo_checkpoint(tmp_path: P
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     done = subprocess.run(
-        [*EXPORT, "demo", str(tmp_path / "bundle"), "--no-verify"],
+        [*EXPORT, "random", str(tmp_path / "bundle"), "--no-verify"],
         capture_output=True,
         text=True,
         env={**os.environ, "TMPDIR": str(scratch)},
@@ -225,7 +225,7 @@ def test_signal_during_export_leaves_nothing_behind(
     scratch.mkdir()
     place.mkdir()
     process = subprocess.Popen(
-        [*EXPORT, "demo", str(place / "bundle")],
+        [*EXPORT, "random", str(place / "bundle")],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -89,7 +89,7 @@ def test_parity_summary_counts_the_comparisons_and_names_the_closest(demo_bundle
 
 
 def test_empty_list_of_voices_is_one_line(run: Run, tmp_path: Path) -> None:
-    assert_run_fails(run("demo", tmp_path / "b", "--voices", ""), 1, "--voices is empty", "all")
+    assert_run_fails(run("random", tmp_path / "b", "--voices", ""), 1, "--voices is empty", "all")
 
 
 def test_parity_table_lists_every_comparison_in_aligned_columns(demo_bundle: Path) -> None:
@@ -139,8 +139,8 @@ def test_demo_checkpoint_is_temporary(
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
-    assert run("demo", tmp_path / "bundle")[0] == 0
-    assert calls[0][0].source == "demo"
+    assert run("random", tmp_path / "bundle")[0] == 0
+    assert calls[0][0].source == "random"
     assert list(scratch.iterdir()) == []
 
 
@@ -149,22 +149,24 @@ def test_demo_checkpoint_is_temporary(
 
 @pytest.mark.parametrize("precision", ["fp8", "fp32,bf16", "", "fp32,"])
 def test_unknown_precision_is_refused(run: Run, tmp_path: Path, precision: str) -> None:
-    assert_run_fails(run("demo", tmp_path / "b", "--precision", precision), 1, "precision", "fp32")
+    assert_run_fails(
+        run("random", tmp_path / "b", "--precision", precision), 1, "precision", "fp32"
+    )
     assert not (tmp_path / "b").exists()
 
 
 def test_unknown_form_of_attention_is_refused(run: Run, tmp_path: Path) -> None:
-    result = run("demo", tmp_path / "b", "--attention", "flash")
+    result = run("random", tmp_path / "b", "--attention", "flash")
     assert_run_fails(result, 2, "'flash'", "fused", "standard", "bark-export --help")
 
 
 def test_missing_arguments_are_named(run: Run) -> None:
     assert_run_fails(run(), 2, "SOURCE", "bark-export --help")
-    assert_run_fails(run("demo"), 2, "BUNDLE", "bark-export --help")
+    assert_run_fails(run("random"), 2, "BUNDLE", "bark-export --help")
 
 
 def test_unknown_option_is_named(run: Run) -> None:
-    assert_run_fails(run("demo", "b", "--quantize"), 2, "--quantize", "bark-export --help")
+    assert_run_fails(run("random", "b", "--quantize"), 2, "--quantize", "bark-export --help")
 
 
 def test_missing_source_prints_one_line(run: Run, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ import bark_onnx.runtime.api
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("export", "graphs", "runtime")
+DATA = ("runtime/server/page", "export/demo/categories", "export/demo/checkpoint", "graphs/demo")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 TORCH_SIDE = ("torch", "transformers", "onnx", "onnx_ir", "onnxscript", "optimum")
 
@@ -141,8 +142,9 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def expected_in_a_wheel() -> set[str]:
     modules = {f"bark_onnx/{name}" for name in modules_of_the_tree()}
-    for data in ("runtime/server/page", "export/demo/categories"):
-        modules |= {f"bark_onnx/{data}/{path.name}" for path in (ROOT / data).iterdir()}
+    for data in DATA:
+        paths = (path for path in (ROOT / data).rglob("*") if path.is_file())
+        modules |= {f"bark_onnx/{path.relative_to(ROOT).as_posix()}" for path in paths}
     return modules | {f"bark_onnx/{folder}/py.typed" for folder in FOLDERS}
 
 

@@ -3,8 +3,10 @@
 import io
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,17 @@ from tests.conftest import SHARED, export
 from tests.support.command import Result, Run
 from tests.support.reference import Reference, ReferenceSpeech
 
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 LOUDER = 1.5  # how much the weights behind the end of an utterance grow in an `ending` demo
+
+
+@pytest.fixture(scope="session")
+def recognition() -> Iterator[Callable[[str], ModuleType]]:
+    """Import of a module of benchmarks/recognition by its name."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(BENCHMARKS)
+        pytest.importorskip("recognition", reason="the extra [recognition] is missing")
+        yield lambda name: import_module(f"recognition.{name}")
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ class Reference:
     """`BarkModel.from_pretrained`, which keeps the tokens of every stage."""
 
     def __init__(self, checkpoint: Path) -> None:
-        self.model = BarkModel.from_pretrained(checkpoint).eval()
+        self.model = BarkModel.from_pretrained(checkpoint).float().eval()
         self._tokens: dict[str, torch.Tensor] = {}
         for name in ("semantic", "coarse_acoustics", "fine_acoustics"):
             self._watch(name)

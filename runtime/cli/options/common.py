@@ -28,7 +28,7 @@ _FLAGS = {
 # A name of the library where a message begins or gives advice, not a word of the text.
 _NAME = re.compile(rf"(?:^|(?<=and )|(?<=give )|(?<=use ))({'|'.join(_FLAGS)})(=False)?(?=[ ,;]|$)")
 
-BUNDLE_HELP = "Folder or hub id of a bundle, or set BARK_ONNX_MODEL"
+BUNDLE_HELP = "Folder or hub id of a bundle, or demo; or set BARK_ONNX_MODEL"
 
 optional_bundle_option = partial(
     grouped_option("Input"),

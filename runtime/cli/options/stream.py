@@ -14,7 +14,7 @@ from bark_onnx.runtime.text.languages import LANGUAGE_CODES
 _CONCURRENCY = 8  # the default of --concurrency, as max_batch_size of `Bark.load`
 _LONG_TEXT = {
     "language": f"Language of the text: {', '.join(LANGUAGE_CODES)}. Default: detected.",
-    "max_seconds": "Estimated length of a segment.",
+    "max_seconds": "Estimated length of a segment. Default: the checkpoint's, 13 for Suno's.",
     "history": "What a segment continues: the voice, the previous segment, or the first one.",
     "silence_seconds": "Silence between segments. Default: 0.25.",
     "crossfade_seconds": "Overlap of segments, instead of silence.",
@@ -40,7 +40,7 @@ def stream_options(function: Command) -> Command:
             type=_CHOICES.get(name) or (get_args(field.type) or [field.type])[0],
             is_flag=field.type is bool,
             default=None if name == "concurrency" else field.default,
-            show_default=name in ("max_seconds", "history", "attempts"),
+            show_default=name in ("history", "attempts"),
             metavar="CODE" if name == "language" else None,
             hidden=name in _HIDDEN,
             help=(_LONG_TEXT | _QUALITY | _HIDDEN)[name],

@@ -43,6 +43,42 @@ def test_tokens_spell_the_phones(recording: flite.Recording, speech: features.Sp
     assert inner[1:-1] == [name for name in expected if name != "pau" or name in inner[1:-1]][1:-1]
 
 
+def test_places_follow_the_text(recording: flite.Recording, speech: features.Speech) -> None:
+    letters = TEXT.replace(" ", "")
+    known = ~np.isnan(speech.places)
+    is_pause = np.array(
+        [features.phone_names(np.array([token])) == ["pau"] for token in speech.semantic]
+    )
+    np.testing.assert_array_equal(known, ~is_pause)
+    assert (np.diff(speech.places[known]) >= 0).all()
+    assert -0.5 <= speech.places[known].min() < 0.5
+    assert len(letters) - 3 < speech.places[known].max() < len(letters) - 1
+    # The phone that begins each word is at the first letter of the word.
+    starts = {phone.place: phone.name for phone in recording.phones}
+    for word, phone in (("weather", "w"), ("warm", "w"), ("sunny", "s"), ("today", "t")):
+        assert starts[letters.index(word)] == phone
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "phones"),
+    [
+        ("It is 24, isn't it?", "24", 9),
+        ("Yes, yes, yes.", "yes", 3),
+        ('"Who?" she said.', "Who", 2),
+    ],
+)
+def test_places_of_numbers_signs_and_repeated_words(text: str, word: str, phones: int) -> None:
+    try:
+        found = flite.Flite("slt").record(text).phones
+    except ExportError as error:
+        pytest.skip(str(error))
+    start = len(text[: text.index(word)].replace(" ", ""))
+    inside = [phone for phone in found if start <= phone.place < start + len(word)]
+    assert len(inside) == phones
+    assert inside[0].place == start
+    assert inside[0].letters == pytest.approx(len(word) / phones)
+
+
 def test_a_level_of_pitch_goes_with_the_pitch(teacher: str, speech: features.Speech) -> None:
     low, high = np.log2(TEACHERS[teacher])
     unvoiced = len(sizes.UNVOICED) * sizes.THIRDS

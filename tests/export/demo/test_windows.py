@@ -20,6 +20,7 @@ def utterance(tokens: int, seed: int) -> Utterance:
         "",
         "slt",
         rng.integers(0, sizes.SEMANTIC_VOCABULARY, tokens).astype(np.int16),
+        np.zeros(tokens, np.float32),
         rng.integers(0, sizes.CODEBOOK_SIZE, (sizes.NUM_CODEBOOKS, frames)).astype(np.int16),
     )
 

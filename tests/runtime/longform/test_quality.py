@@ -14,7 +14,7 @@ from bark_onnx.runtime.longform.quality import (
 from tests.support.messages import assert_one_line
 
 RATE = 24_000
-SEGMENT = Segment("Hello there, my dear.", 6)
+SEGMENT = Segment("Hello there, my dear.", 6, 3.6)
 
 
 def tone(seconds: float, level: float = 0.5) -> np.ndarray:
@@ -52,7 +52,7 @@ def test_issues_are_found_in_faulty_speech_only(samples: np.ndarray, issues: lis
 
 
 def test_the_plausible_duration_grows_with_the_text() -> None:
-    short, long = Segment("Hi.", 2), Segment("Hello " * 40, 40)
+    short, long = Segment("Hi.", 2, 3.6), Segment("Hello " * 40, 40, 3.6)
     assert max_plausible_seconds(short) == pytest.approx(3 + 2 * 2 / 3.6)
     assert quality_issues(speech(tone(6)), short) == ["too long for its text"]
     assert quality_issues(speech(tone(6)), long) == []
@@ -101,7 +101,7 @@ def test_duration_is_limited_by_the_text_and_the_given_options() -> None:
     assert limited == asked.replace(semantic_max_new_tokens=317, min_eos_p=0.2)
     strict = GenerationOptions(semantic_max_new_tokens=40, min_eos_p=0.05)
     assert limit_duration(strict, SEGMENT, 50.0) == strict
-    assert limit_duration(asked, Segment("x", 46), 50.0).semantic_max_new_tokens == 768
+    assert limit_duration(asked, Segment("x", 46, 3.6), 50.0).semantic_max_new_tokens == 768
     assert limit_duration(GenerationOptions(), SEGMENT, 50.0).semantic_max_new_tokens == 317
 
 

@@ -28,7 +28,8 @@ from tests.support.messages import assert_one_line
 
 def segments(count: int, speakers: Sequence[str] = ("",)) -> tuple[Segment, ...]:
     return tuple(
-        Segment(f"segment {number}", 4, speakers[number % len(speakers)]) for number in range(count)
+        Segment(f"segment {number}", 4, 3.6, speakers[number % len(speakers)])
+        for number in range(count)
     )
 
 
@@ -189,7 +190,7 @@ def test_further_attempts_of_all_that_failed_run_together() -> None:
 
 
 def test_duration_is_limited_only_on_request_and_per_segment() -> None:
-    parts = [*segments(2), Segment("a long one", 46)]
+    parts = [*segments(2), Segment("a long one", 46, 3.6)]
     for concurrency in (1, 3):
         engine = FakeEngine()
         run(engine, parts, limit_duration=True, concurrency=concurrency)

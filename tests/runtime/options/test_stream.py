@@ -61,7 +61,13 @@ def test_replace_names_an_unknown_option() -> None:
 def test_any_finite_number_of_seconds_is_a_limit() -> None:
     text = "Hello there. " * 400
     for seconds in (StreamOptions(max_seconds=1e308).max_seconds, 10**300):
-        parts = split_text(text, count_tokens=lambda part: len(part.split()), max_seconds=seconds)
+        parts = split_text(
+            text,
+            count_tokens=lambda part: len(part.split()),
+            max_tokens=256,
+            max_seconds=seconds,
+            tokens_per_second=3.6,
+        )
         assert max(part.tokens for part in parts) <= 256
 
 

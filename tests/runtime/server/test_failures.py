@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import httpx2
 import pytest
 
+import bark_onnx.graphs.voices.npz as npz
 import bark_onnx.runtime.server.audio_encoder as audio_encoder
 import bark_onnx.runtime.server.readiness as readiness_module
 from bark_onnx.graphs.errors import BundleError, EngineError, ServerError, VoiceError
@@ -77,6 +78,19 @@ def test_voice_that_cannot_be_stored_is_the_server_s_failure(
     form: dict[str, Any] = {"data": {"name": "me"}, "files": {"file": data}}
     response = upload_server.http.post("/v1/audio/voices", **form)
     check_failure(response, log_records, "Disk trouble")
+
+
+def test_upload_that_no_memory_is_left_for_is_the_server_s_failure(
+    upload_server: RunningServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    log_records: Records,
+) -> None:
+    form: dict[str, Any] = {"data": {"name": "me"}, "files": {"file": voice_file(tmp_path)}}
+    with monkeypatch.context() as patched:
+        patched.setattr(npz, "parse_npy", raises(MemoryError("Unable to allocate 2 MiB")))
+        response = upload_server.http.post("/v1/audio/voices", **form)
+    check_failure(response, log_records, "2 MiB")
 
 
 def test_voice_that_cannot_be_deleted_is_the_server_s_failure(

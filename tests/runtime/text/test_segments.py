@@ -8,11 +8,16 @@ from hypothesis import strategies as st
 
 from bark_onnx.runtime import Bark, OptionsError, TextError
 from bark_onnx.runtime.text.languages import LANGUAGE_CODES
-from bark_onnx.runtime.text.segments import MAX_TOKENS, TOKENS_PER_SECOND, Segment, split_text
+from bark_onnx.runtime.text.segments import Segment, split_text
 from tests.support.messages import assert_one_line
 from tests.support.sentences import SENTENCES, between, written
 
-LONGEST = math.floor(13 * TOKENS_PER_SECOND)
+# Of Suno's checkpoints.
+MAX_TOKENS = 256
+MAX_SECONDS = 13.0
+TOKENS_PER_SECOND = 3.6
+
+LONGEST = math.floor(MAX_SECONDS * TOKENS_PER_SECOND)
 
 
 def count_tokens(text: str) -> int:
@@ -22,15 +27,24 @@ def count_tokens(text: str) -> int:
 
 
 def split(text: str, max_tokens: int = MAX_TOKENS, **options: object) -> list[str]:
-    segments = split_text(text, count_tokens=count_tokens, max_tokens=max_tokens, **options)
-    return [segment.text for segment in segments]
+    return [segment.text for segment in split_segments(text, max_tokens=max_tokens, **options)]
+
+
+def split_segments(text: str, **options: object) -> list[Segment]:
+    suno = {
+        "count_tokens": count_tokens,
+        "max_tokens": MAX_TOKENS,
+        "max_seconds": MAX_SECONDS,
+        "tokens_per_second": TOKENS_PER_SECOND,
+    }
+    return split_text(text, **(suno | options))
 
 
 def check(text: str, segments: list[Segment], limit: int, counted: object = count_tokens) -> None:
     assert squeezed("".join(segment.text for segment in segments)) == squeezed(text)
     for segment in segments:
         assert segment.tokens == counted(segment.text)
-        assert 0 < segment.tokens <= limit or segments == [Segment(text, 0)]
+        assert 0 < segment.tokens <= limit or segments == [Segment(text, 0, TOKENS_PER_SECOND)]
 
 
 def squeezed(text: str) -> str:
@@ -51,7 +65,7 @@ def test_long_text_of_any_language_is_covered_once(language: str, data: st.DataO
     text = "".join(sentence + gap for sentence, gap in parts)
     text = (text * (20_000 // len(text) + 1))[:20_000]
     max_seconds = data.draw(st.sampled_from([4.0, 13.0, 100.0]))
-    segments = split_text(text, count_tokens=count_tokens, max_seconds=max_seconds)
+    segments = split_segments(text, max_seconds=max_seconds)
     check(text, segments, min(MAX_TOKENS, int(max_seconds * TOKENS_PER_SECOND)))
     assert len(segments) > 5
 
@@ -64,21 +78,21 @@ def test_long_text_of_any_language_is_covered_once(language: str, data: st.DataO
     max_tokens=st.integers(4, 40),
 )
 def test_any_text_is_covered_once(text: str, language: str, max_tokens: int) -> None:
-    segments = split_text(text, count_tokens=count_tokens, language=language, max_tokens=max_tokens)
+    segments = split_segments(text, language=language, max_tokens=max_tokens)
     check(text, segments, max_tokens)
 
 
 @settings(max_examples=60, deadline=None)
 @given(text=st.text(alphabet='aB1. ?\n"[]é漢\u200b\x00♪', min_size=60, max_size=300))
 def test_any_text_is_covered_once_with_a_real_tokenizer(demo: Bark, text: str) -> None:
-    segments = split_text(text, count_tokens=demo.count_tokens, language="en", max_tokens=20)
+    segments = split_segments(text, count_tokens=demo.count_tokens, language="en", max_tokens=20)
     check(text, segments, 20, demo.count_tokens)
 
 
 @pytest.mark.parametrize("language", LANGUAGE_CODES)
 def test_long_text_is_covered_once_with_suno_tokenizer(real: Bark, language: str) -> None:
     text = (between(language).join([written(language)] * 100))[:20_000]
-    segments = split_text(text, count_tokens=real.count_tokens)
+    segments = split_segments(text, count_tokens=real.count_tokens)
     check(text, segments, LONGEST, real.count_tokens)
     assert min(segment.seconds for segment in segments[:-1]) > 5
 
@@ -90,7 +104,7 @@ def test_pathological_text_is_covered_once(text: str) -> None:
     def one_each(part: str) -> int:
         return len(squeezed(part))
 
-    check(text, split_text(text, count_tokens=one_each), LONGEST, one_each)
+    check(text, split_segments(text, count_tokens=one_each), LONGEST, one_each)
 
 
 # Breaks

@@ -202,3 +202,39 @@ def test_known_words_and_signs_cause_no_warning(demo_bundle: Path, text: str) ->
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         tokenizer.encode(text)
+
+
+# Checkpoints that know few words
+
+KNOWN = frozenset({"hello", "don't", "weather", "is", "sunny", "the"})
+
+
+@pytest.fixture
+def small(real_bundle: Path) -> TextTokenizer:
+    return TextTokenizer(real_bundle / "tokenizer.json", 256, words=KNOWN)
+
+
+@pytest.mark.parametrize("text", ["Hello! The weather is sunny.", "DON\u2019T!", "12:30 +5", "♪"])
+def test_text_of_known_words_causes_no_warning(small: TextTokenizer, text: str):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        small.encode(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("The weather is xylophonic.", "1 of 4 words are not .* 6 .*: xylophonic; .*words.txt"),
+        ("Das Wetter ist schön heute.", "5 of 5 words .*: Das, Wetter, ist, …; "),
+        ("你好，世界！", r"2 of 2 words .*: 你好, 世界; "),
+        ("Съешь ещё \x1b[2J", r"3 of 3 words .*: Съешь, ещё, J; "),
+    ],
+)
+def test_other_words_cause_one_warning(small: TextTokenizer, text: str, message: str):
+    with pytest.warns(UserWarning, match=message) as caught:
+        small.encode(text)
+    (warning,) = caught
+    assert str(warning.message).isprintable()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        small.encode(text)

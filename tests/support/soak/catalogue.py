@@ -16,7 +16,6 @@ from bark_onnx.runtime.audio.files.formats import RESPONSE_FORMATS, SIZED_FORMAT
 from bark_onnx.runtime.options.stream import SILENCE_SECONDS
 from bark_onnx.runtime.seeds import segment_seed
 from bark_onnx.runtime.server.speech_request import SpeechRequest
-from bark_onnx.runtime.text.segments import split_text
 
 SECRET = "zanzibar"  # in every text, and never in the log
 _WAV_HEADER_BYTES = 44
@@ -105,7 +104,7 @@ def _generate(bark: Bark, body: dict[str, Any], voices: dict[str, Voice]) -> Exp
     voice: Voice | str | None = voices.get(name, bark.voices[0] if name == "alloy" else name)
     options = SpeechRequest(**body).generation_options()
     segments: list[Speech] = []
-    for number, segment in enumerate(split_text(body["input"], count_tokens=bark.count_tokens)):
+    for number, segment in enumerate(bark.plan(body["input"]).segments):
         seed = segment_seed(body["seed"], number)
         segments.append(bark.speak(segment.text, voice=voice, seed=seed, options=options))
         voice = voice or segments[0].to_voice()

@@ -17,9 +17,8 @@ from bark_onnx.export.demo.fine import fine_config
 from bark_onnx.export.demo.semantic import semantic_config
 from bark_onnx.export.demo.text import vocabulary, write_tokenizer
 from bark_onnx.export.demo.words import known_words
+from bark_onnx.graphs.bundle.manifest import WORDS_NAME
 from bark_onnx.graphs.voices.presets import VOICE_INDEX_NAME
-
-WORDS_NAME = "words.txt"
 
 # What the presets say, and by whom.
 _VOICES = {"v2/en_speaker_0": "slt", "v2/en_speaker_1": "rms"}
