@@ -20,8 +20,7 @@ Provider = Literal["auto", "cpu", "cuda"]
 PROVIDERS: tuple[Provider, ...] = get_args(Provider)
 
 _TENSOR_TYPES = {"float32": "float", "float16": "float16"}
-_MAX_THREADS = 1024
-_FATAL_ONLY = 4  # level of ONNX Runtime's own log: whatever else goes wrong is also raised
+_MAX_THREADS, _FATAL_ONLY = 1024, 4  # a level of the log: other errors are also raised
 _CPU = "CPUExecutionProvider"
 _CUDA = "CUDAExecutionProvider"
 

@@ -25,12 +25,12 @@ from tests.support.torture.voices import VoiceFiles
 
 # Cases of the short form, by subject: a few seconds each.
 CASES: dict[type[Subject[Any]], int] = {
-    Bundles: 25,
-    Checkpoints: 8,
-    VoiceFiles: 25,
-    Options: 25,
-    Outputs: 12,
-    Interrupts: 5,
+    Bundles: 20,
+    Checkpoints: 6,
+    VoiceFiles: 20,
+    Options: 20,
+    Outputs: 8,
+    Interrupts: 4,
     Requests: 200,
     Connections: 4,
 }
