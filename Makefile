@@ -84,7 +84,7 @@ test-transformers-4: ## the parity tests against transformers 4.57, in .venv-tra
 	$(PYTHON) -m venv .venv-transformers-4
 	.venv-transformers-4/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --constraint constraints-transformers-4.txt 'torch==2.13.0'
 	.venv-transformers-4/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --constraint constraints-transformers-4.txt --editable '.[cpu,serve,export,plot,dev]'
-	HF_HUB_OFFLINE=1 .venv-transformers-4/$(SCRIPTS)/python -m pytest -n $(WORKERS) --dist loadfile tests/export tests/integration/test_parity.py tests/runtime/inference/test_stages.py tests/integration/test_batch.py
+	HF_HUB_OFFLINE=1 .venv-transformers-4/$(SCRIPTS)/python -m pytest -n $(WORKERS) --dist loadfile tests/export tests/integration/test_parity.py tests/integration/test_demo.py tests/runtime/inference/test_stages.py tests/integration/test_batch.py
 
 test-torch-free: $(CPU_VENV)/.stamp ## speak in .venv-cpu, which has the extra [cpu] and nothing else
 	$(CPU_BIN)/python tests/support/speak_without_torch.py demo

@@ -79,7 +79,7 @@ def generation_config(vocabulary: int) -> dict[str, Any]:
         "segment_seconds": SEGMENT_SECONDS,
         "semantic_config": sampling
         | {
-            "temperature": 0.5,
+            "temperature": 0.3,
             "eos_token_id": SEMANTIC_PAD,
             "max_new_tokens": MAX_SEMANTIC,
             "text_encoding_offset": TEXT_OFFSET,
@@ -92,7 +92,7 @@ def generation_config(vocabulary: int) -> dict[str, Any]:
         },
         "coarse_acoustics_config": sampling
         | {
-            "temperature": 0.5,
+            "temperature": 0.3,
             "coarse_semantic_pad_token": COARSE_PAD,
             "coarse_infer_token": COARSE_INFER,
             "coarse_rate_hz": FRAMES_PER_SECOND,

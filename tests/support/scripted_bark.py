@@ -19,7 +19,11 @@ RATE_HZ = 24_000
 SECONDS = 0.2  # of every segment
 VOICES = ["v2/en_speaker_0", "v2/en_speaker_6"]
 
-_SEMANTIC = SimpleNamespace(max_input_semantic_length=256, semantic_rate_hz=50.0)
+_GENERATION = SimpleNamespace(
+    semantic=SimpleNamespace(max_input_semantic_length=256, semantic_rate_hz=50.0),
+    segment_seconds=13.0,
+    text_tokens_per_second=3.6,
+)
 
 
 def tone(text: str, seed: int, seconds: float = SECONDS) -> Speech:
@@ -61,7 +65,7 @@ class ScriptedBark:
             set on its future.
         futures: All futures so far.
         clients: Clients of all futures so far.
-        plans: All plans so far.
+        plans: All plans of requests so far, without that of the warm-up.
         warm_up_texts: Texts given to `speak`.
     """
 
@@ -92,11 +96,11 @@ class ScriptedBark:
         self,
         text: str,
         *,
-        voice: Any,
-        speakers: Mapping[str, Any],
-        seed: int | None,
-        options: GenerationOptions,
-        stream: StreamOptions,
+        voice: Any = None,
+        speakers: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        options: GenerationOptions | None = None,
+        stream: StreamOptions | None = None,
     ) -> StreamPlan:
         builder: Any = SimpleNamespace(
             tokenizer=SimpleNamespace(count=self.count_tokens),
@@ -105,11 +109,19 @@ class ScriptedBark:
             ),
             resolve=lambda options: options,
             recorder=SimpleNamespace(record=lambda *_, **__: None),
-            manifest=SimpleNamespace(generation=SimpleNamespace(semantic=_SEMANTIC)),
+            manifest=SimpleNamespace(generation=_GENERATION),
         )
-        voices = {DEFAULT_SPEAKER: voice, **speakers}
-        plan = plan_stream(builder, text, voices, seed=seed, options=options, stream=stream)
-        self.plans.append(plan)
+        voices = {DEFAULT_SPEAKER: voice, **(speakers or {})}
+        plan = plan_stream(
+            builder,
+            text,
+            voices,
+            seed=seed,
+            options=options or GenerationOptions(),
+            stream=stream or StreamOptions(),
+        )
+        if options is not None:
+            self.plans.append(plan)
         return plan
 
     def submit_segment(

@@ -2,8 +2,9 @@
 
 import io
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
+from bark_onnx.runtime import Bark
 from tests.runtime.server.test_speech import LONG, LONG_SECONDS
 from tests.support.scripted_bark import SECONDS, ScriptedBark
 from tests.support.server_process import WAIT_SECONDS, RunningServer, running_server, wait_until
@@ -108,6 +110,27 @@ def test_page_generates_plays_draws_and_downloads_speech(page: Page, bark: Scrip
     samples, rate = soundfile.read(io.BytesIO(path.read_bytes()))
     assert (len(samples), rate) == (round(LONG_SECONDS * 24_000), 24_000)
     assert np.abs(samples).max() == pytest.approx(0.5, abs=0.01)
+
+
+def test_page_plays_words(browser: Chrome, recognition: Callable[[str], ModuleType]) -> None:
+    text = "Hello! The weather is warm and sunny today."
+    with running_server(lambda: Bark.load("demo")) as server:
+        page = Page(browser, server.url)
+        page.type_into("text", text)
+        page.find("voice").send_keys("v2/en_speaker_0")
+        page.type_into("seed", "1")
+        page.find("speak").click()
+        page.wait_for_status("Done")
+        page.run("document.getElementById('player').play()")
+        page.wait_until(
+            lambda: page.run("return document.getElementById('player').currentTime > 0")
+        )
+        path = Path(browser.downloads) / "speech.wav"  # type: ignore[attr-defined]
+        path.unlink(missing_ok=True)
+        page.find("download").click()
+        page.wait_until(path.exists)
+    heard = recognition("recognizers").WhisperRecognizer().recognize(*soundfile.read(path))
+    assert recognition("word_errors").word_errors(text, heard).errors <= 2
 
 
 def test_page_works_with_the_keyboard_alone(page: Page, bark: ScriptedBark) -> None:
