@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TYPES := build/types/bark_onnx
 
 .PHONY: help demo demo-export train-demo test lint types unit coverage docs build check-tag clean \
-	test-transformers-4 test-torch-free test-lowest test-cuda test-browser soak bench
+	test-transformers-4 test-torch-free test-lowest test-cuda test-browser soak torture bench
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -115,6 +115,10 @@ test-browser: $(VENV)/.stamp ## the server's page, and pages of others, in Chrom
 SOAK_REQUESTS ?= 10000
 soak: $(VENV)/.stamp ## requests of all kinds to one server, its memory sampled, half an hour; SOAK_REQUESTS=10000
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -s tests/runtime/server/test_soak.py --soak-requests $(SOAK_REQUESTS)
+
+TORTURE ?= --seed 0
+torture: $(VENV)/.stamp ## generated hostile files, options, signals and requests, minutes; TORTURE='--seed 1 --minutes 20'
+	HF_HUB_OFFLINE=1 $(BIN)/python -m tests.support.torture $(TORTURE)
 
 bench: $(VENV)/.stamp ## all benchmarks, full-size shapes with random weights
 	$(PIP) --constraint constraints.txt --editable '.[cpu,export,dev,bench]'

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from bark_onnx.graphs.errors import BarkError, printable, system_reason
-from bark_onnx.graphs.interrupts import exit_status
+from bark_onnx.graphs.interrupts import exit_status, find_interrupt
 
 _STDERR_FD = 2
 _UNGROUPED = "Other"
@@ -72,7 +72,8 @@ def exit_on_errors(name: str, *, interrupted: str = "interrupted") -> Iterator[N
         interrupted: Message for an interrupt without a message of its own.
     """
     try:
-        yield
+        with _interrupts_first():
+            yield
         _flush_stdout()
     except BarkError as error:
         _fail(f"{name}: {error}", 1)
@@ -90,6 +91,20 @@ def exit_on_errors(name: str, *, interrupted: str = "interrupted") -> Iterator[N
         _fail(f"{name}: {_describe(error)}", 1)
     except (MemoryError, ImportError) as error:
         _fail(f"{name}: cannot go on ({system_reason(error)})", 1)
+
+
+@contextmanager
+def _interrupts_first() -> Iterator[None]:
+    """Raise the interrupt that caused an error instead of the error."""
+    try:
+        yield
+    except click.Abort:  # whose message says what was kept
+        raise
+    except Exception as error:
+        stop = find_interrupt(error)
+        if stop is None:
+            raise
+        raise stop from None
 
 
 def prepare_streams() -> None:

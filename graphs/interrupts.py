@@ -1,16 +1,17 @@
-"""SIGTERM and SIGHUP as interrupts, so that a command ends as after Ctrl-C and keeps its work."""
+"""Signals as interrupts: a command ends as after Ctrl-C, keeps its work, and is not disturbed."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
+_SIGNALS = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
 _FROM_SIGNALS = 128  # exit status of a shell for a process that a signal ends, minus the signal
 
 
 class Interrupt(KeyboardInterrupt):
-    """An interrupt by another signal than that of Ctrl-C."""
+    """An interrupt by a signal."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -18,7 +19,7 @@ class Interrupt(KeyboardInterrupt):
 
 
 def raise_interrupts() -> None:
-    """Raise `Interrupt` in the main thread at SIGTERM and SIGHUP.
+    """Raise `Interrupt` in the main thread at SIGINT, SIGTERM and SIGHUP.
 
     Once: further ones do not disturb the end. What the process ignores, as under nohup, stays
     ignored.
@@ -29,13 +30,22 @@ def raise_interrupts() -> None:
 
 
 @contextmanager
-def delayed_interrupts() -> Iterator[None]:
-    """Raise interrupts after the block, so that a file is not written in part."""
-    numbers = [signal.SIGINT, *_SIGNALS]
+def delayed_interrupts(on_interrupt: Callable[[], object] | None = None) -> Iterator[None]:
+    """Raise interrupts after the block, so that a file is not written in part.
+
+    Args:
+        on_interrupt: Called at each interrupt in the block, such as to end what it waits for.
+    """
     received: list[int] = []
+
+    def delay(number: int, _: FrameType | None) -> None:
+        received.append(number)
+        if on_interrupt is not None:
+            on_interrupt()
+
     handlers = {
-        number: signal.signal(number, lambda number, _: received.append(number))
-        for number in numbers
+        number: signal.signal(number, delay)
+        for number in _SIGNALS
         if signal.getsignal(number) is not signal.SIG_IGN
     }
     try:
@@ -61,7 +71,20 @@ def exit_status(stop: BaseException) -> int:
     return _FROM_SIGNALS + signal.SIGINT
 
 
+def find_interrupt(error: BaseException) -> KeyboardInterrupt | None:
+    """The interrupt that caused an error, such as one of a library that was being imported."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__cause__
+    return cause
+
+
 def _raise(number: int, _: FrameType | None) -> None:
     for each in _SIGNALS:
-        signal.signal(each, signal.SIG_IGN)
+        if signal.getsignal(each) is _raise:
+            signal.signal(each, _ignore)
     raise Interrupt(number)
+
+
+def _ignore(number: int, _: FrameType | None) -> None:
+    """Do nothing. Unlike SIG_IGN, this also holds for a signal that came with the first one."""

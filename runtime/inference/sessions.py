@@ -20,7 +20,7 @@ Provider = Literal["auto", "cpu", "cuda"]
 PROVIDERS: tuple[Provider, ...] = get_args(Provider)
 
 _TENSOR_TYPES = {"float32": "float", "float16": "float16"}
-_ERRORS_ONLY, _MAX_THREADS = 3, 1024
+_MAX_THREADS, _FATAL_ONLY = 1024, 4  # a level of the log: other errors are also raised
 _CPU = "CPUExecutionProvider"
 _CUDA = "CUDAExecutionProvider"
 
@@ -124,7 +124,7 @@ def open_session(
 
 def _session_options(onnxruntime: Any, target: ExecutionTarget) -> Any:
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = _ERRORS_ONLY
+    options.log_severity_level = _FATAL_ONLY
     if ensure_global_thread_pool(target.threads):
         options.use_per_session_threads = False
     else:

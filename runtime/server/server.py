@@ -14,6 +14,7 @@ from types import FrameType
 import uvicorn
 
 from bark_onnx.graphs.errors import ServerError
+from bark_onnx.graphs.interrupts import delayed_interrupts
 from bark_onnx.runtime import Bark
 from bark_onnx.runtime.server.app import create_app
 from bark_onnx.runtime.server.connections import Connection
@@ -144,7 +145,8 @@ def serve(
         if unix_socket is None
         else open_unix_socket(unix_socket, backlog=_BACKLOG)
     )
-    with ExitStack() as stack:
+    # Also signals that come before uvicorn expects them have to remove a socket file.
+    with delayed_interrupts(server.stop), ExitStack() as stack:
         listener = stack.enter_context(opened)
         server.on_shutdown = stack.close
         log.info("listening", extra={"fields": {"url": _url(listener)}})

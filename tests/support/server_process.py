@@ -87,6 +87,14 @@ class ServerProcess:
         return read_metrics(self.http.get("/metrics").text)
 
 
+def _parse_line(line: str) -> dict[str, Any]:
+    """A line of the log; one that is not JSON is an error."""
+    try:
+        return dict(json.loads(line))
+    except ValueError:
+        return {"level": "error", "event": "not JSON", "line": line}
+
+
 def read_metrics(text: str) -> dict[str, float]:
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
@@ -94,18 +102,22 @@ def read_metrics(text: str) -> dict[str, float]:
 
 @contextmanager
 def server_process(
-    *arguments: object, max_files: int | None = None, **environment: str
+    *arguments: object,
+    max_files: int | None = None,
+    program: tuple[object, ...] = (ENTRY_POINT, "serve"),
+    **environment: str,
 ) -> Iterator[ServerProcess]:
     """Run the command on a free port, from when it is ready; killed at the end.
 
     Args:
         arguments: Arguments of the command.
         max_files: Number of files that the process may open; None: as many as the tests.
+        program: Command that serves.
         environment: Further variables.
     """
     limit = ["prlimit", f"--nofile={max_files}"] if max_files is not None else []
     process = subprocess.Popen(
-        [*limit, ENTRY_POINT, "serve", "--port", "0", *map(str, arguments)],
+        [*limit, *map(str, program), "--port", "0", *map(str, arguments)],
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **environment},
@@ -113,7 +125,7 @@ def server_process(
     assert process.stderr is not None
     lines = iter(process.stderr.readline, "")
     log: list[dict[str, Any]] = []
-    reader = threading.Thread(target=lambda: log.extend(map(json.loads, lines)))
+    reader = threading.Thread(target=lambda: log.extend(map(_parse_line, lines)))
     try:
         listening = json.loads(next(lines))
         assert listening["event"] == "listening"

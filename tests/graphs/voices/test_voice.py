@@ -24,7 +24,8 @@ from tests.conftest import SHARED, needs_shared_data
 from tests.support.messages import assert_one_line
 from tests.support.permissions import permissions_bind
 from tests.support.sizes import SETTINGS
-from tests.support.torture import voices as torture
+from tests.support.torture.mutants import mutant
+from tests.support.torture.voices import outcome
 
 KEYS = ("semantic_prompt", "coarse_prompt", "fine_prompt")
 PRESETS = sorted((SHARED / "voices").rglob("*.npz"))
@@ -335,12 +336,12 @@ def test_an_encrypted_archive_is_refused(tmp_path: Path):
 @given(content=st.binary(max_size=200), start=st.sampled_from([b"", b"PK\x03\x04", b"\x93NUMPY"]))
 @settings(deadline=None)
 def test_any_bytes_are_a_voice_or_an_error_of_one_line(content: bytes, start: bytes):
-    assert torture.outcome(start + content) in ("voice", "refused")
+    assert outcome(start + content) in ("voice", "refused")
 
 
 def test_mutants_of_voices_are_voices_or_errors_of_one_line():
     rng = random.Random(0)
-    found = Counter(torture.outcome(torture.mutant(rng)) for _ in range(1500))
+    found = Counter(outcome(mutant(rng)) for _ in range(1500))
     assert set(found) == {"voice", "refused"}, found
     assert min(found.values()) > 50
 

@@ -15,6 +15,7 @@ import pytest
 import soundfile
 
 from bark_onnx.graphs.command_line import exit_on_errors
+from bark_onnx.graphs.errors import ProviderError
 from bark_onnx.graphs.interrupts import Interrupt, exit_status
 from tests.support.command import ENTRY_POINT, assert_fails, wait_for_partial
 from tests.support.exporting import contents
@@ -192,6 +193,19 @@ def test_file_size_limit_keeps_what_was_said_and_names_the_reason(
     assert names(tmp_path) == ["a.json", "a.wav"]
 
 
+def test_compressed_file_that_is_cut_off_causes_no_lines_of_libraries(
+    demo_bundle: Path, tmp_path: Path
+) -> None:
+    process = start(
+        *("speak", TEXT * 10, "-m", demo_bundle, "-o", "a.mp3", "--language", "en", *SETTINGS),
+        folder=tmp_path,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (70_665, 70_665)),
+    )
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out) == (1, "")
+    assert_one_line(err.strip(), "a.mp3: cannot be written (File too large); it has the first")
+
+
 # Interrupts of imports
 
 
@@ -209,6 +223,41 @@ def test_interrupt_of_the_imports_is_one_line(module: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert_fails((done.returncode, done.stdout, done.stderr), 130, "bark-onnx: interrupted")
+
+
+@pytest.mark.parametrize(
+    ("stop", "status"), [(KeyboardInterrupt(), 130), (Interrupt(signal.SIGTERM), 143)]
+)
+def test_interrupt_of_a_library_that_is_imported_is_one_line(
+    capsys: pytest.CaptureFixture[str], stop: KeyboardInterrupt, status: int
+) -> None:
+    error = ImportError("initialization failed")  # as that of a library in C
+    error.__cause__ = stop
+    with pytest.raises(SystemExit) as end, exit_on_errors("bark-onnx"):
+        raise ProviderError("onnxruntime cannot be loaded") from error
+    assert end.value.code == status
+    assert_one_line(capsys.readouterr().err.strip(), "bark-onnx: interrupted")
+
+
+def test_signals_at_the_same_time_are_one_interrupt() -> None:
+    code = (
+        "import os, signal\n"
+        "from bark_onnx.graphs.interrupts import exit_status, raise_interrupts\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
+        "raise_interrupts()\n"
+        "numbers = [signal.SIGHUP, signal.SIGINT, signal.SIGTERM]\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, numbers)\n"
+        "for number in numbers: os.kill(os.getpid(), number)\n"
+        "try:\n"
+        "    signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)\n"
+        "except KeyboardInterrupt as stop:\n"
+        "    print(exit_status(stop))\n"
+        "for number in numbers: signal.raise_signal(number)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert int(done.stdout) in (129, 130, 143)
 
 
 def test_status_of_an_interrupt_is_that_of_its_cause() -> None:

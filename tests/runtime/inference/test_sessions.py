@@ -9,6 +9,7 @@ import pytest
 from bark_onnx.runtime import Bark
 from bark_onnx.runtime.inference.thread_pool import ensure_global_thread_pool
 from tests.support.messages import assert_one_line
+from tests.support.torture.bundles import record
 
 # Each program runs in a new process: the global state of ONNX Runtime cannot be reset.
 BEGIN = """
@@ -144,3 +145,11 @@ def test_stages_share_an_arena_unless_memory_is_low(demo_bundle: Path, demo: Bar
 
     assert shares(demo) == "1"
     assert shares(Bark.load(demo_bundle, low_memory=True)) == "0"
+
+
+def test_graph_that_cannot_be_loaded_is_an_error_without_a_log_line(bundle: Path):
+    (bundle / "fp32" / "fine.onnx.data").write_bytes(b"")
+    record(bundle, "fp32/fine.onnx.data")
+    found = _run(bundle, "load(verify=False)")  # which checks that standard error is empty
+    assert len(found) == 1
+    assert "fine.onnx: ONNX Runtime cannot load it" in found[0]

@@ -4,6 +4,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -132,3 +133,33 @@ def test_command_listens_on_the_socket_until_a_signal(path: Path, demo_bundle: P
         process.wait(WAIT_SECONDS)
         process.stderr.close()
     assert not path.exists()
+
+
+def test_socket_is_removed_at_a_signal_before_the_server_runs(path: Path) -> None:
+    code = """if True:
+        import signal, sys
+        from pathlib import Path
+        from bark_onnx.runtime.server.server import DrainingServer, serve
+        from bark_onnx.runtime.server.settings import ServerSettings
+        from tests.support.scripted_bark import ScriptedBark
+
+        path, run = Path(sys.argv[1]), DrainingServer.run
+
+        def run_after_a_signal(self, sockets):
+            assert path.is_socket()
+            signal.raise_signal(signal.SIGTERM)
+            run(self, sockets)
+
+        DrainingServer.run = run_after_a_signal
+        settings = ServerSettings(model_id="scripted")
+        serve(settings, ScriptedBark, host="", port=0, unix_socket=path)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=WAIT_SECONDS,
+    )
+    assert done.returncode == -signal.SIGTERM, done.stderr
+    assert "error" not in done.stderr
+    assert list(path.parent.iterdir()) == []

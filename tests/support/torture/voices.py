@@ -1,6 +1,6 @@
 """Random changes to the files of voices: any bytes are a voice, or a VoiceError of one line.
 
-python -m tests.support.torture.voices --mutants 100000 --seed 0
+python -m tests.support.torture.voices --mutants 100000 --seed 0   # without the commands
 """
 
 import argparse
@@ -9,125 +9,23 @@ import random
 import sys
 import time
 import traceback
-import zipfile
 from collections import Counter
-
-import numpy as np
+from dataclasses import dataclass
+from pathlib import Path
 
 from bark_onnx.graphs.errors import VoiceError
 from bark_onnx.graphs.voices.voice import Voice
 from tests.support.sizes import SETTINGS
-
-_DESCRS = ["<i8", "|u1", "()", "('i4',)", ",,", "i4,i4", "|O", "<m8[s]", "<U9", "|V0", "<f8", "a5"]
-_SHAPES = [
-    "(5,)",
-    "(2, 4)",
-    "()",
-    "(-1,)",
-    f"({10**30},)",
-    f"({'9' * 4500},)",
-    "(True,)",
-    "5",
-    "((1,),)",
-]
-_TOKENS = [
-    b"(" * 300,
-    b"[",
-    b"'",
-    b"\\",
-    b"\n",
-    b"\0",
-    b"{",
-    b"lambda:0",
-    b"1e9",
-    b"0x",
-    b"-" * 900,
-]
-
-
-def arrays() -> dict[str, np.ndarray]:
-    fine = np.arange(32, dtype=np.int64).reshape(8, 4)
-    return {
-        "semantic_prompt": np.arange(5),
-        "coarse_prompt": fine[:2],
-        "fine_prompt": fine,
-        "provenance_json": np.frombuffer(b'{"text": "Hello", "seed": 3}', np.uint8),
-    }
-
-
-def _npz(members: dict[str, bytes], method: int) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", method) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return file.getvalue()
-
-
-def _members() -> dict[str, bytes]:
-    members = {}
-    for key, array in arrays().items():
-        file = io.BytesIO()
-        np.save(file, array)
-        members[f"{key}.npy"] = file.getvalue()
-    return members
-
-
-def npy(descr: str, shape: str, *, order: str = "False", data: bytes = b"") -> bytes:
-    """An .npy file whose header says anything."""
-    descr = descr if descr.startswith("(") else repr(descr)
-    header = f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}\n".encode()
-    length = len(header)
-    if length > 0xFFFF:
-        return b"\x93NUMPY\x02\x00" + length.to_bytes(4, "little") + header + data
-    return b"\x93NUMPY\x01\x00" + length.to_bytes(2, "little") + header + data
-
-
-def _mutate(content: bytes, rng: random.Random) -> bytes:
-    """Some bytes changed, inserted, removed, repeated or cut off."""
-    found = bytearray(content)
-    for _ in range(rng.choice([1, 1, 1, 2, 4, 16])):
-        place = rng.randrange(len(found) + 1)
-        kind = rng.randrange(6)
-        if kind == 0 and found:
-            found[place % len(found)] = rng.randrange(256)
-        elif kind == 1 and found:
-            found[place % len(found)] ^= 1 << rng.randrange(8)
-        elif kind == 2:
-            found[place:place] = rng.choice(_TOKENS) if rng.random() < 0.5 else rng.randbytes(4)
-        elif kind == 3:
-            del found[place : place + rng.randrange(1, 40)]
-        elif kind == 4:
-            found[place:place] = found[place : place + rng.randrange(1, 60)]
-        elif rng.random() < 0.2:
-            del found[place:]
-    return bytes(found)
-
-
-def mutant(rng: random.Random) -> bytes:
-    """A file that resembles a voice: changed as a whole, in a member, or in a member's header."""
-    method = rng.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-    members = _members()
-    kind = rng.randrange(5)
-    if kind <= 1:
-        return _mutate(_npz(members, method), rng)
-    name = rng.choice(list(members))
-    if kind == 2:
-        members[name] = _mutate(members[name], rng)
-    elif kind == 3:
-        members[name] = npy(
-            rng.choice(_DESCRS),
-            rng.choice(_SHAPES),
-            order=rng.choice(["True", "False", "0"]),
-            data=rng.randbytes(rng.randrange(80)),
-        )
-    else:
-        method = rng.choice([zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, method])
-        content = bytearray(_npz(members, method))
-        for signature, offset in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
-            start = content.index(signature) + offset
-            content[start : start + 2] = rng.choice([0, 8, 9, 12, 14, 93, 99]).to_bytes(2, "little")
-        return bytes(content)
-    return _npz(members, method)
+from tests.support.torture.commands import LIMIT_SECONDS, run
+from tests.support.torture.damage import PLACES, UNREADABLE, damage
+from tests.support.torture.judging import Check, judge
+from tests.support.torture.materials import SPEAK, VOICE, Materials
+from tests.support.torture.mutants import mutant
+from tests.support.torture.outcomes import Verdict
+from tests.support.torture.processes import BARK_ONNX, Command
+from tests.support.torture.sounds import check_sound, tone
+from tests.support.torture.subject import Subject
+from tests.support.torture.trees import copy_linked, tree
 
 
 def outcome(content: bytes) -> str:
@@ -141,6 +39,91 @@ def outcome(content: bytes) -> str:
     except BaseException:
         return traceback.format_exc()
     return "voice"
+
+
+_MUTANT = "mutant"
+_COMMANDS = {
+    "check": ("voices", "check", "me.npz"),
+    "check with a bundle": ("voices", "check", "me.npz", "-m", "B"),
+    "import": ("voices", "import", "me.npz", "-m", "B"),
+    "import a folder": ("voices", "import", "sources", "-m", "B", "--force"),
+    "speak": (*SPEAK, "-m", "B", "-o", "out.wav", "--voice", "me.npz"),
+}
+_WEIGHTS = (3, 2, 3, 1, 3)
+
+
+@dataclass(frozen=True)
+class VoiceCase:
+    """A file, and what is done with it.
+
+    Attributes:
+        kind: A mutant, or what stands in the place of a file.
+        command: Which command reads it.
+        seed: Seed of its bytes.
+    """
+
+    kind: str
+    command: str
+    seed: int
+
+    def content(self) -> bytes:
+        return mutant(random.Random(self.seed))
+
+
+class VoiceFiles(Subject[VoiceCase]):
+    """Files that resemble voices, read by the commands.
+
+    Args:
+        materials: The bundle.
+        program: The command.
+        seconds: Time until a command that has not ended hangs.
+    """
+
+    name = "voices"
+    cases = 250
+
+    def __init__(
+        self,
+        materials: Materials,
+        *,
+        program: str = BARK_ONNX,
+        seconds: float = LIMIT_SECONDS,
+    ) -> None:
+        self._materials, self._program, self._seconds = materials, program, seconds
+
+    def make(self, rng: random.Random) -> VoiceCase:
+        kind = rng.choice([*PLACES, UNREADABLE]) if rng.random() < 0.1 else _MUTANT
+        (command,) = rng.choices([*_COMMANDS], _WEIGHTS)
+        return VoiceCase(kind, command, rng.randrange(1 << 32))
+
+    def judge(self, case: VoiceCase, folder: Path) -> Verdict:
+        work = folder / "work"
+        copy_linked(self._materials.bundle, work / "B")
+        (work / "out.wav").write_bytes(tone())
+        (work / "sources").mkdir()
+        path = work / ("sources/me.npz" if "folder" in case.command else "me.npz")
+        path.write_bytes(case.content())
+        if case.kind != _MUTANT:
+            damage(path, case.kind, random.Random(case.seed))
+        outputs: dict[str, Check] = {}
+        if case.command == "speak":
+            outputs = {"out.wav": check_sound}
+        elif case.command.startswith("import"):
+            outputs = {"B/voices": _check_voices}
+        command = Command(
+            _COMMANDS[case.command], self._program, permissions_bind=case.kind == UNREADABLE
+        )
+        before = tree(work)
+        result = run(command, work, folder / "scratch", seconds=self._seconds)
+        return judge(result, work, before, outputs)
+
+
+def _check_voices(folder: Path) -> None:
+    """Check that all voices of a bundle can be read, the imported one among them."""
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*.npz")}
+    assert names == {"me.npz", f"{VOICE}.npz"}
+    for name in names:
+        Voice.load(folder / name)
 
 
 def main() -> None:
