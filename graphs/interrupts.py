@@ -57,6 +57,11 @@ def delayed_interrupts(on_interrupt: Callable[[], object] | None = None) -> Iter
             signal.raise_signal(number)
 
 
+def is_interrupted() -> bool:
+    """Whether an interrupt was raised: the command ends, and waits for nobody."""
+    return any(signal.getsignal(each) is _ignore for each in _SIGNALS)
+
+
 def exit_status(stop: BaseException) -> int:
     """Exit status after an interrupt: 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
 

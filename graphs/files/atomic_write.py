@@ -17,6 +17,7 @@ from bark_onnx.graphs.files.partial_file import (
     is_special,
     partial_folder,
 )
+from bark_onnx.graphs.interrupts import is_interrupted
 
 
 @contextmanager
@@ -42,6 +43,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
     An error or interrupt keeps the old file and removes the new one. The target of a symbolic link
     is replaced, not the link. A device, a pipe or a socket receives the bytes after the block.
+    After an interrupt, a pipe without a reader is an error.
 
     Raises:
         OSError: The file cannot be written.
@@ -49,13 +51,21 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     if is_special(path):
         buffer = io.BytesIO()
         yield buffer
-        with path.open("wb", buffering=0) as file:
+        with open(path, "wb", buffering=0, opener=_open_special) as file:
             write_all(file, buffer.getvalue())
         return
     with PartialFile(path) as partial:
         with open(partial.fd, "w+b", closefd=False) as file:
             yield file
         partial.commit()
+
+
+def _open_special(path: str, flags: int) -> int:
+    if not is_interrupted():
+        return os.open(path, flags)
+    fd = os.open(path, flags | os.O_NONBLOCK)  # a pipe without a reader raises
+    os.set_blocking(fd, True)
+    return fd
 
 
 def write_all(file: io.RawIOBase | BinaryIO, data: bytes) -> None:

@@ -340,6 +340,20 @@ def test_device_and_pipe_receive_the_sound(folder: Path) -> None:
     assert not Path(os.devnull).is_file()
 
 
+def test_interrupted_command_does_not_wait_for_a_reader_of_a_pipe(
+    demo_bundle: Path, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "a.json")
+    process = start_long(demo_bundle, tmp_path)
+    wait_for_partial(process, tmp_path)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "a.json: cannot be written (No such device or address)" in err
+    assert "interrupted; a.wav has the first" in err.splitlines()[-1]
+    assert soundfile.info(tmp_path / "a.wav").duration > 0
+
+
 def test_command_alone_prints_its_help_with_its_line_breaks(folder: Path) -> None:
     done = in_shell("bark-onnx", folder)
     assert (done.returncode, done.stdout) == (2, "")

@@ -1,5 +1,6 @@
 """Outputs that cannot be written, or are no files: links, pipes, devices, full disks, odd names."""
 
+import os
 import signal
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +33,7 @@ _WEIGHTS = (12, 3, 1, 3, 2, 3)
 _SOUNDS = (".wav", ".flac", ".ogg", ".mp3", ".opus")
 _FOLDERS = {"in a closed folder": "closed/", "in no folder": "none/", "in a file": "file/"}
 _SPECIAL = ("a pipe that is read", "a pipe", "null", "full", "a socket")
+_MAX_NAME_BYTES = 255  # of the usual file systems
 _PIPE_SECONDS = 3.0  # during which a command waits for a reader
 _MAX_LINES = 20  # errors with --lines
 
@@ -91,6 +93,8 @@ class Outputs(Subject[OutputCase]):
         target = rng.choice([*TARGETS])
         stem = rng.choice(NAMES) if rng.random() < 0.3 else "t"
         suffix = rng.choice(_SOUNDS) if what == "sound" else _SUFFIXES[what]
+        if len(os.fsencode(f"{stem}{suffix}")) > _MAX_NAME_BYTES:
+            target = "nothing"  # can have that name
         limit = rng.randrange(200_000) if rng.random() < 0.25 else None
         closed: tuple[int, ...] = ()
         if what != "bundle" and rng.random() < 0.05:  # a fresh bark-export takes seconds

@@ -28,6 +28,7 @@ STACKS = "stacks"  # file of the stacks of all threads, written at SIGUSR2 and a
 
 _ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 _NAMES = {BARK_EXPORT: "bark-export"}
+_ROOT = Path(__file__).parents[3]  # of the package `tests`
 _LOCK = threading.Lock()  # multiprocessing polls all children whenever one starts
 _FRESH = "import sys; from tests.support.torture.processes import enter_fresh; enter_fresh()"
 
@@ -100,7 +101,7 @@ class _Fresh:
         self._process = subprocess.Popen(
             [sys.executable, "-c", _FRESH, command.program, str(scratch), *command.arguments],
             cwd=folder,
-            env={**os.environ, **_ENVIRONMENT, **command.environment},
+            env={**os.environ, **_ENVIRONMENT, **command.environment, "PYTHONPATH": str(_ROOT)},
             preexec_fn=lambda: _limit(command, scratch),
         )
         self.pid = self._process.pid
