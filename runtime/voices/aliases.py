@@ -87,7 +87,7 @@ def resolve_alias(alias: str, names: Collection[str]) -> str | None:
     if not available:
         raise VoiceError(
             f'Voice "{shown}": the bundle has no {language.name} voice, {_languages(names)}. '
-            "List its voices with: bark-onnx voices"
+            "List its voices with: bark-onnx voices -m BUNDLE"
         )
     if query.number is None:
         return _default(language, available)

@@ -4,9 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bark_onnx.graphs.bundle.bundle import Bundle
 from tests.support.snippets import SNIPPET, check_sounds, make_hub_cache, run_snippets
 
 ROOT = Path(__file__).parents[2]
+DEMO = Bundle("demo")
 README = (ROOT / "README.md").read_text("utf-8")
 
 
@@ -24,6 +26,12 @@ def test_every_python_snippet_of_the_readme_is_run() -> None:
 
 def test_the_readme_has_one_screen() -> None:
     assert len(README.splitlines()) <= 120
+
+
+def test_number_of_words_is_that_of_the_demo() -> None:
+    count = f"{len(DEMO.known_words()):,} "
+    assert f"a toy of {count}English words" in README
+    assert f"knows {count}words" in (ROOT / "docs" / "demo.md").read_text("utf-8")
 
 
 def test_the_table_of_the_readme_is_that_of_the_committed_result() -> None:
