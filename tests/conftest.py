@@ -72,29 +72,29 @@ def export(checkpoint: Path, target: Path, **options: object) -> Path:
 
 
 @pytest.fixture(scope="session")
-def demo_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo: two layers, its own small tokenizer, one voice."""
-    folder = tmp_path_factory.mktemp("checkpoints") / "demo"
+def random_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The random checkpoint: two layers, its own small tokenizer, one voice."""
+    folder = tmp_path_factory.mktemp("checkpoints") / "random"
     write_checkpoint(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
-def demo_bundle(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo with fused attention, verified. Tests must not change it: copy it first."""
-    return export(demo_checkpoint, tmp_path_factory.mktemp("bundles") / "demo", verify=True)
+def random_bundle(random_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The random checkpoint with fused attention, verified. Tests copy it before they change it."""
+    return export(random_checkpoint, tmp_path_factory.mktemp("bundles") / "random", verify=True)
 
 
 @pytest.fixture(scope="session")
-def standard_bundle(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo with standard attention, verified."""
+def standard_bundle(random_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The random checkpoint with standard attention, verified."""
     target = tmp_path_factory.mktemp("bundles") / "standard"
-    return export(demo_checkpoint, target, attention="standard", verify=True)
+    return export(random_checkpoint, target, attention="standard", verify=True)
 
 
 @pytest.fixture(scope="session")
 def real_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Suno's vocabulary sizes and tokenizer, other shapes than the demo, biases in every layer."""
+    """Suno's vocabulary sizes and tokenizer, shapes of its own, biases in every layer."""
     if not SHARED.is_dir():
         pytest.skip(f"{SHARED} is missing: no real vocabulary and voices")
     folder = tmp_path_factory.mktemp("checkpoints") / "real"
@@ -125,8 +125,8 @@ def real_bundle(
 
 
 @pytest.fixture(scope="session")
-def demo(demo_bundle: Path, standard_bundle: Path, provider: str) -> Bark:
-    return Bark.load(demo_bundle if provider == "cpu" else standard_bundle, provider=provider)
+def random_bark(random_bundle: Path, standard_bundle: Path, provider: str) -> Bark:
+    return Bark.load(random_bundle if provider == "cpu" else standard_bundle, provider=provider)
 
 
 @pytest.fixture(scope="session")

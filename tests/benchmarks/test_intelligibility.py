@@ -50,14 +50,14 @@ ONCE = ("--recognizer", "pocketsphinx", "--threads", "1", "--teacher", f"{VOICE}
 
 @needs_flite
 def test_sentences_are_measured_next_to_the_teacher(
-    recognition, sentences: Path, trigrams: Path, demo_bundle: Path, tmp_path: Path
+    recognition, sentences: Path, trigrams: Path, random_bundle: Path, tmp_path: Path
 ):
     folder, output = tmp_path / "kept", tmp_path / "result.json"
     files = ("--sentences", str(sentences), "--trigrams", str(trigrams))
     kept = ("--keep", str(folder), "--output", str(output))
     options = ("--option", "semantic_max_new_tokens=40")
     table, found = result(
-        "intelligibility.py", "-m", str(demo_bundle), *files, *kept, *options, *ONCE
+        "intelligibility.py", "-m", str(random_bundle), *files, *kept, *options, *ONCE
     )
     assert json.loads(output.read_text()) == found
     assert found["teachers"] == {VOICE: "slt"}
@@ -78,13 +78,13 @@ def test_sentences_are_measured_next_to_the_teacher(
 
 @needs_flite
 def test_long_text_is_measured_with_every_history_and_pause(
-    recognition, sentences: Path, trigrams: Path, demo_bundle: Path
+    recognition, sentences: Path, trigrams: Path, random_bundle: Path
 ):
     files = ("--text", str(sentences), "--trigrams", str(trigrams))
     pauses = ("--history", "voice", "--history", "first", "--silence", "0.5", "--crossfade", "0.1")
     short = ("--option", "semantic_max_new_tokens=40")
     table, found = result(
-        "long_text.py", "-m", str(demo_bundle), *files, *pauses, *short, "--voice", VOICE, *ONCE
+        "long_text.py", "-m", str(random_bundle), *files, *pauses, *short, "--voice", VOICE, *ONCE
     )
     names = [row["name"] for row in found["rows"]]
     assert names == [
@@ -111,10 +111,10 @@ def test_long_text_is_measured_with_every_history_and_pause(
 )
 @needs_flite
 def test_wrong_option_is_an_error_in_one_line(
-    recognition, sentences: Path, demo_bundle: Path, arguments: tuple[str, ...], message: str
+    recognition, sentences: Path, random_bundle: Path, arguments: tuple[str, ...], message: str
 ):
     files = ("--sentences", str(sentences), "--recognizer", "whisper", "--voice", VOICE)
-    done = run("intelligibility.py", "-m", str(demo_bundle), *files, *arguments)
+    done = run("intelligibility.py", "-m", str(random_bundle), *files, *arguments)
     assert done.returncode != 0
     assert message in done.stderr
     assert "Traceback" not in done.stderr

@@ -44,23 +44,23 @@ def models(
 @pytest.fixture(scope="module")
 def exact(
     scripts: Any,
-    demo_checkpoint: Path,
-    demo_bundle: Path,
+    random_checkpoint: Path,
+    random_bundle: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("openvino")
-    return models(scripts, "f32", demo_checkpoint, demo_bundle, folder)
+    return models(scripts, "f32", random_checkpoint, random_bundle, folder)
 
 
 @pytest.fixture(scope="module")
 def rounded(
     scripts: Any,
-    demo_checkpoint: Path,
-    demo_bundle: Path,
+    random_checkpoint: Path,
+    random_bundle: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("openvino")
-    return models(scripts, "int8", demo_checkpoint, demo_bundle, folder)
+    return models(scripts, "int8", random_checkpoint, random_bundle, folder)
 
 
 def steps(vocabulary: int, *, with_history: bool) -> list[StepInput]:
@@ -75,10 +75,10 @@ def steps(vocabulary: int, *, with_history: bool) -> list[StepInput]:
 
 @pytest.mark.parametrize("stage", ["semantic", "coarse"])
 def test_logits_in_f32_equal_those_of_the_graphs(
-    stage: Any, exact: dict[str, Any], demo: Bark
+    stage: Any, exact: dict[str, Any], random_bark: Bark
 ) -> None:
-    vocabulary = getattr(demo._models.manifest.shapes, stage).input_vocabulary
-    with demo._models.acquire(stage) as decoder:
+    vocabulary = getattr(random_bark._models.manifest.shapes, stage).input_vocabulary
+    with random_bark._models.acquire(stage) as decoder:
         for step in steps(vocabulary, with_history=stage == "semantic"):
             expected = decoder.prefill(0, step).copy()
             found = exact[stage].prefill(0, step).copy()
@@ -94,12 +94,12 @@ def test_logits_in_f32_equal_those_of_the_graphs(
 
 @pytest.mark.parametrize("voice", [None, "v2/en_speaker_0"])
 def test_greedy_tokens_in_f32_equal_those_of_the_graphs(
-    voice: str | None, exact: dict[str, Any], demo: Bark, demo_bundle: Path
+    voice: str | None, exact: dict[str, Any], random_bark: Bark, random_bundle: Path
 ) -> None:
     with patch.object(StageModels, "_open", lambda _, stage: exact[stage]):
-        openvino = Bark.load(demo_bundle, max_batch_size=1)
+        openvino = Bark.load(random_bundle, max_batch_size=1)
     options = GenerationOptions.greedy()
-    expected = demo.speak("Hello, my dog is cute", voice=voice, options=options)
+    expected = random_bark.speak("Hello, my dog is cute", voice=voice, options=options)
     found = openvino.speak("Hello, my dog is cute", voice=voice, options=options)
     assert len(expected.semantic_tokens) > 0
     np.testing.assert_array_equal(found.semantic_tokens, expected.semantic_tokens)
@@ -110,10 +110,10 @@ def test_greedy_tokens_in_f32_equal_those_of_the_graphs(
 
 @pytest.mark.parametrize("stage", ["semantic", "coarse"])
 def test_int8_logits_are_near_those_of_the_graphs_but_not_equal(
-    stage: Any, rounded: dict[str, Any], demo: Bark
+    stage: Any, rounded: dict[str, Any], random_bark: Bark
 ) -> None:
-    vocabulary = getattr(demo._models.manifest.shapes, stage).input_vocabulary
-    with demo._models.acquire(stage) as decoder:
+    vocabulary = getattr(random_bark._models.manifest.shapes, stage).input_vocabulary
+    with random_bark._models.acquire(stage) as decoder:
         for step in steps(vocabulary, with_history=stage == "semantic"):
             expected = decoder.prefill(0, step).copy()
             distance = np.linalg.norm(rounded[stage].prefill(0, step) - expected)

@@ -47,5 +47,5 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def checkpoint(demo_checkpoint: Path) -> Checkpoint:
-    return open_checkpoint(str(demo_checkpoint))
+def checkpoint(random_checkpoint: Path) -> Checkpoint:
+    return open_checkpoint(str(random_checkpoint))

@@ -182,10 +182,10 @@ def test_old_bundle_stays_when_the_new_one_cannot_be_renamed(
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
 
-def test_full_disk_leaves_nothing_behind(demo_checkpoint: Path, tmp_path: Path) -> None:
+def test_full_disk_leaves_nothing_behind(random_checkpoint: Path, tmp_path: Path) -> None:
     # Files are limited to 300 kB, as on a full disk: the tokenizer fits, weights do not.
     done = subprocess.run(
-        [*EXPORT, str(demo_checkpoint), str(tmp_path / "bundle"), "--no-verify"],
+        [*EXPORT, str(random_checkpoint), str(tmp_path / "bundle"), "--no-verify"],
         capture_output=True,
         text=True,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000)),

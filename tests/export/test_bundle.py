@@ -16,11 +16,11 @@ from bark_onnx.graphs.errors import ExportError
 from tests.support.exporting import contents, export_quietly
 
 
-def test_manifest_lists_every_file_with_size_and_checksum(demo_bundle: Path) -> None:
-    manifest = Manifest.read(demo_bundle)
+def test_manifest_lists_every_file_with_size_and_checksum(random_bundle: Path) -> None:
+    manifest = Manifest.read(random_bundle)
     found = {
         name: (len(content), hashlib.sha256(content).hexdigest())
-        for name, content in contents(demo_bundle).items()
+        for name, content in contents(random_bundle).items()
         if name != "bark.json"
     }
     assert found == {name: (record.size, record.sha256) for name, record in manifest.files.items()}
@@ -29,11 +29,11 @@ def test_manifest_lists_every_file_with_size_and_checksum(demo_bundle: Path) -> 
 
 
 def test_manifest_describes_the_export(
-    demo_bundle: Path, standard_bundle: Path, checkpoint: Checkpoint
+    random_bundle: Path, standard_bundle: Path, checkpoint: Checkpoint
 ) -> None:
     from importlib.metadata import version
 
-    manifest = Manifest.read(demo_bundle)
+    manifest = Manifest.read(random_bundle)
     assert manifest.source == checkpoint.source
     assert manifest.exporter == f"bark-onnx {version('bark-onnx')}"
     assert (manifest.attention, manifest.precisions) == ("fused", ("fp32",))
@@ -43,9 +43,9 @@ def test_manifest_describes_the_export(
 
 @pytest.mark.parametrize("attention", ["fused", "standard"])
 def test_manifest_holds_the_comparison_with_torch(
-    demo_bundle: Path, standard_bundle: Path, attention: str
+    random_bundle: Path, standard_bundle: Path, attention: str
 ) -> None:
-    parity = Manifest.read(demo_bundle if attention == "fused" else standard_bundle).parity
+    parity = Manifest.read(random_bundle if attention == "fused" else standard_bundle).parity
     assert set(parity) == {f"fp32/{stage}" for stage in STAGES}
     for cases in parity.values():
         assert len(cases) >= 5
@@ -57,13 +57,13 @@ def test_manifest_holds_the_comparison_with_torch(
 
 
 def test_exports_of_one_checkpoint_share_every_byte(
-    checkpoint: Checkpoint, demo_bundle: Path, standard_bundle: Path
+    checkpoint: Checkpoint, random_bundle: Path, standard_bundle: Path
 ) -> None:
     # Only the graphs with attention differ between the two forms.
-    first, second = Manifest.read(demo_bundle).files, Manifest.read(standard_bundle).files
+    first, second = Manifest.read(random_bundle).files, Manifest.read(standard_bundle).files
     for name in ("tokenizer.json", "voices/v2/en_speaker_0.npz", "fp32/codec.onnx.data"):
         assert first[name] == second[name], name
-    assert json.loads((demo_bundle / "bark.json").read_text())["source"] == checkpoint.source
+    assert json.loads((random_bundle / "bark.json").read_text())["source"] == checkpoint.source
 
 
 def test_source_that_is_not_unicode_can_be_read_back(

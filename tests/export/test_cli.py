@@ -20,7 +20,7 @@ from tests.support.exporting import EXPORT, Run, assert_run_fails
 
 @pytest.fixture
 def calls(
-    monkeypatch: pytest.MonkeyPatch, demo_bundle: Path
+    monkeypatch: pytest.MonkeyPatch, random_bundle: Path
 ) -> list[tuple[Checkpoint, Path, ExportOptions, bool]]:
     """Replace the export; calls are recorded, each with one step of progress."""
     calls = []
@@ -30,7 +30,7 @@ def calls(
     ) -> Manifest:
         calls.append((checkpoint, target, options, force))
         progress("semantic: tracing")
-        return Manifest.read(demo_bundle)
+        return Manifest.read(random_bundle)
 
     monkeypatch.setattr(bark_onnx.export.bundle, "export_bundle", export_bundle)
     return calls
@@ -57,25 +57,25 @@ def test_version_is_that_of_the_package(run: Run) -> None:
 
 
 def test_progress_goes_to_stderr_and_results_to_stdout(
-    run: Run, calls: list[Any], demo_checkpoint: Path, demo_bundle: Path, tmp_path: Path
+    run: Run, calls: list[Any], random_checkpoint: Path, random_bundle: Path, tmp_path: Path
 ) -> None:
-    status, out, err = run(demo_checkpoint, tmp_path / "bundle")
+    status, out, err = run(random_checkpoint, tmp_path / "bundle")
     assert status == 0
     assert [line.partition("] ")[2] for line in err.splitlines()] == [
-        f"{demo_checkpoint}: opening",
+        f"{random_checkpoint}: opening",
         "semantic: tracing",
     ]
-    size = sum(file.size for file in Manifest.read(demo_bundle).files.values())
+    size = sum(file.size for file in Manifest.read(random_bundle).files.values())
     summary, last = out.splitlines()
     assert last.startswith(f"{tmp_path / 'bundle'}: {size / 1e6:.1f} MB in ")
-    assert summary == parity_summary(Manifest.read(demo_bundle))
-    _, out, _ = run(demo_checkpoint, tmp_path / "other", "--verbose")
+    assert summary == parity_summary(Manifest.read(random_bundle))
+    _, out, _ = run(random_checkpoint, tmp_path / "other", "--verbose")
     *table, _ = out.splitlines()
-    assert "\n".join(table) == parity_table(Manifest.read(demo_bundle))
+    assert "\n".join(table) == parity_table(Manifest.read(random_bundle))
 
 
-def test_parity_summary_counts_the_comparisons_and_names_the_closest(demo_bundle: Path) -> None:
-    manifest = Manifest.read(demo_bundle)
+def test_parity_summary_counts_the_comparisons_and_names_the_closest(random_bundle: Path) -> None:
+    manifest = Manifest.read(random_bundle)
     count = sum(map(len, manifest.parity.values()))
     summary = parity_summary(manifest)
     assert summary.startswith(f"{count} comparisons with PyTorch passed; the closest, fp32/")
@@ -92,8 +92,8 @@ def test_empty_list_of_voices_is_one_line(run: Run, tmp_path: Path) -> None:
     assert_run_fails(run("random", tmp_path / "b", "--voices", ""), 1, "--voices is empty", "all")
 
 
-def test_parity_table_lists_every_comparison_in_aligned_columns(demo_bundle: Path) -> None:
-    manifest = Manifest.read(demo_bundle)
+def test_parity_table_lists_every_comparison_in_aligned_columns(random_bundle: Path) -> None:
+    manifest = Manifest.read(random_bundle)
     header, *rows = parity_table(manifest).splitlines()
     assert header.split() == ["graph", "inputs", "largest", "difference", "allowed"]
     cases = [(graph, case) for graph, cases in manifest.parity.items() for case in cases]
@@ -106,25 +106,25 @@ def test_parity_table_lists_every_comparison_in_aligned_columns(demo_bundle: Pat
 
 
 def test_table_is_omitted_without_verification(
-    run: Run, calls: list[Any], demo_checkpoint: Path, tmp_path: Path
+    run: Run, calls: list[Any], random_checkpoint: Path, tmp_path: Path
 ) -> None:
-    status, out, _ = run(demo_checkpoint, tmp_path / "bundle", "--no-verify")
+    status, out, _ = run(random_checkpoint, tmp_path / "bundle", "--no-verify")
     assert (status, len(out.splitlines())) == (0, 1)
     assert not calls[0][2].verify
 
 
 def test_every_option_reaches_the_export(
-    run: Run, calls: list[Any], demo_checkpoint: Path, tmp_path: Path
+    run: Run, calls: list[Any], random_checkpoint: Path, tmp_path: Path
 ) -> None:
-    run(demo_checkpoint, tmp_path / "a")
+    run(random_checkpoint, tmp_path / "a")
     run(
-        demo_checkpoint,
+        random_checkpoint,
         tmp_path / "b",
         *("--attention", "standard", "--voices", "none", "--no-verify", "--force"),
         *("--precision", "fp32, fp32"),
     )
     (checkpoint, target, options, force), (_, other_target, other, forced) = calls
-    assert checkpoint.folder == demo_checkpoint
+    assert checkpoint.folder == random_checkpoint
     assert (target, other_target) == (tmp_path / "a", tmp_path / "b")
     assert options == ExportOptions("fused", ("fp32",), "all", verify=True)
     assert other == ExportOptions("standard", ("fp32",), "none", verify=False)
@@ -187,8 +187,8 @@ def test_source_that_is_not_bark_prints_one_line(run: Run, tmp_path: Path) -> No
     assert_run_fails(run(tmp_path, tmp_path / "b"), 1, "'gpt2'", "expected 'bark'")
 
 
-def test_unknown_voice_prints_one_line(run: Run, demo_checkpoint: Path, tmp_path: Path) -> None:
-    result = run(demo_checkpoint, tmp_path / "b", "--voices", "v2/en_speaker_1")
+def test_unknown_voice_prints_one_line(run: Run, random_checkpoint: Path, tmp_path: Path) -> None:
+    result = run(random_checkpoint, tmp_path / "b", "--voices", "v2/en_speaker_1")
     assert_run_fails(result, 1, '"v2/en_speaker_1"', "nearest: v2/en_speaker_0")
     assert list(tmp_path.iterdir()) == []
 
@@ -203,7 +203,7 @@ def test_unknown_voice_prints_one_line(run: Run, demo_checkpoint: Path, tmp_path
 def test_aborted_export_prints_one_line(
     run: Run,
     monkeypatch: pytest.MonkeyPatch,
-    demo_checkpoint: Path,
+    random_checkpoint: Path,
     tmp_path: Path,
     error: BaseException,
     status: int,
@@ -213,7 +213,7 @@ def test_aborted_export_prints_one_line(
         raise error
 
     monkeypatch.setattr(bark_onnx.export.bundle, "export_bundle", export_bundle)
-    assert_run_fails(run(demo_checkpoint, tmp_path / "b"), status, words)
+    assert_run_fails(run(random_checkpoint, tmp_path / "b"), status, words)
 
 
 def test_command_names_the_package_when_torch_is_missing(tmp_path: Path) -> None:

@@ -32,9 +32,9 @@ from tests.support.onnx_graphs import change_one_value, fp32_graph, parameters_o
     ],
 )
 def test_comparison_fails_when_a_single_value_is_altered(
-    demo_bundle: Path, checkpoint: Checkpoint, tmp_path: Path, stage: Stage, name: str
+    random_bundle: Path, checkpoint: Checkpoint, tmp_path: Path, stage: Stage, name: str
 ) -> None:
-    model = fp32_graph(demo_bundle, stage, weights=True)
+    model = fp32_graph(random_bundle, stage, weights=True)
     (tensor,) = (tensor for tensor in parameters_of(model) if tensor.name == name)
     change_one_value(tensor)
     path = tmp_path / f"{stage}.onnx"
@@ -121,21 +121,21 @@ def test_export_writes_nothing_when_a_graph_differs_from_torch(
 
 
 def test_weights_that_overflow_are_not_reported_as_a_wrong_graph(
-    checkpoint: Checkpoint, demo_bundle: Path
+    checkpoint: Checkpoint, random_bundle: Path
 ) -> None:
     with checkpoint.sub_model("semantic") as model:
         for parameter in model.parameters():
             parameter.mul_(1e38)
-        path = demo_bundle / "fp32" / "semantic.onnx"
+        path = random_bundle / "fp32" / "semantic.onnx"
         with pytest.raises(ExportError) as caught:
             compare_stage(checkpoint, "semantic", model, path, "fused")
     assert_one_line(caught.value, "semantic: its torch module computes NaN or infinity", "download")
 
 
 def test_precision_whose_logits_overflow_is_named(
-    checkpoint: Checkpoint, demo_bundle: Path, monkeypatch: pytest.MonkeyPatch
+    checkpoint: Checkpoint, random_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = demo_bundle / "fp32" / "fine.onnx"
+    path = random_bundle / "fp32" / "fine.onnx"
     logits = np.full((2, 1024), np.inf, np.float32)
     monkeypatch.setattr(precision_module, "_fine_logits", lambda *_: (logits, logits))
     with pytest.raises(ExportError) as caught:

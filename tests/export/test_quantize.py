@@ -21,9 +21,9 @@ from tests.support.load import REQUESTS, assert_same, under_load
 
 
 @pytest.fixture(scope="module")
-def quantized_bundle(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def quantized_bundle(random_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("bundles") / "quantized"
-    return export(demo_checkpoint, target, precisions=("int8", "int4"), verify=True)
+    return export(random_checkpoint, target, precisions=("int8", "int4"), verify=True)
 
 
 def test_manifest_reports_the_error_of_each_precision(quantized_bundle: Path):

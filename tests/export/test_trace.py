@@ -42,9 +42,9 @@ def test_standard_graphs_use_only_standard_operators(standard_bundle: Path, stag
     ],
 )
 def test_fused_graphs_have_one_fused_operator_per_layer(
-    demo_bundle: Path, stage: Stage, operator: str
+    random_bundle: Path, stage: Stage, operator: str
 ) -> None:
-    model = fp32_graph(demo_bundle, stage)
+    model = fp32_graph(random_bundle, stage)
     fused = [node for node in model.graph.node if node.domain == "com.microsoft"]
     assert [node.op_type for node in fused] == [operator] * 2
     assert ("", "Attention") not in operators(model)
@@ -53,9 +53,9 @@ def test_fused_graphs_have_one_fused_operator_per_layer(
 @pytest.mark.parametrize("attention", ["fused", "standard"])
 @pytest.mark.parametrize("stage", STAGES)
 def test_graphs_carry_and_match_their_contract(
-    demo_bundle: Path, standard_bundle: Path, stage: Stage, attention: Any
+    random_bundle: Path, standard_bundle: Path, stage: Stage, attention: Any
 ) -> None:
-    folder = demo_bundle if attention == "fused" else standard_bundle
+    folder = random_bundle if attention == "fused" else standard_bundle
     manifest = Manifest.read(folder)
     model = fp32_graph(folder, stage)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
@@ -75,14 +75,14 @@ def test_graphs_carry_and_match_their_contract(
             assert value.doc_string == tensor.meaning
 
 
-def test_codec_uses_an_opset_whose_elu_cuda_has(demo_bundle: Path) -> None:
-    assert Manifest.read(demo_bundle).codec_opset <= 21
+def test_codec_uses_an_opset_whose_elu_cuda_has(random_bundle: Path) -> None:
+    assert Manifest.read(random_bundle).codec_opset <= 21
 
 
-def test_graphs_contain_no_paths_or_modules_of_the_exporting_machine(demo_bundle: Path) -> None:
+def test_graphs_contain_no_paths_or_modules_of_the_exporting_machine(random_bundle: Path) -> None:
     home = str(Path(bundle_module.__file__).parents[1]).encode()
     for stage in STAGES:
-        content = (demo_bundle / "fp32" / f"{stage}.onnx").read_bytes()
+        content = (random_bundle / "fp32" / f"{stage}.onnx").read_bytes()
         assert home not in content
         assert b"site-packages" not in content
         assert b"transformers" not in content
@@ -90,9 +90,9 @@ def test_graphs_contain_no_paths_or_modules_of_the_exporting_machine(demo_bundle
 
 @pytest.mark.parametrize("attention", ["fused", "standard"])
 def test_fine_graph_reads_the_codebook_at_run_time(
-    demo_bundle: Path, standard_bundle: Path, checkpoint: Checkpoint, attention: str
+    random_bundle: Path, standard_bundle: Path, checkpoint: Checkpoint, attention: str
 ) -> None:
-    folder = demo_bundle if attention == "fused" else standard_bundle
+    folder = random_bundle if attention == "fused" else standard_bundle
     session = onnxruntime.InferenceSession(folder / "fp32" / "fine.onnx")
     codes = np.random.default_rng(0).integers(0, 1024, (1, 40, 8))
     logits = [

@@ -31,9 +31,9 @@ def test_manifest_with_any_bad_value_is_refused_or_speaks(bundle: Path) -> None:
 
 
 def test_generation_config_with_any_bad_value_is_refused_or_speaks(
-    demo_checkpoint: Path, bundle: Path, tmp_path: Path
+    random_checkpoint: Path, bundle: Path, tmp_path: Path
 ) -> None:
-    checkpoint = Path(shutil.copytree(demo_checkpoint, tmp_path / "checkpoint"))
+    checkpoint = Path(shutil.copytree(random_checkpoint, tmp_path / "checkpoint"))
     report = torture_generation(checkpoint, bundle, each=3)
     assert not report.defects
     assert report.counts["one clear line"] > 60
@@ -47,8 +47,10 @@ def test_config_with_any_bad_value_is_refused_or_loads(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", BAD_NUMBERS)
-def test_no_number_of_a_manifest_is_unbounded(demo_bundle: Path, tmp_path: Path, name: str) -> None:
-    data = json.loads((demo_bundle / "bark.json").read_text())
+def test_no_number_of_a_manifest_is_unbounded(
+    random_bundle: Path, tmp_path: Path, name: str
+) -> None:
+    data = json.loads((random_bundle / "bark.json").read_text())
     for place in numbers(data):
         (tmp_path / "bark.json").write_text(with_value(data, place, BAD_NUMBERS[name]))
         with pytest.raises(BundleError) as caught:

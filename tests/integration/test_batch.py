@@ -65,7 +65,7 @@ Alone = Callable[[str, GenerationOptions], list[Speech]]
 
 @pytest.fixture(scope="module")
 def alone(ending_bundle: Callable[[str], Path]) -> Alone:
-    """Speech of every case by itself, from a demo whose utterances differ in length."""
+    """Speech of every case by itself, with a checkpoint whose utterances differ in length."""
 
     @functools.cache
     def speak(attention: str, options: GenerationOptions) -> list[Speech]:
@@ -134,8 +134,8 @@ def test_an_empty_utterance_does_not_disturb_the_batch(ending: Bark):
     _same(_batch(ending, cases, options), alone)
 
 
-def test_an_empty_batch_returns_an_empty_list(demo: Bark):
-    assert demo.speak_batch([]) == []
+def test_an_empty_batch_returns_an_empty_list(random_bark: Bark):
+    assert random_bark.speak_batch([]) == []
 
 
 def test_successive_calls_do_not_disturb_each_other(ending: Bark, alone: Alone):
@@ -175,11 +175,11 @@ def test_each_thread_that_shares_a_bark_gets_its_own_speech(ending: Bark, alone:
     ],
 )
 def test_speak_batch_refuses_invalid_requests_before_it_generates(
-    demo: Bark, arguments, error, words
+    random_bark: Bark, arguments, error, words
 ):
     def never(stage: str, done: int, total: int) -> None:
         raise AssertionError("a stage has run")
 
     with pytest.raises(error) as caught:
-        demo.speak_batch(**arguments, on_progress=never)
+        random_bark.speak_batch(**arguments, on_progress=never)
     assert_one_line(caught.value, *words)

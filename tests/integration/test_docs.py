@@ -21,10 +21,10 @@ SOUNDS = {"cli.md": {"song.mp3", "story.flac", "speech.wav"}}  # that snippets w
 
 
 @pytest.fixture(scope="module")
-def hub_cache(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A hub cache that holds the demo."""
+def hub_cache(random_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A hub cache that holds the random checkpoint."""
     cache = tmp_path_factory.mktemp("docs") / "hub"
-    make_hub_cache(cache, demo_checkpoint)
+    make_hub_cache(cache, random_checkpoint)
     return cache
 
 

@@ -42,14 +42,16 @@ def _compare(
     return speech
 
 
-@pytest.fixture(params=["demo", "standard"])
+@pytest.fixture(params=["random_bark", "standard"])
 def either(request: pytest.FixtureRequest) -> Bark:
-    """The demo in both forms of attention."""
+    """The random checkpoint in both forms of attention."""
     return request.getfixturevalue(request.param)
 
 
-def test_speech_without_a_voice_equals_transformers(either: Bark, demo_reference: CachedReference):
-    speech = _compare(either, demo_reference, TEXT, semantic_max_new_tokens=60)
+def test_speech_without_a_voice_equals_transformers(
+    either: Bark, random_reference: CachedReference
+):
+    speech = _compare(either, random_reference, TEXT, semantic_max_new_tokens=60)
     assert len(speech.semantic_tokens) == 60
     assert speech.samples.shape == (90 * 320,)
     assert speech.samples.std() > 0.01
@@ -57,13 +59,13 @@ def test_speech_without_a_voice_equals_transformers(either: Bark, demo_reference
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_speech_with_a_preset_of_suno_equals_transformers(
-    either: Bark, demo_reference: CachedReference, name: str
+    either: Bark, random_reference: CachedReference, name: str
 ):
-    _compare(either, demo_reference, TEXT, preset(name), semantic_max_new_tokens=25)
+    _compare(either, random_reference, TEXT, preset(name), semantic_max_new_tokens=25)
 
 
 def test_speech_with_a_voice_of_the_bundle_equals_transformers(
-    either: Bark, demo_reference: CachedReference
+    either: Bark, random_reference: CachedReference
 ):
     speech = either.speak(
         TEXT,
@@ -72,7 +74,7 @@ def test_speech_with_a_voice_of_the_bundle_equals_transformers(
         semantic_max_new_tokens=25,
     )
     voice = either.voice("v2/en_speaker_0")
-    expected = demo_reference.generate(
+    expected = random_reference.generate(
         _ids(either, TEXT), voice, **GREEDY, semantic_max_new_tokens=25
     )
     _equal(speech, expected)
@@ -90,21 +92,21 @@ def test_speech_with_the_vocabularies_of_suno_equals_transformers(
     )
 
 
-def test_a_text_of_one_token_equals_transformers(either: Bark, demo_reference: CachedReference):
+def test_a_text_of_one_token_equals_transformers(either: Bark, random_reference: CachedReference):
     assert len(_ids(either, "a")) == 1
-    _compare(either, demo_reference, "a", semantic_max_new_tokens=20)
+    _compare(either, random_reference, "a", semantic_max_new_tokens=20)
 
 
 def test_a_text_of_exactly_256_tokens_equals_transformers(
-    either: Bark, demo_reference: CachedReference
+    either: Bark, random_reference: CachedReference
 ):
     text = "abcdefgh " * 32
     assert len(_ids(either, text)) == 256
-    _compare(either, demo_reference, text, semantic_max_new_tokens=20)
+    _compare(either, random_reference, text, semantic_max_new_tokens=20)
 
 
 def test_a_text_of_more_than_256_tokens_is_truncated_as_in_transformers_with_a_warning(
-    either: Bark, demo_reference: CachedReference
+    either: Bark, random_reference: CachedReference
 ):
     text = "the quick brown fox jumps " * 16
     with pytest.warns(UserWarning, match=r"the quick.* has 336 tokens; Bark reads the first 256"):
@@ -112,15 +114,15 @@ def test_a_text_of_more_than_256_tokens_is_truncated_as_in_transformers_with_a_w
     tokenizer = either._builder.tokenizer._tokenizer
     ids = np.array(tokenizer.encode(text, add_special_tokens=False).ids)
     assert len(ids) == 336
-    _equal(speech, demo_reference.generate(ids, **GREEDY, semantic_max_new_tokens=20))
+    _equal(speech, random_reference.generate(ids, **GREEDY, semantic_max_new_tokens=20))
 
 
 @pytest.mark.parametrize("name", [None, "en_speaker_6"])
 def test_one_semantic_token_gives_one_frame(
-    either: Bark, demo_reference: CachedReference, name: str | None
+    either: Bark, random_reference: CachedReference, name: str | None
 ):
     voice = preset(name) if name else None
-    speech = _compare(either, demo_reference, TEXT, voice, semantic_max_new_tokens=1)
+    speech = _compare(either, random_reference, TEXT, voice, semantic_max_new_tokens=1)
     assert speech.fine_tokens.shape == (8, 1)
     assert speech.samples.shape == (320,)
 
@@ -141,19 +143,21 @@ def _end_probabilities(cached: CachedReference, ids: np.ndarray, tokens: int) ->
 
 
 def test_min_eos_p_ends_the_utterance_where_transformers_does(
-    either: Bark, demo_reference: CachedReference
+    either: Bark, random_reference: CachedReference
 ):
-    probabilities = _end_probabilities(demo_reference, _ids(either, TEXT), 25)
+    probabilities = _end_probabilities(random_reference, _ids(either, TEXT), 25)
     # The last position where the end is far more probable than at all positions before.
     highest = np.maximum.accumulate(probabilities)
     position = int(np.flatnonzero(probabilities[1:] > 1.5 * highest[:-1])[-1]) + 1
     threshold = float(np.sqrt(highest[position - 1] * probabilities[position]))
-    speech = _compare(either, demo_reference, TEXT, semantic_max_new_tokens=25, min_eos_p=threshold)
+    speech = _compare(
+        either, random_reference, TEXT, semantic_max_new_tokens=25, min_eos_p=threshold
+    )
     assert len(speech.semantic_tokens) == position
 
 
-def test_an_unreached_min_eos_p_changes_nothing(either: Bark, demo_reference: CachedReference):
-    speech = _compare(either, demo_reference, TEXT, semantic_max_new_tokens=25, min_eos_p=1.0)
+def test_an_unreached_min_eos_p_changes_nothing(either: Bark, random_reference: CachedReference):
+    speech = _compare(either, random_reference, TEXT, semantic_max_new_tokens=25, min_eos_p=1.0)
     assert len(speech.semantic_tokens) == 25
 
 
@@ -170,24 +174,24 @@ def test_an_utterance_that_ends_by_itself_equals_transformers(
     assert len(set(lengths)) > 1
 
 
-def test_sliding_coarse_windows_equal_transformers(either: Bark, demo_reference: CachedReference):
-    speech = _compare(either, demo_reference, TEXT, semantic_max_new_tokens=460)
+def test_sliding_coarse_windows_equal_transformers(either: Bark, random_reference: CachedReference):
+    speech = _compare(either, random_reference, TEXT, semantic_max_new_tokens=460)
     assert len(speech.semantic_tokens) == 460
 
 
 def test_the_longest_utterance_with_several_fine_windows_equals_transformers(
-    either: Bark, demo_reference: CachedReference
+    either: Bark, random_reference: CachedReference
 ):
     voice = preset("fr_speaker_5")
     assert voice.fine_prompt.shape[1] > 512
-    speech = _compare(either, demo_reference, TEXT, voice, semantic_max_new_tokens=768)
+    speech = _compare(either, random_reference, TEXT, voice, semantic_max_new_tokens=768)
     assert speech.fine_tokens.shape == (8, 1154)
 
 
 def test_temperatures_have_no_effect_without_sampling(
-    either: Bark, demo_reference: CachedReference
+    either: Bark, random_reference: CachedReference
 ):
-    plain = _compare(either, demo_reference, TEXT, semantic_max_new_tokens=25)
+    plain = _compare(either, random_reference, TEXT, semantic_max_new_tokens=25)
     warm = _speak(
         either,
         TEXT,
@@ -196,7 +200,7 @@ def test_temperatures_have_no_effect_without_sampling(
         coarse_temperature=1.7,
         fine_temperature=0.3,
     )
-    expected = demo_reference.generate(
+    expected = random_reference.generate(
         _ids(either, TEXT),
         **GREEDY,
         semantic_max_new_tokens=25,
@@ -208,7 +212,7 @@ def test_temperatures_have_no_effect_without_sampling(
 
 
 def test_a_fine_temperature_of_1_is_greedy_as_in_transformers(
-    either: Bark, demo_reference: CachedReference
+    either: Bark, random_reference: CachedReference
 ):
     speech = either.speak(
         TEXT,
@@ -218,7 +222,7 @@ def test_a_fine_temperature_of_1_is_greedy_as_in_transformers(
         semantic_max_new_tokens=25,
     )
     options = {"semantic_do_sample": False, "coarse_do_sample": False, "fine_temperature": 1.0}
-    expected = demo_reference.generate(_ids(either, TEXT), **options, semantic_max_new_tokens=25)
+    expected = random_reference.generate(_ids(either, TEXT), **options, semantic_max_new_tokens=25)
     _equal(speech, expected)
 
 
@@ -240,16 +244,18 @@ def test_an_empty_utterance_has_empty_tokens_and_samples(either: Bark, name: str
 
 @pytest.mark.parametrize("suffix", ["wav", "ogg"])
 def test_an_empty_utterance_is_saved_as_a_file_without_samples(
-    demo: Bark, tmp_path: Path, suffix: str
+    random_bark: Bark, tmp_path: Path, suffix: str
 ):
     path = tmp_path / f"empty.{suffix}"
-    _speak(demo, TEXT, min_eos_p=1e-30).save(path)
+    _speak(random_bark, TEXT, min_eos_p=1e-30).save(path)
     assert soundfile.info(path).frames == 0
 
 
 @pytest.mark.parametrize("suffix", ["flac", "mp3"])
-def test_an_empty_utterance_leaves_no_unreadable_file(demo: Bark, tmp_path: Path, suffix: str):
-    speech = _speak(demo, TEXT, min_eos_p=1e-30)
+def test_an_empty_utterance_leaves_no_unreadable_file(
+    random_bark: Bark, tmp_path: Path, suffix: str
+):
+    speech = _speak(random_bark, TEXT, min_eos_p=1e-30)
     with pytest.raises(AudioError) as caught:
         speech.save(tmp_path / f"empty.{suffix}")
     assert_one_line(caught.value, f"empty.{suffix}", "no audio was generated", "wav", "ogg")
@@ -265,13 +271,15 @@ def test_equal_seeds_give_equal_speech_and_others_do_not(either: Bark):
     assert first.semantic_tokens.tolist() != other.semantic_tokens.tolist()
 
 
-def test_a_drawn_seed_reproduces_the_speech(demo: Bark):
-    first, second = (demo.speak(TEXT, semantic_max_new_tokens=20) for _ in range(2))
+def test_a_drawn_seed_reproduces_the_speech(random_bark: Bark):
+    first, second = (random_bark.speak(TEXT, semantic_max_new_tokens=20) for _ in range(2))
     assert first.seed != second.seed
-    again = demo.speak(TEXT, seed=first.seed, semantic_max_new_tokens=20)
+    again = random_bark.speak(TEXT, seed=first.seed, semantic_max_new_tokens=20)
     np.testing.assert_array_equal(first.samples, again.samples)
 
 
-def test_speech_can_be_continued_as_in_transformers(either: Bark, demo_reference: CachedReference):
+def test_speech_can_be_continued_as_in_transformers(
+    either: Bark, random_reference: CachedReference
+):
     voice = _speak(either, TEXT, semantic_max_new_tokens=20).to_voice()
-    _compare(either, demo_reference, "b c d", voice, semantic_max_new_tokens=20)
+    _compare(either, random_reference, "b c d", voice, semantic_max_new_tokens=20)

@@ -12,8 +12,8 @@ DEMO = Bundle("demo")
 README = (ROOT / "README.md").read_text("utf-8")
 
 
-def test_the_readme_runs_from_top_to_bottom(demo_checkpoint: Path, tmp_path: Path) -> None:
-    make_hub_cache(tmp_path / "hub", demo_checkpoint)
+def test_the_readme_runs_from_top_to_bottom(random_checkpoint: Path, tmp_path: Path) -> None:
+    make_hub_cache(tmp_path / "hub", random_checkpoint)
     run_snippets(README, tmp_path, tmp_path / "hub")
     assert check_sounds(tmp_path) == {"hello.wav"}
 

@@ -28,73 +28,76 @@ SHORT = GenerationOptions(semantic_max_new_tokens=15)
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, "1", True])
-def test_an_invalid_seed_is_refused(demo: Bark, seed: Any) -> None:
+def test_an_invalid_seed_is_refused(random_bark: Bark, seed: Any) -> None:
     with pytest.raises(OptionsError) as caught:
-        demo.stream("Hello", seed=seed)
+        random_bark.stream("Hello", seed=seed)
     assert_one_line(caught.value, f"seed is {seed!r}", "from 0")
 
 
-def test_a_short_text_equals_speak(demo: Bark) -> None:
-    (streamed,) = demo.stream(" Hello! ", voice="v2/en_speaker_0", seed=3, options=SHORT)
-    spoken = demo.speak(" Hello! ", voice="v2/en_speaker_0", seed=3, options=SHORT)
+def test_a_short_text_equals_speak(random_bark: Bark) -> None:
+    (streamed,) = random_bark.stream(" Hello! ", voice="v2/en_speaker_0", seed=3, options=SHORT)
+    spoken = random_bark.speak(" Hello! ", voice="v2/en_speaker_0", seed=3, options=SHORT)
     assert_same_speeches([streamed], [spoken])
     assert streamed.voice_name == spoken.voice_name
 
 
 @pytest.mark.parametrize("concurrency", [2, 3, 8])
-def test_segments_do_not_depend_on_the_concurrency(demo: Bark, concurrency: int) -> None:
+def test_segments_do_not_depend_on_the_concurrency(random_bark: Bark, concurrency: int) -> None:
     settings: dict[str, Any] = {"voice": "v2/en_speaker_0", "seed": 3, "options": SHORT}
-    alone = list(demo.stream(TEXT, **settings))
+    alone = list(random_bark.stream(TEXT, **settings))
     assert len(alone) > 3
-    assert_same_speeches(list(demo.stream(TEXT, concurrency=concurrency, **settings)), alone)
+    assert_same_speeches(list(random_bark.stream(TEXT, concurrency=concurrency, **settings)), alone)
     for part in alone:
-        again = demo.speak(part.text, voice=part.voice_name, seed=part.seed, options=SHORT)
+        again = random_bark.speak(part.text, voice=part.voice_name, seed=part.seed, options=SHORT)
         np.testing.assert_array_equal(again.samples, part.samples)
     assert len({part.seed for part in alone}) == len(alone)
 
 
-def test_segments_join_to_the_text(demo: Bark) -> None:
-    parts = list(demo.stream(TEXT, seed=0, options=SHORT, concurrency=8, silence_seconds=0.5))
+def test_segments_join_to_the_text(random_bark: Bark) -> None:
+    parts = list(
+        random_bark.stream(TEXT, seed=0, options=SHORT, concurrency=8, silence_seconds=0.5)
+    )
     assert " ".join(part.text for part in parts) == TEXT
     assert parts[0].start_seconds == 0
     for before, after in pairwise(parts):
         assert after.start_seconds == pytest.approx(before.end_seconds + 0.5)
 
 
-def test_a_segment_continues_the_previous_one(demo: Bark) -> None:
+def test_a_segment_continues_the_previous_one(random_bark: Bark) -> None:
     voice: Any = "v2/en_speaker_0"
-    parts = list(demo.stream(TEXT, voice=voice, seed=3, options=SHORT, history="previous"))
+    parts = list(random_bark.stream(TEXT, voice=voice, seed=3, options=SHORT, history="previous"))
     expected = []
     for part in parts:
-        speech = demo.speak(part.text, voice=voice, seed=part.seed, options=SHORT)
+        speech = random_bark.speak(part.text, voice=voice, seed=part.seed, options=SHORT)
         expected.append(speech.samples)
         voice = speech.to_voice()
     for part, samples in zip(parts, expected, strict=True):
         np.testing.assert_array_equal(part.samples, samples)
 
 
-def test_history_first_uses_the_voice_of_the_first_segment(demo: Bark) -> None:
-    parts = list(demo.stream(TEXT, seed=3, options=SHORT, history="first", concurrency=4))
+def test_history_first_uses_the_voice_of_the_first_segment(random_bark: Bark) -> None:
+    parts = list(random_bark.stream(TEXT, seed=3, options=SHORT, history="first", concurrency=4))
     assert len(parts) > 3
     voice = None
     for part in parts:
-        speech = demo.speak(part.text, voice=voice, seed=part.seed, options=SHORT)
+        speech = random_bark.speak(part.text, voice=voice, seed=part.seed, options=SHORT)
         np.testing.assert_array_equal(part.samples, speech.samples)
         voice = voice or speech.to_voice()
 
 
-def test_history_first_keeps_a_given_voice(demo: Bark) -> None:
+def test_history_first_keeps_a_given_voice(random_bark: Bark) -> None:
     settings: dict[str, Any] = {"voice": "v2/en_speaker_0", "seed": 3, "options": SHORT}
     assert_same_speeches(
-        list(demo.stream(TEXT, history="first", **settings)), list(demo.stream(TEXT, **settings))
+        list(random_bark.stream(TEXT, history="first", **settings)),
+        list(random_bark.stream(TEXT, **settings)),
     )
 
 
-def test_a_dialogue_has_a_voice_per_speaker(demo: Bark) -> None:
-    mine = demo.speak("x", seed=1, options=SHORT).to_voice("mine")
+def test_a_dialogue_has_a_voice_per_speaker(random_bark: Bark) -> None:
+    mine = random_bark.speak("x", seed=1, options=SHORT).to_voice("mine")
     text = "Good evening.\nAnna: Hello!\nBen: Hi."
     parts = list(
-        demo.stream(
+        random_bark.stream(
             text,
             speakers={"Anna": "v2/en_speaker_0", "Ben": mine},
             seed=3,
@@ -110,7 +113,7 @@ def test_a_dialogue_has_a_voice_per_speaker(demo: Bark) -> None:
     ]
 
 
-def test_invalid_arguments_are_refused_before_anything_is_generated(demo: Bark) -> None:
+def test_invalid_arguments_are_refused_before_anything_is_generated(random_bark: Bark) -> None:
     for error, settings in (
         (VoiceError, {"voice": "nobody"}),
         (VoiceError, {"speakers": {"Anna": "nobody"}, "text": "Anna: Hello!"}),
@@ -123,12 +126,12 @@ def test_invalid_arguments_are_refused_before_anything_is_generated(demo: Bark) 
         (OptionsError, {"history": "next"}),
     ):
         with pytest.raises(error):
-            demo.stream(**{"text": "Hello", **settings})
+            random_bark.stream(**{"text": "Hello", **settings})
 
 
-def test_progress_is_that_of_the_segment_returned_next(demo: Bark) -> None:
+def test_progress_is_that_of_the_segment_returned_next(random_bark: Bark) -> None:
     events: list[tuple[str, int, int]] = []
-    speeches = demo.stream(
+    speeches = random_bark.stream(
         TEXT, seed=0, options=SHORT, concurrency=4, on_progress=lambda *event: events.append(event)
     )
     count = len(list(speeches))
@@ -137,46 +140,46 @@ def test_progress_is_that_of_the_segment_returned_next(demo: Bark) -> None:
     assert {stage for stage, _, _ in events} == {"semantic", "coarse", "fine", "codec"}
 
 
-def test_a_callback_of_the_engine_cannot_wait_for_a_stream(demo: Bark) -> None:
+def test_a_callback_of_the_engine_cannot_wait_for_a_stream(random_bark: Bark) -> None:
     errors: list[BaseException] = []
 
     def wait(stage: str, done: int, total: int) -> None:
         if not errors:
             try:
-                list(demo.stream("Hello", seed=1, options=SHORT))
+                list(random_bark.stream("Hello", seed=1, options=SHORT))
             except EngineError as error:
                 errors.append(error)
 
-    demo.speak("Hello", seed=1, options=SHORT, on_progress=wait)
+    random_bark.speak("Hello", seed=1, options=SHORT, on_progress=wait)
     assert_one_line(errors[0], "deadlock", "submit()")
 
 
 # Plans
 
 
-def test_a_plan_streams_what_its_text_streams(demo: Bark) -> None:
+def test_a_plan_streams_what_its_text_streams(random_bark: Bark) -> None:
     settings: dict[str, Any] = {"seed": 3, "options": SHORT, "crossfade_seconds": 0.05}
-    plan = demo.plan(TEXT, **settings)
+    plan = random_bark.plan(TEXT, **settings)
     assert " ".join(segment.text for segment in plan.segments) == TEXT
     assert plan.seed == 3
-    assert_same_speeches(list(demo.stream(plan)), list(demo.stream(TEXT, **settings)))
+    assert_same_speeches(list(random_bark.stream(plan)), list(random_bark.stream(TEXT, **settings)))
 
 
-def test_options_of_a_plan_cannot_be_changed(demo: Bark) -> None:
-    plan = demo.plan("Hello", seed=3)
+def test_options_of_a_plan_cannot_be_changed(random_bark: Bark) -> None:
+    plan = random_bark.plan("Hello", seed=3)
     with pytest.raises(OptionsError) as caught:
-        demo.stream(plan, seed=4)
+        random_bark.stream(plan, seed=4)
     assert_one_line(caught.value, "seed is part of the plan", "Bark.plan")
 
 
-def test_an_unknown_option_is_named(demo: Bark) -> None:
+def test_an_unknown_option_is_named(random_bark: Bark) -> None:
     with pytest.raises(OptionsError) as caught:
-        demo.plan("Hello", crosfade_seconds=1)
+        random_bark.plan("Hello", crosfade_seconds=1)
     assert_one_line(caught.value, "'crosfade_seconds' is unknown", "expected one of")
 
 
-def test_every_segment_carries_the_provenance_of_the_whole(demo: Bark) -> None:
-    parts = list(demo.stream(TEXT, seed=3, options=SHORT, trim=True))
+def test_every_segment_carries_the_provenance_of_the_whole(random_bark: Bark) -> None:
+    parts = list(random_bark.stream(TEXT, seed=3, options=SHORT, trim=True))
     for number, part in enumerate(parts, 1):
         assert part.provenance is not None
         assert (part.provenance.text, part.provenance.seed) == (TEXT, 3)
@@ -187,31 +190,31 @@ def test_every_segment_carries_the_provenance_of_the_whole(demo: Bark) -> None:
 # Asynchronous streams
 
 
-def test_an_async_stream_equals_the_stream(demo: Bark) -> None:
+def test_an_async_stream_equals_the_stream(random_bark: Bark) -> None:
     settings: dict[str, Any] = {"seed": 3, "options": SHORT, "concurrency": 3}
 
     async def collect() -> list[Speech]:
-        return [speech async for speech in demo.astream(TEXT, **settings)]
+        return [speech async for speech in random_bark.astream(TEXT, **settings)]
 
-    assert_same_speeches(asyncio.run(collect()), list(demo.stream(TEXT, **settings)))
+    assert_same_speeches(asyncio.run(collect()), list(random_bark.stream(TEXT, **settings)))
 
 
-def test_closing_an_async_stream_cancels_its_requests(demo: Bark) -> None:
+def test_closing_an_async_stream_cancels_its_requests(random_bark: Bark) -> None:
     async def first() -> Speech:
-        speeches = demo.astream(TEXT, seed=3, concurrency=4)
+        speeches = random_bark.astream(TEXT, seed=3, concurrency=4)
         speech = await anext(speeches)
         await speeches.aclose()
         return speech
 
     assert TEXT.startswith(asyncio.run(first()).text)
-    assert demo.speak("Hello", options=SHORT, seed=1).seconds > 0
-    status = demo.engine_status()
+    assert random_bark.speak("Hello", options=SHORT, seed=1).seconds > 0
+    status = random_bark.engine_status()
     assert (status.waiting, status.running) == (0, 0)
 
 
-def test_an_async_stream_fails_as_the_stream_does(demo: Bark) -> None:
+def test_an_async_stream_fails_as_the_stream_does(random_bark: Bark) -> None:
     async def collect() -> list[Speech]:
-        return [speech async for speech in demo.astream("  ", seed=1)]
+        return [speech async for speech in random_bark.astream("  ", seed=1)]
 
     with pytest.raises(TextError):
         asyncio.run(collect())
@@ -220,14 +223,14 @@ def test_an_async_stream_fails_as_the_stream_does(demo: Bark) -> None:
 # Several texts
 
 
-def test_several_texts_equal_single_streams(demo: Bark) -> None:
+def test_several_texts_equal_single_streams(random_bark: Bark) -> None:
     texts = [TEXT, "Hello!", "One more. And another one, to be sure."]
     settings: dict[str, Any] = {"options": SHORT, "max_seconds": 3}
-    plans = [demo.plan(text, seed=number, **settings) for number, text in enumerate(texts)]
-    finished = list(streaming.stream_many(plans, demo.submit_segment, concurrency=2))
+    plans = [random_bark.plan(text, seed=number, **settings) for number, text in enumerate(texts)]
+    finished = list(streaming.stream_many(plans, random_bark.submit_segment, concurrency=2))
     assert sorted(text.index for text in finished) == [0, 1, 2]
     for text in finished:
         assert text.error is None
         assert text.seconds > 0
-        single = demo.stream(texts[text.index], seed=text.index, **settings)
+        single = random_bark.stream(texts[text.index], seed=text.index, **settings)
         assert_same_speeches(text.speeches, list(single))

@@ -55,23 +55,23 @@ def test_speech_under_load_equals_single_runs(
         ({"text": "a", "colour": 1}, OptionsError, ["'colour'"]),
     ],
 )
-def test_submit_refuses_invalid_requests_at_once(demo: Bark, arguments, error, words):
-    before = demo.engine_status()
+def test_submit_refuses_invalid_requests_at_once(random_bark: Bark, arguments, error, words):
+    before = random_bark.engine_status()
     with pytest.raises(error) as caught:
-        demo.submit(**arguments)
+        random_bark.submit(**arguments)
     assert_one_line(caught.value, *words)
-    assert demo.engine_status() == before
+    assert random_bark.engine_status() == before
 
 
 @pytest.mark.parametrize("max_queue", [-1, True, 1.5, "2"])
-def test_an_invalid_max_queue_is_refused(demo_bundle: Path, max_queue: Any):
+def test_an_invalid_max_queue_is_refused(random_bundle: Path, max_queue: Any):
     with pytest.raises(OptionsError) as caught:
-        Bark.load(demo_bundle, max_queue=max_queue)
+        Bark.load(random_bundle, max_queue=max_queue)
     assert_one_line(caught.value, f"max_queue is {max_queue!r}", "integer from 0")
 
 
-def test_a_full_queue_refuses_further_requests(demo_bundle: Path):
-    with Bark.load(demo_bundle, max_batch_size=1, max_queue=1, threads=1) as bark:
+def test_a_full_queue_refuses_further_requests(random_bundle: Path):
+    with Bark.load(random_bundle, max_batch_size=1, max_queue=1, threads=1) as bark:
         futures = [bark.submit("Hello", semantic_max_new_tokens=90) for _ in range(2)]
         with pytest.raises(QueueFullError) as caught:
             bark.speak("Hello")
@@ -105,10 +105,10 @@ def test_progress_is_summed_over_the_texts_of_a_call(ending: Bark):
         assert seen[stage][-1][0] == seen[stage][-1][1]
 
 
-def test_each_submitted_request_reports_its_own_progress(demo: Bark):
+def test_each_submitted_request_reports_its_own_progress(random_bark: Bark):
     seen: list[list[tuple[str, int, int]]] = [[], []]
     futures = [
-        demo.submit(
+        random_bark.submit(
             "b c d",
             seed=index,
             semantic_max_new_tokens=10,
@@ -122,15 +122,15 @@ def test_each_submitted_request_reports_its_own_progress(demo: Bark):
         assert [done for stage, done, _ in mine if stage == "fine"] == [1, 2, 3, 4, 5, 6]
 
 
-def test_an_error_of_a_progress_callback_is_raised_by_its_own_call(demo: Bark):
+def test_an_error_of_a_progress_callback_is_raised_by_its_own_call(random_bark: Bark):
     def fail(stage: str, done: int, total: int) -> None:
         if (stage, done) == ("fine", 2):
             raise LookupError("enough")
 
-    other = demo.submit("x", seed=1, semantic_max_new_tokens=20)
+    other = random_bark.submit("x", seed=1, semantic_max_new_tokens=20)
     with pytest.raises(LookupError, match="enough"):
-        demo.speak("b c d", semantic_max_new_tokens=10, on_progress=fail)
-    assert_same(other.result(PATIENCE), demo.speak("x", seed=1, semantic_max_new_tokens=20))
+        random_bark.speak("b c d", semantic_max_new_tokens=10, on_progress=fail)
+    assert_same(other.result(PATIENCE), random_bark.speak("x", seed=1, semantic_max_new_tokens=20))
 
 
 # Failures and interrupts
@@ -194,7 +194,7 @@ def test_a_session_that_fails_once_fails_the_requests_that_shared_the_run(
 
 
 @pytest.mark.parametrize("several", [False, True])
-def test_an_interrupt_while_waiting_cancels_the_requests(demo_bundle: Path, several: bool):
+def test_an_interrupt_while_waiting_cancels_the_requests(random_bundle: Path, several: bool):
     caught = threading.Event()
 
     def interrupt(stage: str, done: int, total: int) -> None:
@@ -202,7 +202,7 @@ def test_an_interrupt_while_waiting_cancels_the_requests(demo_bundle: Path, seve
             signal.raise_signal(signal.SIGINT)
             assert caught.wait(PATIENCE)
 
-    with Bark.load(demo_bundle, threads=1) as bark:
+    with Bark.load(random_bundle, threads=1) as bark:
         options: dict[str, Any] = {"semantic_max_new_tokens": 10, "on_progress": interrupt}
         texts = ["b c d", "x"] if several else ["b c d"]
         with pytest.raises(KeyboardInterrupt):
@@ -217,8 +217,8 @@ def test_an_interrupt_while_waiting_cancels_the_requests(demo_bundle: Path, seve
 # The end of a Bark
 
 
-def test_a_bark_is_closed_at_the_end_of_its_with_block(demo_bundle: Path):
-    with Bark.load(demo_bundle) as bark:
+def test_a_bark_is_closed_at_the_end_of_its_with_block(random_bundle: Path):
+    with Bark.load(random_bundle) as bark:
         future = bark.submit("Hello", semantic_max_new_tokens=200)
     assert isinstance(future.exception(), ClosedError)
     bark.close()
@@ -233,9 +233,9 @@ def _engines() -> set[threading.Thread]:
     return {thread for thread in threading.enumerate() if thread.name == "bark-onnx engine"}
 
 
-def test_an_unreferenced_bark_finishes_its_requests_and_ends_its_thread(demo_bundle: Path):
+def test_an_unreferenced_bark_finishes_its_requests_and_ends_its_thread(random_bundle: Path):
     before = _engines()
-    bark = Bark.load(demo_bundle, threads=1)
+    bark = Bark.load(random_bundle, threads=1)
     reference = weakref.ref(bark)
     future = bark.submit("b c d", semantic_max_new_tokens=20)
     (thread,) = _engines() - before
@@ -247,8 +247,8 @@ def test_an_unreferenced_bark_finishes_its_requests_and_ends_its_thread(demo_bun
     assert reference() is None
 
 
-def test_an_unused_bark_frees_its_models_when_it_is_unreferenced(demo_bundle: Path):
-    bark = Bark.load(demo_bundle)
+def test_an_unused_bark_frees_its_models_when_it_is_unreferenced(random_bundle: Path):
+    bark = Bark.load(random_bundle)
     sessions = [weakref.ref(bark._models._loading[stage]) for stage in ("fine", "codec")]
     gc.disable()
     try:
@@ -259,7 +259,7 @@ def test_an_unused_bark_frees_its_models_when_it_is_unreferenced(demo_bundle: Pa
 
 
 @pytest.mark.parametrize("how", ["idle", "busy", "unreferenced", "interrupted"])
-def test_the_interpreter_exits_in_every_state_of_the_engine(demo_bundle: Path, how: str):
+def test_the_interpreter_exits_in_every_state_of_the_engine(random_bundle: Path, how: str):
     program = """
 import sys, threading
 from bark_onnx.runtime import Bark
@@ -279,7 +279,7 @@ if how == "interrupted":
     raise KeyboardInterrupt
 """
     done = subprocess.run(
-        [sys.executable, "-c", program, demo_bundle, how],
+        [sys.executable, "-c", program, random_bundle, how],
         capture_output=True,
         text=True,
         timeout=PATIENCE,

@@ -39,8 +39,8 @@ SERVER_SECONDS = 2.0  # until a planted hang is one
 
 
 @pytest.fixture(scope="module")
-def materials(demo_checkpoint: Path, demo_bundle: Path) -> Materials:
-    return Materials(demo_checkpoint, demo_bundle)
+def materials(random_checkpoint: Path, random_bundle: Path) -> Materials:
+    return Materials(random_checkpoint, random_bundle)
 
 
 def planted(name: str) -> str:

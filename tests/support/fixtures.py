@@ -1,4 +1,4 @@
-"""The demo whose utterances end by themselves, and what transformers says, asked once."""
+"""A checkpoint whose utterances end by themselves, and what transformers says, asked once."""
 
 import io
 import shutil
@@ -24,7 +24,7 @@ from tests.support.command import Result, Run
 from tests.support.reference import Reference, ReferenceSpeech
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-LOUDER = 1.5  # how much the weights behind the end of an utterance grow in an `ending` demo
+LOUDER = 1.5  # how much the weights behind the end of an utterance grow in an `ending` checkpoint
 
 
 @pytest.fixture(scope="session")
@@ -57,9 +57,9 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 
 
 @pytest.fixture
-def bundle(demo_bundle: Path, tmp_path: Path) -> Path:
+def bundle(random_bundle: Path, tmp_path: Path) -> Path:
     """A bundle that a test may change."""
-    return Path(shutil.copytree(demo_bundle, tmp_path / "bundle"))
+    return Path(shutil.copytree(random_bundle, tmp_path / "bundle"))
 
 
 @pytest.fixture
@@ -95,8 +95,8 @@ class CachedReference:
 
 
 @pytest.fixture(scope="session")
-def demo_reference(demo_checkpoint: Path) -> CachedReference:
-    return CachedReference(demo_checkpoint)
+def random_reference(random_checkpoint: Path) -> CachedReference:
+    return CachedReference(random_checkpoint)
 
 
 @pytest.fixture(scope="session")
@@ -111,11 +111,11 @@ def standard(standard_bundle: Path, provider: str) -> Bark:
 
 @pytest.fixture(scope="session")
 def ending_bundle(
-    demo_bundle: Path, standard_bundle: Path, tmp_path_factory: pytest.TempPathFactory
+    random_bundle: Path, standard_bundle: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Path]:
     """Demos by form of attention, changed so that greedy utterances soon end by themselves."""
     made = {}
-    for attention, bundle in (("fused", demo_bundle), ("standard", standard_bundle)):
+    for attention, bundle in (("fused", random_bundle), ("standard", standard_bundle)):
         made[attention] = tmp_path_factory.mktemp("ending") / attention
         shutil.copytree(bundle, made[attention])
         _raise_end(made[attention])
@@ -123,10 +123,10 @@ def ending_bundle(
 
 
 @pytest.fixture(scope="session")
-def half_bundle(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo in fp32, fp16 and int8."""
+def half_bundle(random_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The random checkpoint in fp32, fp16 and int8."""
     target = tmp_path_factory.mktemp("bundles") / "half"
-    return export(demo_checkpoint, target, precisions=("fp32", "fp16", "int8"))
+    return export(random_checkpoint, target, precisions=("fp32", "fp16", "int8"))
 
 
 @pytest.fixture(scope="session")
@@ -136,8 +136,8 @@ def ending(ending_bundle: Callable[[str], Path], provider: str) -> Bark:
 
 
 @pytest.fixture(scope="session")
-def ending_reference(demo_checkpoint: Path) -> CachedReference:
-    cached = CachedReference(demo_checkpoint)
+def ending_reference(random_checkpoint: Path) -> CachedReference:
+    cached = CachedReference(random_checkpoint)
     with torch.no_grad():
         cached.reference.model.semantic.lm_head.weight[10_000] *= LOUDER
     return cached

@@ -1,4 +1,4 @@
-"""Snippets of pages, run as they stand against a hub cache that holds the demo."""
+"""Snippets of pages, run as they stand against a hub cache that holds the random checkpoint."""
 
 import json
 import os

@@ -20,9 +20,9 @@ from tests.support.messages import assert_one_line
 ABSENT = "suno/bark-absent"
 
 
-def test_checkpoint_loads_by_its_hub_id(cache: Path, demo_checkpoint: Path) -> None:
-    put_in_cache(cache, "suno/tiny", demo_checkpoint)
-    found, expected = open_checkpoint("suno/tiny"), open_checkpoint(str(demo_checkpoint))
+def test_checkpoint_loads_by_its_hub_id(cache: Path, random_checkpoint: Path) -> None:
+    put_in_cache(cache, "suno/tiny", random_checkpoint)
+    found, expected = open_checkpoint("suno/tiny"), open_checkpoint(str(random_checkpoint))
     assert found.source == "suno/tiny"
     assert (found.shapes, found.generation) == (expected.shapes, expected.generation)
     with found.sub_model("coarse") as ours, expected.sub_model("coarse") as theirs:
@@ -30,22 +30,22 @@ def test_checkpoint_loads_by_its_hub_id(cache: Path, demo_checkpoint: Path) -> N
             assert torch.equal(ours.state_dict()[name], tensor), name
 
 
-def test_bundle_speaks_by_its_hub_id(cache: Path, demo_bundle: Path, demo: Bark) -> None:
-    put_in_cache(cache, "suno/tiny-onnx", demo_bundle)
+def test_bundle_speaks_by_its_hub_id(cache: Path, random_bundle: Path, random_bark: Bark) -> None:
+    put_in_cache(cache, "suno/tiny-onnx", random_bundle)
     bark = Bark.load("suno/tiny-onnx")
-    assert bark.voices == demo.voices
+    assert bark.voices == random_bark.voices
     settings = {"options": GenerationOptions.greedy(), "semantic_max_new_tokens": 20}
     found = bark.speak("Hello", voice="v2/en_speaker_0", **settings)
-    expected = demo.speak("Hello", voice="v2/en_speaker_0", **settings)
+    expected = random_bark.speak("Hello", voice="v2/en_speaker_0", **settings)
     np.testing.assert_array_equal(found.fine_tokens, expected.fine_tokens)
     np.testing.assert_array_equal(found.samples, expected.samples)
 
 
 def test_cached_voice_is_refused_when_it_links_out_of_its_repository(
-    cache: Path, demo_bundle: Path
+    cache: Path, random_bundle: Path
 ) -> None:
-    snapshot = put_in_cache(cache, "suno/tiny-onnx", demo_bundle)
-    elsewhere = put_in_cache(cache, "else/where", demo_bundle)
+    snapshot = put_in_cache(cache, "suno/tiny-onnx", random_bundle)
+    elsewhere = put_in_cache(cache, "else/where", random_bundle)
     (snapshot / "voices" / "stolen.npz").symlink_to(
         (elsewhere / "voices" / "v2" / "en_speaker_0.npz").resolve()
     )
@@ -55,10 +55,10 @@ def test_cached_voice_is_refused_when_it_links_out_of_its_repository(
 
 
 def test_local_folder_takes_precedence_over_a_hub_id(
-    cache: Path, tmp_path: Path, demo_checkpoint: Path
+    cache: Path, tmp_path: Path, random_checkpoint: Path
 ) -> None:
     (tmp_path / "suno").mkdir()
-    (tmp_path / "suno" / "tiny").symlink_to(demo_checkpoint)
+    (tmp_path / "suno" / "tiny").symlink_to(random_checkpoint)
     assert open_checkpoint("suno/tiny").folder == Path("suno/tiny")
 
 
@@ -103,9 +103,9 @@ def test_cached_repository_without_the_files_raises_a_one_line_error(
 
 
 def test_command_finds_a_bundle_in_the_cache_of_the_environment(
-    cache: Path, demo_bundle: Path
+    cache: Path, random_bundle: Path
 ) -> None:
-    put_in_cache(cache, "suno/tiny-onnx", demo_bundle)
+    put_in_cache(cache, "suno/tiny-onnx", random_bundle)
     done = subprocess.run(
         [sys.executable, "-m", "bark_onnx.runtime", "voices", "-m", "suno/tiny-onnx"],
         capture_output=True,

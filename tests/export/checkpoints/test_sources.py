@@ -66,11 +66,11 @@ def test_suno_vocabulary_alone_gives_the_known_ids(twins: Twins) -> None:
 
 
 def test_tokenizer_of_another_model_is_refused(
-    run: Run, twins: Twins, demo_checkpoint: Path, tmp_path: Path
+    run: Run, twins: Twins, random_checkpoint: Path, tmp_path: Path
 ) -> None:
-    arguments = ("--codec", twins.codec, "--tokenizer", demo_checkpoint)
+    arguments = ("--codec", twins.codec, "--tokenizer", random_checkpoint)
     result = run(twins.suno, tmp_path / "b", *arguments)
-    assert_run_fails(result, 1, str(demo_checkpoint), "entries", f"reads {VOCABULARY}", BERT)
+    assert_run_fails(result, 1, str(random_checkpoint), "entries", f"reads {VOCABULARY}", BERT)
 
 
 @pytest.mark.parametrize(
@@ -85,12 +85,12 @@ def test_tokenizer_is_refused_when_it_is_not_a_folder(
 
 
 def test_tokenizer_replaces_that_of_the_hugging_face_layout(
-    demo_checkpoint: Path, tmp_path: Path
+    random_checkpoint: Path, tmp_path: Path
 ) -> None:
-    words = (demo_checkpoint / "vocab.txt").read_text().replace("\na\n", "\nå\n")
+    words = (random_checkpoint / "vocab.txt").read_text().replace("\na\n", "\nå\n")
     (tmp_path / "vocab.txt").write_text(words)
-    given = open_source(str(demo_checkpoint), SourceOptions(tokenizer=str(tmp_path)))
-    own = open_source(str(demo_checkpoint), SourceOptions())
+    given = open_source(str(random_checkpoint), SourceOptions(tokenizer=str(tmp_path)))
+    own = open_source(str(random_checkpoint), SourceOptions())
     assert "å" in given.read_tokenizer().get_vocab()
     assert "å" not in own.read_tokenizer().get_vocab()
 
@@ -161,9 +161,9 @@ def test_speaker_embeddings_are_converted_with_and_without_their_index(
 
 
 def test_presets_replace_the_voices_of_a_checkpoint(
-    demo_checkpoint: Path, presets: Path, tmp_path: Path
+    random_checkpoint: Path, presets: Path, tmp_path: Path
 ) -> None:
-    checkpoint = open_source(str(demo_checkpoint), SourceOptions(voices_from=presets))
+    checkpoint = open_source(str(random_checkpoint), SourceOptions(voices_from=presets))
     voices = converted(checkpoint, tmp_path / "voices")
     assert list(voices) == ["announcer", "en_speaker_0", "v2/en_speaker_0"]
     assert_same_voice(voices["v2/en_speaker_0"], preset(2))
@@ -233,7 +233,7 @@ def test_voices_none_contradicts_voices_from(
     refuse(run, twins, tmp_path, *arguments, words=words)
 
 
-def test_size_is_refused_without_suno_files(demo_checkpoint: Path) -> None:
+def test_size_is_refused_without_suno_files(random_checkpoint: Path) -> None:
     with pytest.raises(CheckpointError) as caught:
-        open_source(str(demo_checkpoint), SourceOptions(size="large"))
+        open_source(str(random_checkpoint), SourceOptions(size="large"))
     assert_one_line(caught.value, "--size large", "Suno's .pt files", "omit --size")

@@ -19,11 +19,11 @@ NAMES = ["announcer", "v2/en_speaker_0", "v2/en_speaker_6", "v2/fr_speaker_5"]
 
 
 @pytest.fixture
-def checkpoint(demo_checkpoint: Path, tmp_path: Path) -> Checkpoint:
+def checkpoint(random_checkpoint: Path, tmp_path: Path) -> Checkpoint:
     """A checkpoint with four voices that a test may change."""
     folder = tmp_path / "checkpoint"
     shutil.copytree(
-        demo_checkpoint, folder, ignore=shutil.ignore_patterns("*.safetensors", "speaker_*")
+        random_checkpoint, folder, ignore=shutil.ignore_patterns("*.safetensors", "speaker_*")
     )
     index: dict[str, Any] = {"repo_or_path": "suno/bark"}
     for seed, name in enumerate(NAMES):

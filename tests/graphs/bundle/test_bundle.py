@@ -204,7 +204,7 @@ def test_contract_of_a_later_version_is_refused(bundle: Path) -> None:
     assert_refused(bundle, GRAPH, *words, error=ContractError)
 
 
-def test_graph_loads_when_its_contract_has_other_meanings(bundle: Path, demo: Bark) -> None:
+def test_graph_loads_when_its_contract_has_other_meanings(bundle: Path, random_bark: Bark) -> None:
     def change(model: onnx.ModelProto) -> None:
         entry = contract_entry(model)
         assert "tokens of each sequence after this run, minus 1" in entry.value
@@ -215,7 +215,7 @@ def test_graph_loads_when_its_contract_has_other_meanings(bundle: Path, demo: Ba
 
     rewrite_graph(bundle, change)
     found = Bark.load(bundle).speak("Hello", seed=0, semantic_max_new_tokens=5)
-    expected = demo.speak("Hello", seed=0, semantic_max_new_tokens=5)
+    expected = random_bark.speak("Hello", seed=0, semantic_max_new_tokens=5)
     np.testing.assert_array_equal(found.samples, expected.samples)
 
 
@@ -235,32 +235,34 @@ def test_graph_is_refused_when_it_violates_its_contract(bundle: Path) -> None:
 # Settings
 
 
-def test_unknown_provider_is_refused(demo_bundle: Path) -> None:
+def test_unknown_provider_is_refused(random_bundle: Path) -> None:
     words = ("'tpu'", "expected one of", "auto", "cpu")
-    assert_refused(demo_bundle, *words, error=ProviderError, provider="tpu")
+    assert_refused(random_bundle, *words, error=ProviderError, provider="tpu")
 
 
 @pytest.mark.parametrize("threads", [0, -1, True, 1.5, "2"])
-def test_threads_below_one_are_refused(demo_bundle: Path, threads: Any) -> None:
+def test_threads_below_one_are_refused(random_bundle: Path, threads: Any) -> None:
     words = (f"threads is {threads!r}", "integer from 1")
-    assert_refused(demo_bundle, *words, error=ProviderError, threads=threads)
+    assert_refused(random_bundle, *words, error=ProviderError, threads=threads)
 
 
 @pytest.mark.parametrize("rows", [0, -1, True, 1.5, "2"])
-def test_batch_size_below_one_is_refused(demo_bundle: Path, rows: Any) -> None:
+def test_batch_size_below_one_is_refused(random_bundle: Path, rows: Any) -> None:
     words = (f"max_batch_size is {rows!r}", "integer from 1")
-    assert_refused(demo_bundle, *words, error=OptionsError, max_batch_size=rows)
+    assert_refused(random_bundle, *words, error=OptionsError, max_batch_size=rows)
 
 
-def test_missing_precision_is_refused(demo_bundle: Path) -> None:
-    assert_refused(demo_bundle, "int3", "unknown", "fp32", "int8", precision="int3")
-    assert_refused(demo_bundle, "int8", "only fp32", "--precision int8", precision="int8")
+def test_missing_precision_is_refused(random_bundle: Path) -> None:
+    assert_refused(random_bundle, "int3", "unknown", "fp32", "int8", precision="int3")
+    assert_refused(random_bundle, "int8", "only fp32", "--precision int8", precision="int8")
 
 
-def test_stages_that_open_later_generate_the_same_speech(demo_bundle: Path, demo: Bark) -> None:
+def test_stages_that_open_later_generate_the_same_speech(
+    random_bundle: Path, random_bark: Bark
+) -> None:
     settings = {"options": GenerationOptions.greedy(), "semantic_max_new_tokens": 5}
-    found = Bark.load(demo_bundle, wait=False).speak("Hello", **settings)
-    np.testing.assert_array_equal(found.samples, demo.speak("Hello", **settings).samples)
+    found = Bark.load(random_bundle, wait=False).speak("Hello", **settings)
+    np.testing.assert_array_equal(found.samples, random_bark.speak("Hello", **settings).samples)
 
 
 @pytest.mark.parametrize("stage", ["semantic", "codec"])
@@ -280,9 +282,9 @@ main()
 
 
 def test_command_names_the_packages_when_onnxruntime_is_missing(
-    demo_bundle: Path, tmp_path: Path
+    random_bundle: Path, tmp_path: Path
 ) -> None:
-    arguments = ["speak", "Hello", "-m", str(demo_bundle), "-o", str(tmp_path / "hello.wav")]
+    arguments = ["speak", "Hello", "-m", str(random_bundle), "-o", str(tmp_path / "hello.wav")]
     done = subprocess.run(
         [sys.executable, "-c", _SPEAK_WITHOUT_ONNXRUNTIME, *arguments],
         capture_output=True,
@@ -295,12 +297,12 @@ def test_command_names_the_packages_when_onnxruntime_is_missing(
 
 
 def test_bundle_loads_by_a_relative_path(
-    bundle: Path, monkeypatch: pytest.MonkeyPatch, demo: Bark
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, random_bark: Bark
 ) -> None:
     monkeypatch.chdir(bundle.parent)
     settings = {"options": GenerationOptions.greedy(), "semantic_max_new_tokens": 5}
     found = Bark.load("bundle").speak("Hello", voice="v2/en_speaker_0", **settings)
-    expected = demo.speak("Hello", voice="v2/en_speaker_0", **settings)
+    expected = random_bark.speak("Hello", voice="v2/en_speaker_0", **settings)
     np.testing.assert_array_equal(found.samples, expected.samples)
 
 

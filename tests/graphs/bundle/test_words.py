@@ -27,8 +27,8 @@ def add_words(folder: Path, content: bytes) -> None:
 
 
 @pytest.fixture
-def folder(demo_bundle: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(demo_bundle, tmp_path / "bundle"))
+def folder(random_bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(random_bundle, tmp_path / "bundle"))
 
 
 def test_words_are_those_of_the_file(folder: Path, run: Run) -> None:

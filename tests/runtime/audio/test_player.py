@@ -23,8 +23,8 @@ TEXT = "Here is the first sentence of it. Then there is another one, somewhat lo
 
 
 @pytest.fixture
-def speak(run: Run, demo_bundle: Path) -> Run:
-    return lambda *arguments: run("speak", *arguments, "-m", demo_bundle, *SETTINGS)
+def speak(run: Run, random_bundle: Path) -> Run:
+    return lambda *arguments: run("speak", *arguments, "-m", random_bundle, *SETTINGS)
 
 
 def script(player: Path, body: str) -> None:
@@ -112,13 +112,13 @@ def test_a_player_that_cannot_start_is_one_line(speak: Run, player: Path) -> Non
 
 @pytest.mark.parametrize("when", ["generating", "playing"])
 def test_an_interrupt_stops_command_and_player(
-    player: Path, demo_bundle: Path, tmp_path: Path, when: str
+    player: Path, random_bundle: Path, tmp_path: Path, when: str
 ) -> None:
     script(player, "open('pid', 'w').write(str(os.getpid()))\ntime.sleep(600)")
     text = TEXT * (40 if when == "generating" else 1)
     process = subprocess.Popen(
         [
-            *(ENTRY_POINT, "speak", text, "-m", demo_bundle, *map(str, SETTINGS)),
+            *(ENTRY_POINT, "speak", text, "-m", random_bundle, *map(str, SETTINGS)),
             *("--play", "-o", "a.wav"),
         ],
         cwd=tmp_path,

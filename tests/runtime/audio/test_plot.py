@@ -160,8 +160,8 @@ def test_any_name_and_length_can_be_drawn(tmp_path: Path) -> None:
 # The command
 
 
-def test_the_command_draws_its_speech(run: Run, demo_bundle: Path, tmp_path: Path) -> None:
-    options = ("-m", demo_bundle, "--max-seconds", 2, *SHORT)
+def test_the_command_draws_its_speech(run: Run, random_bundle: Path, tmp_path: Path) -> None:
+    options = ("-m", random_bundle, "--max-seconds", 2, *SHORT)
     output_of(run("speak", "One is here. Two is there.", *options, "--plot", "a.png"))
     assert size_of(tmp_path / "a.png") == (1440, 720)
     assert (tmp_path / "speech.wav").exists()

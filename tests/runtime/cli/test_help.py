@@ -162,9 +162,9 @@ def complete(bundle: Path | str, *words: str, **environment: str) -> list[str]:
 
 
 @pytest.fixture
-def bundle(demo_bundle: Path, tmp_path: Path) -> Path:
+def bundle(random_bundle: Path, tmp_path: Path) -> Path:
     """A folder of voices; completion reads nothing else."""
-    voice = demo_bundle / "voices" / "v2" / "en_speaker_0.npz"
+    voice = random_bundle / "voices" / "v2" / "en_speaker_0.npz"
     for name in ("v2/en_speaker_0", "v2/de_speaker_3", "me"):
         path = tmp_path / "bundle" / "voices" / f"{name}.npz"
         path.parent.mkdir(parents=True, exist_ok=True)

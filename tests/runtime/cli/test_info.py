@@ -41,10 +41,10 @@ NOT_RECORDED.remove("sample_rate_hz")
 
 
 @pytest.fixture
-def folder(demo_bundle: Path, tmp_path: Path) -> Path:
+def folder(random_bundle: Path, tmp_path: Path) -> Path:
     """Working folder of the commands: a bundle with a space in its name, and a voice."""
-    (tmp_path / "my bundle").symlink_to(demo_bundle)
-    shutil.copy(demo_bundle / "voices" / f"{VOICE}.npz", tmp_path / "it's me.npz")
+    (tmp_path / "my bundle").symlink_to(random_bundle)
+    shutil.copy(random_bundle / "voices" / f"{VOICE}.npz", tmp_path / "it's me.npz")
     return tmp_path
 
 
@@ -121,44 +121,54 @@ def test_long_text_is_piped_from_the_file(run: Run, folder: Path) -> None:
 
 
 def test_speech_of_the_library_can_be_generated_again(
-    demo: Bark, demo_bundle: Path, folder: Path
+    random_bark: Bark, random_bundle: Path, folder: Path
 ) -> None:
     options = GenerationOptions(semantic_max_new_tokens=15)
     text = LONG  # more than one segment with the default of the command
-    demo.speak(text, seed=3, voice=folder / "it's me.npz", options=options).save(folder / "a.wav")
-    demo.submit("Hello", seed=3, voice=VOICE, options=options).result().save(folder / "b.wav")
+    random_bark.speak(text, seed=3, voice=folder / "it's me.npz", options=options).save(
+        folder / "a.wav"
+    )
+    random_bark.submit("Hello", seed=3, voice=VOICE, options=options).result().save(
+        folder / "b.wav"
+    )
     for name in "ab":
         provenance = read_provenance(folder / f"{name}.wav")
-        assert provenance.bundle.path == str(demo_bundle)
+        assert provenance.bundle.path == str(random_bundle)
         run_in_shell(_replay(provenance, folder / f"{name}.wav"), folder)
         first, second = ((folder / f"{name}{end}.wav").read_bytes() for end in ("", "-again"))
         assert first == second
 
 
-def test_segment_of_a_long_text_has_its_number(run: Run, demo: Bark, tmp_path: Path) -> None:
-    speeches = list(demo.stream(LONG, max_seconds=4, seed=1, semantic_max_new_tokens=5))
+def test_segment_of_a_long_text_has_its_number(run: Run, random_bark: Bark, tmp_path: Path) -> None:
+    speeches = list(random_bark.stream(LONG, max_seconds=4, seed=1, semantic_max_new_tokens=5))
     assert [speech.provenance.segment for speech in speeches if speech.provenance] == [
         *range(1, len(speeches) + 1)
     ]
     speeches[1].save(tmp_path / "a.wav")
     out = output_of(run("info", "a.wav"))
     assert "warning     the file is segment 2 of the sound that the command generates" in out
-    (single,) = demo.stream("Hello", seed=1, semantic_max_new_tokens=5)
+    (single,) = random_bark.stream("Hello", seed=1, semantic_max_new_tokens=5)
     assert single.provenance is not None
     assert single.provenance.segment is None
 
 
-def test_voice_without_a_file_causes_a_warning(run: Run, demo: Bark, tmp_path: Path) -> None:
-    voice = demo.voice(VOICE)
-    demo.speak("Hello", voice=voice, seed=1, semantic_max_new_tokens=5).save(tmp_path / "a.wav")
+def test_voice_without_a_file_causes_a_warning(run: Run, random_bark: Bark, tmp_path: Path) -> None:
+    voice = random_bark.voice(VOICE)
+    random_bark.speak("Hello", voice=voice, seed=1, semantic_max_new_tokens=5).save(
+        tmp_path / "a.wav"
+    )
     out = output_of(run("info", "a.wav"))
     assert f"voice       {VOICE} (given as arrays)" in out
     assert "save it (Voice.save) as voice.npz" in out
     assert "--voice voice.npz" in out
 
 
-def test_speaker_without_a_voice_causes_a_warning(run: Run, demo: Bark, tmp_path: Path) -> None:
-    (speech,) = demo.stream("A: Hello", speakers={"A": None}, seed=1, semantic_max_new_tokens=5)
+def test_speaker_without_a_voice_causes_a_warning(
+    run: Run, random_bark: Bark, tmp_path: Path
+) -> None:
+    (speech,) = random_bark.stream(
+        "A: Hello", speakers={"A": None}, seed=1, semantic_max_new_tokens=5
+    )
     speech.save(tmp_path / "a.wav")
     assert "only the library supports" in output_of(run("info", "a.wav"))
 
@@ -176,7 +186,7 @@ def test_info_prints_the_settings(run: Run, folder: Path) -> None:
         "seed        5",
         "generation  semantic_temperature 0.65",
         "stream      trim True",
-        f"bundle      my bundle: demo, fp32, {manifest.fingerprint('fp32')}",
+        f"bundle      my bundle: random, fp32, {manifest.fingerprint('fp32')}",
         "provider    cpu",
     ):
         assert line in lines
@@ -184,8 +194,8 @@ def test_info_prints_the_settings(run: Run, folder: Path) -> None:
     assert shlex.split(command)[:3] == ["bark-onnx", "speak", "Hello,\n world"]
 
 
-def test_info_shortens_a_text_without_control_characters(run: Run, demo: Bark) -> None:
-    speech = demo.speak("Hello", seed=1, semantic_max_new_tokens=5)
+def test_info_shortens_a_text_without_control_characters(run: Run, random_bark: Bark) -> None:
+    speech = random_bark.speak("Hello", seed=1, semantic_max_new_tokens=5)
     assert speech.provenance is not None
     text = "a\x1b[2Jb\nc\u202e" + "x" * 500
     provenance = dataclasses.replace(speech.provenance, text=text)
@@ -275,8 +285,8 @@ def test_impossible_info_is_one_line(
     assert_fails(run("info", *arguments), status, *words)
 
 
-def test_text_too_long_for_its_file_is_read_from_another_file(demo: Bark) -> None:
-    speech = demo.speak("Hello", seed=1, semantic_max_new_tokens=2)
+def test_text_too_long_for_its_file_is_read_from_another_file(random_bark: Bark) -> None:
+    speech = random_bark.speak("Hello", seed=1, semantic_max_new_tokens=2)
     assert speech.provenance is not None
     left_out = speech.provenance.without_text()
     assert " -i text.txt " in _replay(left_out, Path("a.opus"))
@@ -320,7 +330,7 @@ def test_every_option_that_changes_the_sound_is_recorded() -> None:
     assert names == covered | NOT_RECORDED
 
 
-def test_every_stream_option_is_recorded(demo: Bark) -> None:
+def test_every_stream_option_is_recorded(random_bark: Bark) -> None:
     changes = {
         "language": "de",
         "max_seconds": 5.0,
@@ -336,22 +346,22 @@ def test_every_stream_option_is_recorded(demo: Bark) -> None:
     assert changes.keys() == STREAM_NAMES - NOT_RECORDED
     for name, value in changes.items():
         settings = {name: value, "semantic_max_new_tokens": 2, "seed": 1}
-        speech = next(demo.stream("Hello", **settings))  # type: ignore[arg-type]
+        speech = next(random_bark.stream("Hello", **settings))  # type: ignore[arg-type]
         assert speech.provenance is not None
         assert speech.provenance.stream == {name: value}
         assert f"--{name.replace('_', '-')}" in _replay(speech.provenance, Path("a.wav"))
 
 
-def test_every_generation_option_is_recorded(demo: Bark) -> None:
+def test_every_generation_option_is_recorded(random_bark: Bark) -> None:
     options = GenerationOptions.suno().replace(semantic_max_new_tokens=5)
     assert None not in dataclasses.asdict(options).values()
-    provenance = demo.speak("Hello", seed=1, options=options).provenance
+    provenance = random_bark.speak("Hello", seed=1, options=options).provenance
     assert provenance is not None
     assert provenance.generation == dataclasses.asdict(options)
 
 
-def test_fingerprint_distinguishes_bundles(demo_bundle: Path) -> None:
-    manifest = Manifest.read(demo_bundle)
+def test_fingerprint_distinguishes_bundles(random_bundle: Path) -> None:
+    manifest = Manifest.read(random_bundle)
     more = {"int8/fine.onnx": FileRecord(1, "ab"), "voices/me.npz": FileRecord(1, "cd")}
     larger = dataclasses.replace(manifest, files=manifest.files | more)
     assert larger.fingerprint("fp32") == manifest.fingerprint("fp32")

@@ -14,9 +14,9 @@ from tests.support.command import Run, output_of
 
 @pytest.mark.parametrize("form", ["fused", "standard"])
 def test_info_prints_every_input_and_output_of_the_contract(
-    run: Run, demo_bundle: Path, standard_bundle: Path, form: str
+    run: Run, random_bundle: Path, standard_bundle: Path, form: str
 ) -> None:
-    folder = demo_bundle if form == "fused" else standard_bundle
+    folder = random_bundle if form == "fused" else standard_bundle
     bundle = Bundle(folder)
     out = output_of(run("info", "-m", folder))
     sections = dict(zip(STAGES, out.split("\n\n")[1:], strict=True))
@@ -33,14 +33,14 @@ def test_info_prints_every_input_and_output_of_the_contract(
                 assert tensor.meaning in line
 
 
-def test_info_prints_the_manifest(run: Run, demo_bundle: Path) -> None:
-    out = output_of(run("info", "-m", demo_bundle))
-    manifest = Bundle(demo_bundle).manifest
+def test_info_prints_the_manifest(run: Run, random_bundle: Path) -> None:
+    out = output_of(run("info", "-m", random_bundle))
+    manifest = Bundle(random_bundle).manifest
     head = dict(
         line.split(maxsplit=1) for line in out.split("\n\n")[0].splitlines() if "parity" not in line
     )
     expected = SimpleNamespace(
-        bundle=str(demo_bundle),
+        bundle=str(random_bundle),
         source=manifest.source,
         exporter=manifest.exporter,
         attention="fused",

@@ -51,9 +51,9 @@ def names(folder: Path) -> list[str]:
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
 def test_signal_keeps_what_was_said(
-    demo_bundle: Path, tmp_path: Path, number: signal.Signals, status: int
+    random_bundle: Path, tmp_path: Path, number: signal.Signals, status: int
 ) -> None:
-    process = start_long(demo_bundle, tmp_path)
+    process = start_long(random_bundle, tmp_path)
     wait_for_partial(process, tmp_path)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
@@ -63,9 +63,9 @@ def test_signal_keeps_what_was_said(
     assert names(tmp_path) == ["a.json", "a.wav"]
 
 
-def test_signal_that_nohup_ignores_stays_ignored(demo_bundle: Path, tmp_path: Path) -> None:
+def test_signal_that_nohup_ignores_stays_ignored(random_bundle: Path, tmp_path: Path) -> None:
     process = start(
-        *("speak", TEXT * 3, "-m", demo_bundle, "-o", "a.wav", *SETTINGS),
+        *("speak", TEXT * 3, "-m", random_bundle, "-o", "a.wav", *SETTINGS),
         folder=tmp_path,
         preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
     )
@@ -78,11 +78,11 @@ def test_signal_that_nohup_ignores_stays_ignored(demo_bundle: Path, tmp_path: Pa
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_signal_keeps_the_lines_that_were_said(
-    demo_bundle: Path, tmp_path: Path, number: signal.Signals, status: int
+    random_bundle: Path, tmp_path: Path, number: signal.Signals, status: int
 ) -> None:
     lines = "\n".join(f"Line {line}." for line in range(500))
     process = start(
-        *("speak", lines, "-m", demo_bundle, "--lines", "-o", "out/", *SETTINGS), folder=tmp_path
+        *("speak", lines, "-m", random_bundle, "--lines", "-o", "out/", *SETTINGS), folder=tmp_path
     )
     while process.poll() is None and not (tmp_path / "out" / "003.wav").exists():
         time.sleep(0.02)
@@ -95,27 +95,28 @@ def test_signal_keeps_the_lines_that_were_said(
     assert out.count("\n") <= len(written)
 
 
-def test_the_next_run_removes_what_a_killed_one_left(demo_bundle: Path, tmp_path: Path) -> None:
-    process = start_long(demo_bundle, tmp_path)
+def test_the_next_run_removes_what_a_killed_one_left(random_bundle: Path, tmp_path: Path) -> None:
+    process = start_long(random_bundle, tmp_path)
     wait_for_partial(process, tmp_path)
     process.kill()
     process.communicate()
     assert len(names(tmp_path)) == 1
     process = start(
-        *("speak", "Hello", "-m", demo_bundle, "-o", "a.wav", *SETTINGS), folder=tmp_path
+        *("speak", "Hello", "-m", random_bundle, "-o", "a.wav", *SETTINGS), folder=tmp_path
     )
     assert process.communicate()[0].startswith("a.wav: ")
     assert names(tmp_path) == ["a.wav"]
 
 
 @pytest.fixture
-def importing(demo_bundle: Path, tmp_path: Path) -> subprocess.Popen[str]:
+def importing(random_bundle: Path, tmp_path: Path) -> subprocess.Popen[str]:
     """An import of many voices into a copy of the bundle, of which some are prepared."""
-    shutil.copytree(demo_bundle, tmp_path / "bundle")
+    shutil.copytree(random_bundle, tmp_path / "bundle")
     (tmp_path / "many").mkdir()
     for number in range(300):
         shutil.copy(
-            demo_bundle / "voices" / "v2" / "en_speaker_0.npz", tmp_path / "many" / f"v{number}.npz"
+            random_bundle / "voices" / "v2" / "en_speaker_0.npz",
+            tmp_path / "many" / f"v{number}.npz",
         )
     process = start("voices", "import", "many", "-m", "bundle", folder=tmp_path)
     while process.poll() is None and not [*tmp_path.glob("bundle/.*.partial/voices/*.npz")]:
@@ -128,7 +129,7 @@ def importing(demo_bundle: Path, tmp_path: Path) -> subprocess.Popen[str]:
 )
 def test_signal_changes_no_voice(
     importing: subprocess.Popen[str],
-    demo_bundle: Path,
+    random_bundle: Path,
     tmp_path: Path,
     number: signal.Signals,
     status: int,
@@ -136,15 +137,15 @@ def test_signal_changes_no_voice(
     importing.send_signal(number)
     out, err = importing.communicate(timeout=60)
     assert (importing.returncode, out, err.strip()) == (status, "", "bark-onnx: interrupted")
-    assert contents(tmp_path / "bundle") == contents(demo_bundle)
+    assert contents(tmp_path / "bundle") == contents(random_bundle)
 
 
 def test_the_next_import_removes_what_a_killed_one_left(
-    importing: subprocess.Popen[str], demo_bundle: Path, tmp_path: Path
+    importing: subprocess.Popen[str], random_bundle: Path, tmp_path: Path
 ) -> None:
     importing.kill()
     importing.communicate()
-    former = contents(demo_bundle)
+    former = contents(random_bundle)
     found = contents(tmp_path / "bundle")
     assert {name: found[name] for name in former} == former
     assert any(".partial/" in name for name in found)
@@ -157,11 +158,11 @@ def test_the_next_import_removes_what_a_killed_one_left(
 
 @pytest.mark.parametrize("suffix", ["wav", "mp3"])
 def test_two_commands_with_one_output_leave_one_whole_file(
-    demo_bundle: Path, tmp_path: Path, suffix: str
+    random_bundle: Path, tmp_path: Path, suffix: str
 ) -> None:
     def speak(name: str, seed: int) -> subprocess.Popen[str]:
         options = ("--semantic-max-new-tokens", 15, "--seed", seed, "--no-metadata")
-        return start("speak", TEXT, "-m", demo_bundle, "-o", name, *options, folder=tmp_path)
+        return start("speak", TEXT, "-m", random_bundle, "-o", name, *options, folder=tmp_path)
 
     alone = []
     for seed in (1, 2):
@@ -176,11 +177,11 @@ def test_two_commands_with_one_output_leave_one_whole_file(
 
 
 def test_file_size_limit_keeps_what_was_said_and_names_the_reason(
-    demo_bundle: Path, tmp_path: Path
+    random_bundle: Path, tmp_path: Path
 ) -> None:
     limit = (400_000, 400_000)
     process = start_long(
-        demo_bundle,
+        random_bundle,
         tmp_path,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
     )
@@ -194,10 +195,10 @@ def test_file_size_limit_keeps_what_was_said_and_names_the_reason(
 
 
 def test_compressed_file_that_is_cut_off_causes_no_lines_of_libraries(
-    demo_bundle: Path, tmp_path: Path
+    random_bundle: Path, tmp_path: Path
 ) -> None:
     process = start(
-        *("speak", TEXT * 10, "-m", demo_bundle, "-o", "a.mp3", "--language", "en", *SETTINGS),
+        *("speak", TEXT * 10, "-m", random_bundle, "-o", "a.mp3", "--language", "en", *SETTINGS),
         folder=tmp_path,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (70_665, 70_665)),
     )
@@ -282,9 +283,9 @@ def in_shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def folder(demo_bundle: Path, tmp_path: Path) -> Path:
+def folder(random_bundle: Path, tmp_path: Path) -> Path:
     """Working folder with a bundle B."""
-    (tmp_path / "B").symlink_to(demo_bundle)
+    (tmp_path / "B").symlink_to(random_bundle)
     return tmp_path
 
 
@@ -341,10 +342,10 @@ def test_device_and_pipe_receive_the_sound(folder: Path) -> None:
 
 
 def test_interrupted_command_does_not_wait_for_a_reader_of_a_pipe(
-    demo_bundle: Path, tmp_path: Path
+    random_bundle: Path, tmp_path: Path
 ) -> None:
     os.mkfifo(tmp_path / "a.json")
-    process = start_long(demo_bundle, tmp_path)
+    process = start_long(random_bundle, tmp_path)
     wait_for_partial(process, tmp_path)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)

@@ -25,11 +25,11 @@ LINES = "One, to begin with.\n\n  And the third line.  \r\n\u200b\nThe fifth.\n"
 
 
 @pytest.fixture
-def speak(run: Run, demo_bundle: Path, tmp_path: Path) -> Run:
-    """Runs `bark-onnx speak --lines` with a file and the demo."""
+def speak(run: Run, random_bundle: Path, tmp_path: Path) -> Run:
+    """Runs `bark-onnx speak --lines` with a file and the random bundle."""
     (tmp_path / "lines.txt").write_bytes(LINES.encode())
     return lambda *arguments: run(
-        *("speak", "-i", "lines.txt", "-m", demo_bundle, "--lines", *SHORT, *arguments)
+        *("speak", "-i", "lines.txt", "-m", random_bundle, "--lines", *SHORT, *arguments)
     )
 
 
@@ -70,13 +70,13 @@ def test_folder_has_a_file_per_line_named_by_its_number(speak: Run, tmp_path: Pa
 
 @pytest.mark.parametrize("concurrency", [1, 8])
 def test_each_file_equals_a_single_run_with_the_seed_of_its_line(
-    speak: Run, run: Run, demo_bundle: Path, tmp_path: Path, concurrency: int
+    speak: Run, run: Run, random_bundle: Path, tmp_path: Path, concurrency: int
 ) -> None:
     voice = ("--voice", "v2/en_speaker_0")
     speak("-o", "line-{n}.flac", "--seed", 3, "--concurrency", concurrency, *voice)
     for number, text in ((1, "One, to begin with."), (3, "And the third line.")):
         seed = segment_seed(3, number - 1)
-        arguments = ("-m", demo_bundle, *SHORT, *voice, "--seed", seed, "-o", "alone.flac")
+        arguments = ("-m", random_bundle, *SHORT, *voice, "--seed", seed, "-o", "alone.flac")
         output_of(run("speak", text, *arguments))
         alone = (tmp_path / "alone.flac").read_bytes()
         assert (tmp_path / f"line-{number}.flac").read_bytes() == alone
@@ -161,11 +161,11 @@ def test_error_of_every_line_is_printed_once(
     assert file_names(tmp_path) == ["lines.txt"]
 
 
-def test_interrupt_leaves_complete_files(demo_bundle: Path, tmp_path: Path) -> None:
+def test_interrupt_leaves_complete_files(random_bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "lines.txt").write_text("Here is a line.\n" * 500)
     process = subprocess.Popen(
         [
-            *(ENTRY_POINT, "speak", "-i", "lines.txt", "-m", demo_bundle, "--lines"),
+            *(ENTRY_POINT, "speak", "-i", "lines.txt", "-m", random_bundle, "--lines"),
             *("-o", "out/", "--semantic-max-new-tokens", "15", "--concurrency", "3"),
         ],
         cwd=tmp_path,

@@ -34,10 +34,10 @@ class Stdout(io.TextIOWrapper):
 
 
 @pytest.fixture
-def speak(run: Run, demo_bundle: Path) -> Run:
-    """Runs `bark-onnx speak` with the demo and a fixed seed."""
+def speak(run: Run, random_bundle: Path) -> Run:
+    """Runs `bark-onnx speak` with the random bundle and a fixed seed."""
     return lambda *arguments, **settings: run(
-        *("speak", *arguments, "-m", demo_bundle, *SETTINGS), **settings
+        *("speak", *arguments, "-m", random_bundle, *SETTINGS), **settings
     )
 
 
@@ -61,9 +61,9 @@ def decoded_seconds(data: bytes) -> float:
 
 
 def test_standard_output_has_the_sound_and_standard_error_the_summary(
-    demo_bundle: Path, tmp_path: Path
+    random_bundle: Path, tmp_path: Path
 ) -> None:
-    command = [ENTRY_POINT, "speak", TEXT, "-m", demo_bundle, *map(str, SETTINGS)]
+    command = [ENTRY_POINT, "speak", TEXT, "-m", random_bundle, *map(str, SETTINGS)]
     done = subprocess.run([*command, "-o", "-"], capture_output=True, cwd=tmp_path)
     assert done.returncode == 0
     assert done.stderr.decode().startswith("standard output: ")
@@ -78,10 +78,10 @@ def test_standard_output_has_the_sound_and_standard_error_the_summary(
     assert done.stdout[4:8] == done.stdout[40:44] == b"\xff\xff\xff\xff"
 
 
-def test_closed_pipe_ends_the_command_without_an_error(demo_bundle: Path) -> None:
+def test_closed_pipe_ends_the_command_without_an_error(random_bundle: Path) -> None:
     process = subprocess.Popen(
         [
-            *(ENTRY_POINT, "speak", TEXT * 50, "-m", demo_bundle, "-o", "-"),
+            *(ENTRY_POINT, "speak", TEXT * 50, "-m", random_bundle, "-o", "-"),
             *map(str, SETTINGS),
         ],
         stdout=subprocess.PIPE,
@@ -126,8 +126,8 @@ def test_closed_standard_output_is_one_line(speak: Run) -> None:
     assert_fails(result, 1, "Standard output is closed")
 
 
-def test_closed_standard_input_is_one_line(demo_bundle: Path) -> None:
-    command = f"{ENTRY_POINT} speak - -m {demo_bundle} <&-"
+def test_closed_standard_input_is_one_line(random_bundle: Path) -> None:
+    command = f"{ENTRY_POINT} speak - -m {random_bundle} <&-"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
     assert_fails(
         (done.returncode, done.stdout, done.stderr), 1, "Standard input is closed", "--input"
@@ -231,7 +231,7 @@ def check_object(found: dict[str, Any]) -> None:
     assert (found["precision"], found["provider"]) == ("fp32", "cpu")
 
 
-def test_standard_output_has_only_json(speak: Run, demo: Bark) -> None:
+def test_standard_output_has_only_json(speak: Run, random_bark: Bark) -> None:
     out = output_of(
         speak(TEXT, "--json", "-o", "a.flac", "--voice", "v2/en_speaker_0", "--max-seconds", 4)
     )
@@ -286,8 +286,8 @@ def test_two_inputs_are_refused(run: Run) -> None:
     assert_fails(run("speak", "-", "-i", "-", "-m", "nowhere"), 1, "both a text and --input")
 
 
-def test_installed_command_pipes_raw_sound(demo_bundle: Path) -> None:
-    shell = f'printf "Hello" | {ENTRY_POINT} speak - -m {demo_bundle} -o - --raw | wc -c'
+def test_installed_command_pipes_raw_sound(random_bundle: Path) -> None:
+    shell = f'printf "Hello" | {ENTRY_POINT} speak - -m {random_bundle} -o - --raw | wc -c'
     done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True)
     assert done.returncode == 0
     assert int(done.stdout) > 1000
@@ -295,9 +295,9 @@ def test_installed_command_pipes_raw_sound(demo_bundle: Path) -> None:
     assert done.stderr.startswith("standard output: ")
 
 
-def test_installed_command_writes_lines(demo_bundle: Path, tmp_path: Path) -> None:
+def test_installed_command_writes_lines(random_bundle: Path, tmp_path: Path) -> None:
     result = run_installed(
-        *("speak", "-", "-m", demo_bundle, "--lines", "-o", f"{tmp_path}/", *SETTINGS),
+        *("speak", "-", "-m", random_bundle, "--lines", "-o", f"{tmp_path}/", *SETTINGS),
         stdin=b"One.\nTwo.\n",
     )
     assert len(output_of(result).splitlines()) == 2

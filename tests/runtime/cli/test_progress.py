@@ -64,11 +64,11 @@ STAGES = "(semantic|coarse|fine|codec)"
     [(1, rf"\d+% done, \d\d:\d\d left; {STAGES}: .*/s\]"), (8, rf"\d+% done; {STAGES}: .* left\]")],
 )
 def test_terminal_shows_share_speed_and_remaining_time_temporarily(
-    demo_bundle: Path, tmp_path: Path, concurrency: int, second: str
+    random_bundle: Path, tmp_path: Path, concurrency: int, second: str
 ) -> None:
     path = tmp_path / "a.wav"
     options = (*OPTIONS, "--concurrency", concurrency)
-    shown, out = on_a_terminal("speak", TEXT, "-m", demo_bundle, "-o", path, *options)
+    shown, out = on_a_terminal("speak", TEXT, "-m", random_bundle, "-o", path, *options)
     for stage, unit in (
         ("semantic", "tokens"),
         ("coarse", "tokens"),
@@ -90,13 +90,13 @@ def test_simulated_terminal_overwrites_like_a_real_one() -> None:
     assert left_on("ab\rc") == "cb"
 
 
-def test_pipe_has_no_progress_bars(demo_bundle: Path, tmp_path: Path) -> None:
+def test_pipe_has_no_progress_bars(random_bundle: Path, tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
-    out = output_of(run_installed("speak", TEXT, "-m", demo_bundle, "-o", path, *OPTIONS))
+    out = output_of(run_installed("speak", TEXT, "-m", random_bundle, "-o", path, *OPTIONS))
     assert out.count("\n") == 1
     assert "%" not in out
 
 
-def test_malformed_setting_of_the_bars_is_one_line(demo_bundle: Path) -> None:
-    result = run_installed("speak", "Hi", "-m", demo_bundle, TQDM_MININTERVAL="abc")
+def test_malformed_setting_of_the_bars_is_one_line(random_bundle: Path) -> None:
+    result = run_installed("speak", "Hi", "-m", random_bundle, TQDM_MININTERVAL="abc")
     assert_fails(result, 1, "TQDM_MININTERVAL", "malformed", "unset the variable")

@@ -91,8 +91,10 @@ def test_voice_of_other_software_has_no_provenance(tmp_path: Path) -> None:
         assert set(file.files) == set(KEYS)
 
 
-def test_voice_of_a_speech_has_its_provenance(demo: Bark) -> None:
-    speech = demo.speak("Hello!", voice="english", seed=np.int64(3), semantic_max_new_tokens=9)
+def test_voice_of_a_speech_has_its_provenance(random_bark: Bark) -> None:
+    speech = random_bark.speak(
+        "Hello!", voice="english", seed=np.int64(3), semantic_max_new_tokens=9
+    )
     assert speech.provenance is not None
     source = speech.provenance.bundle.source
     expected = VoiceProvenance("Hello!", 3, SOFTWARE, source, "v2/en_speaker_0")
@@ -172,9 +174,9 @@ def test_empty_speech_is_not_saved(tmp_path: Path) -> None:
 
 
 def test_saved_voice_can_be_used_and_has_provenance(
-    run: Run, demo_bundle: Path, tmp_path: Path
+    run: Run, random_bundle: Path, tmp_path: Path
 ) -> None:
-    common = ("-m", demo_bundle, "--greedy", *SHORT)
+    common = ("-m", random_bundle, "--greedy", *SHORT)
     status, out, err = run(
         "speak", "Hello [laughs]", *common, "--voice", "english", "--seed", 4, "-o", "a.wav",
         "--save-voice", "me.npz",
@@ -186,7 +188,7 @@ def test_saved_voice_can_be_used_and_has_provenance(
     output_of(run("speak", "Hello", *common, "--voice", "me.npz", "-o", "b.wav"))
     output_of(run("speak", "Hello", *common, "-o", "c.wav"))
     assert (tmp_path / "b.wav").read_bytes() != (tmp_path / "c.wav").read_bytes()
-    checked = output_of(run("voices", "check", "me.npz", "-m", demo_bundle)).splitlines()
+    checked = output_of(run("voices", "check", "me.npz", "-m", random_bundle)).splitlines()
     assert checked[:3] == [
         "me.npz: a voice of 0.60 s",
         "  tokens      30 semantic, 45 frames of coarse and fine codes",
@@ -200,10 +202,10 @@ def test_saved_voice_can_be_used_and_has_provenance(
     assert checked[-1] == f"  software    {SOFTWARE}"
 
 
-def test_one_segment_of_a_long_text_is_saved(run: Run, demo_bundle: Path, tmp_path: Path) -> None:
+def test_one_segment_of_a_long_text_is_saved(run: Run, random_bundle: Path, tmp_path: Path) -> None:
     text = "One sentence. And one more."
     status, out, _ = run(
-        "speak", text, "-m", demo_bundle, "--greedy", *SHORT, "--max-seconds", 2, "--seed", 7,
+        "speak", text, "-m", random_bundle, "--greedy", *SHORT, "--max-seconds", 2, "--seed", 7,
         "--save-voice", "me.npz",
     )  # fmt: skip
     assert status == 0
@@ -214,9 +216,9 @@ def test_one_segment_of_a_long_text_is_saved(run: Run, demo_bundle: Path, tmp_pa
     assert (provenance.text, provenance.seed, provenance.voice) == ("One sen", 7, "")
 
 
-def test_silent_speech_is_one_line(run: Run, demo_bundle: Path, tmp_path: Path) -> None:
+def test_silent_speech_is_one_line(run: Run, random_bundle: Path, tmp_path: Path) -> None:
     end_at_once = ("--greedy", "--min-eos-p", 1e-30)
-    result = run("speak", "Hi", "-m", demo_bundle, *end_at_once, "--save-voice", "me.npz")
+    result = run("speak", "Hi", "-m", random_bundle, *end_at_once, "--save-voice", "me.npz")
     assert_fails(result, 1, "me.npz", "speech is empty", "another seed")
     assert [path.name for path in tmp_path.iterdir()] == ["speech.wav"]
 
@@ -267,22 +269,24 @@ def test_text_of_a_voice_is_printed_without_control_characters(run: Run, tmp_pat
 
 
 def test_transformers_generates_the_same_from_a_saved_voice(
-    demo: Bark, demo_reference: CachedReference, demo_checkpoint: Path, tmp_path: Path
+    random_bark: Bark, random_reference: CachedReference, random_checkpoint: Path, tmp_path: Path
 ) -> None:
-    demo.speak("Hello", seed=1, semantic_max_new_tokens=60).to_voice().save(tmp_path / "me.npz")
+    random_bark.speak("Hello", seed=1, semantic_max_new_tokens=60).to_voice().save(
+        tmp_path / "me.npz"
+    )
     text, tokens = "again", 25
     # As users of transformers do: the whole file passes through the processor.
-    processor = BarkProcessor.from_pretrained(demo_checkpoint)
+    processor = BarkProcessor.from_pretrained(random_checkpoint)
     preset = processor(text, voice_preset=str(tmp_path / "me.npz"))["history_prompt"]
     theirs = Voice(*(preset[key].numpy() for key in KEYS))
-    ids = TextTokenizer.from_bundle(demo._bundle).encode(text)
-    expected = demo_reference.generate(ids, theirs, **GREEDY, semantic_max_new_tokens=tokens)
+    ids = TextTokenizer.from_bundle(random_bark._bundle).encode(text)
+    expected = random_reference.generate(ids, theirs, **GREEDY, semantic_max_new_tokens=tokens)
     options = GenerationOptions.greedy()
-    speech = demo.speak(
+    speech = random_bark.speak(
         text, voice=tmp_path / "me.npz", options=options, semantic_max_new_tokens=tokens
     )
     np.testing.assert_array_equal(speech.semantic_tokens, expected.semantic_tokens)
     np.testing.assert_array_equal(speech.coarse_tokens, expected.coarse_tokens)
     np.testing.assert_array_equal(speech.fine_tokens, expected.fine_tokens)
-    without = demo.speak(text, options=options, semantic_max_new_tokens=tokens)
+    without = random_bark.speak(text, options=options, semantic_max_new_tokens=tokens)
     assert speech.semantic_tokens.tolist() != without.semantic_tokens.tolist()

@@ -56,7 +56,7 @@ def test_every_setting_has_an_option() -> None:
 
 
 def test_options_become_settings(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, demo_bundle: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, random_bundle: Path
 ) -> None:
     received: dict[str, Any] = {}
 
@@ -68,11 +68,11 @@ def test_options_become_settings(
     monkeypatch.setenv("BARK_ONNX_SERVE_CORS_ORIGIN", "https://a.example https://b.example")
     table = tmp_path / "voices.json"
     table.write_text('{"any": null}')
-    arguments = ["-m", str(demo_bundle), "--voices", str(table), "--max-batch-size", "3"]
+    arguments = ["-m", str(random_bundle), "--voices", str(table), "--max-batch-size", "3"]
     arguments += ["--max-queue", "5", "--no-warm-up", "--log-texts", "--uploads", str(tmp_path)]
     command.serve.main([*arguments, "--request-seconds", "9"], standalone_mode=False)
     assert received["settings"] == ServerSettings(
-        model_id=demo_bundle.name,
+        model_id=random_bundle.name,
         api_key="hush",
         cors_origins=("https://a.example", "https://b.example"),
         aliases={"any": None},
@@ -87,14 +87,14 @@ def test_options_become_settings(
 
 @pytest.mark.parametrize(("given", "warns"), [("option", True), ("variable", False)])
 def test_key_on_the_command_line_is_warned_of(
-    monkeypatch: pytest.MonkeyPatch, demo_bundle: Path, caplog: Any, given: str, warns: bool
+    monkeypatch: pytest.MonkeyPatch, random_bundle: Path, caplog: Any, given: str, warns: bool
 ) -> None:
     received: list[ServerSettings] = []
     monkeypatch.setattr(
         command, "_import_server", lambda: lambda settings, *_, **__: received.append(settings)
     )
     monkeypatch.setattr("bark_onnx.runtime.server.logs.configure_logs", lambda level: None)
-    arguments = ["-m", str(demo_bundle)]
+    arguments = ["-m", str(random_bundle)]
     if given == "option":
         arguments += ["--api-key", "hush"]
     else:
@@ -109,11 +109,11 @@ def test_key_on_the_command_line_is_warned_of(
 
 @pytest.mark.parametrize("text", ["", "schlüssel"])
 def test_malformed_file_of_keys_is_a_one_line_error(
-    demo_bundle: Path, tmp_path: Path, text: str
+    random_bundle: Path, tmp_path: Path, text: str
 ) -> None:
     keys = tmp_path / "keys"
     keys.write_text(text)
-    done = run("-m", demo_bundle, "--port", 0, "--api-key-file", keys)
+    done = run("-m", random_bundle, "--port", 0, "--api-key-file", keys)
     failed(done, 1, str(keys), "expected")
 
 
@@ -128,10 +128,10 @@ def test_missing_bundle_is_a_one_line_error(tmp_path: Path) -> None:
     failed(run("-m", tmp_path / "none", "--port", 0), 1, "none", "no such folder", "bark-export")
 
 
-def test_invalid_alias_is_a_one_line_error(demo_bundle: Path, tmp_path: Path) -> None:
+def test_invalid_alias_is_a_one_line_error(random_bundle: Path, tmp_path: Path) -> None:
     table = tmp_path / "voices.json"
     table.write_text('{"alloy": "unknown"}')
-    failed(run("-m", demo_bundle, "--port", 0, "--voices", table), 1, "'alloy'", "'unknown'")
+    failed(run("-m", random_bundle, "--port", 0, "--voices", table), 1, "'alloy'", "'unknown'")
 
 
 def test_missing_packages_are_a_one_line_error() -> None:
@@ -144,12 +144,14 @@ def test_missing_packages_are_a_one_line_error() -> None:
 
 
 @pytest.mark.parametrize("error", ["ImportError('broken av')", "MemoryError()"])
-def test_start_that_fails_with_anything_is_a_one_line_error(demo_bundle: Path, error: str) -> None:
+def test_start_that_fails_with_anything_is_a_one_line_error(
+    random_bundle: Path, error: str
+) -> None:
     code = (
         "import sys; import bark_onnx.runtime.server.service as service\n"
         f"def fails(*_): raise {error}\n"
         "service._warm_up = fails\n"
-        f"sys.argv[1:] = ['serve', '-m', {str(demo_bundle)!r}, '--port', '0']\n"
+        f"sys.argv[1:] = ['serve', '-m', {str(random_bundle)!r}, '--port', '0']\n"
         "from bark_onnx.runtime.cli.main import main; main()"
     )
     done = subprocess.run(
@@ -163,9 +165,9 @@ def test_start_that_fails_with_anything_is_a_one_line_error(demo_bundle: Path, e
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
-def test_second_signal_ends_the_server_at_once(demo_bundle: Path, sent: signal.Signals) -> None:
+def test_second_signal_ends_the_server_at_once(random_bundle: Path, sent: signal.Signals) -> None:
     """Waiting clients get their 503, and nothing is logged as an error."""
-    arguments = ["-m", demo_bundle, "--threads", 1, "--max-batch-size", 2]
+    arguments = ["-m", random_bundle, "--threads", 1, "--max-batch-size", 2]
     arguments += ["--shutdown-seconds", 600, "--max-text-characters", 100_000]
     body = {"input": "Hello there, how are you today? " * 1000, "response_format": "wav"}
     with server_process(*arguments) as server, Background(4) as background:
@@ -188,10 +190,10 @@ def test_second_signal_ends_the_server_at_once(demo_bundle: Path, sent: signal.S
         assert {line["level"] for line in server.log} == {"info"}
 
 
-def test_every_request_gets_a_response_after_sigterm(demo_bundle: Path) -> None:
+def test_every_request_gets_a_response_after_sigterm(random_bundle: Path) -> None:
     body = {"input": "Hello there. " * 8, "voice": "alloy", "response_format": "wav"}
     with (
-        server_process("-m", demo_bundle, "--threads", 1, "--max-batch-size", 2) as server,
+        server_process("-m", random_bundle, "--threads", 1, "--max-batch-size", 2) as server,
         Background(12) as background,
     ):
         process, http = server.process, server.http

@@ -16,14 +16,14 @@ from tests.support.fake_bark import FakeBark
 # The installed command
 
 
-def test_installed_command_writes_a_sound_file(demo_bundle: Path, tmp_path: Path) -> None:
+def test_installed_command_writes_a_sound_file(random_bundle: Path, tmp_path: Path) -> None:
     path = tmp_path / "hello.wav"
     out = output_of(
         run_installed(
             *("speak", "-", "-o", path, "--seed", 3, "--semantic-max-new-tokens", 40),
             *("--voice", "v2/en_speaker_0"),
             stdin="Hello — you!".encode(),
-            BARK_ONNX_MODEL=str(demo_bundle),
+            BARK_ONNX_MODEL=str(random_bundle),
         )
     )
     samples, rate = soundfile.read(path)
@@ -41,9 +41,9 @@ def test_installed_command_fails_with_one_line_and_a_status(tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
-def test_module_runs_the_command(demo_bundle: Path) -> None:
+def test_module_runs_the_command(random_bundle: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "bark_onnx.runtime", "voices", "-m", demo_bundle],
+        [sys.executable, "-m", "bark_onnx.runtime", "voices", "-m", random_bundle],
         capture_output=True,
         text=True,
     )
@@ -127,9 +127,9 @@ def test_suffix_selects_the_format(
     assert format_ in (suffix.upper(), "MPEG")
 
 
-def test_same_seed_writes_the_same_bytes(run: Run, demo_bundle: Path, tmp_path: Path) -> None:
+def test_same_seed_writes_the_same_bytes(run: Run, random_bundle: Path, tmp_path: Path) -> None:
     for name, seed in (("a.wav", 11), ("b.wav", 11), ("c.wav", 12)):
-        arguments = ("-m", demo_bundle, "-o", name, "--seed", seed, *SHORT)
+        arguments = ("-m", random_bundle, "-o", name, "--seed", seed, *SHORT)
         assert f"seed {seed} " in output_of(run("speak", "Hello", *arguments))
     first, second, third = ((tmp_path / f"{name}.wav").read_bytes() for name in "abc")
     assert first == second
@@ -137,26 +137,26 @@ def test_same_seed_writes_the_same_bytes(run: Run, demo_bundle: Path, tmp_path: 
 
 
 def test_random_seed_is_printed_and_reproduces_the_file(
-    run: Run, demo_bundle: Path, tmp_path: Path
+    run: Run, random_bundle: Path, tmp_path: Path
 ) -> None:
-    out = output_of(run("speak", "Hello", "-m", demo_bundle, "-o", "a.wav", *SHORT))
+    out = output_of(run("speak", "Hello", "-m", random_bundle, "-o", "a.wav", *SHORT))
     seed = out.partition("seed ")[2].partition(" ")[0]
-    output_of(run("speak", "Hello", "-m", demo_bundle, "-o", "b.wav", "--seed", seed, *SHORT))
+    output_of(run("speak", "Hello", "-m", random_bundle, "-o", "b.wav", "--seed", seed, *SHORT))
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
 
 
 def test_greedy_output_does_not_depend_on_the_seed(
-    run: Run, demo_bundle: Path, tmp_path: Path
+    run: Run, random_bundle: Path, tmp_path: Path
 ) -> None:
     for name in ("a.wav", "b.wav"):
-        common = ("-m", demo_bundle, "--no-metadata", *SHORT)
+        common = ("-m", random_bundle, "--no-metadata", *SHORT)
         output_of(run("speak", "Hello", *common, "-o", name, "--greedy"))
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
 
 
-def test_voice_can_be_a_file(run: Run, demo_bundle: Path, tmp_path: Path) -> None:
-    shutil.copy(demo_bundle / "voices" / "v2" / "en_speaker_0.npz", tmp_path / "me.npz")
-    common = ("-m", demo_bundle, "--greedy", "--no-metadata", *SHORT)
+def test_voice_can_be_a_file(run: Run, random_bundle: Path, tmp_path: Path) -> None:
+    shutil.copy(random_bundle / "voices" / "v2" / "en_speaker_0.npz", tmp_path / "me.npz")
+    common = ("-m", random_bundle, "--greedy", "--no-metadata", *SHORT)
     output_of(run("speak", "Hello", *common, "-o", "a.wav", "--voice", "me.npz"))
     output_of(run("speak", "Hello", *common, "-o", "b.wav", "--voice", "v2/en_speaker_0"))
     output_of(run("speak", "Hello", *common, "-o", "c.wav"))

@@ -25,7 +25,7 @@ ARTICLE = (
 
 
 @pytest.fixture
-def article(run: Run, tmp_path: Path, demo_bundle: Path) -> Path:
+def article(run: Run, tmp_path: Path, random_bundle: Path) -> Path:
     """A text of several segments, in the working folder of `run`."""
     path = tmp_path / "article.txt"
     path.write_text(ARTICLE, encoding="utf-8")
@@ -48,9 +48,9 @@ def segments_of(path: str) -> list[dict[str, Any]]:
     return json.loads(Path(path).read_text("utf-8"))["segments"]
 
 
-def test_long_text_is_generated_completely(run: Run, article: Path, demo_bundle: Path) -> None:
+def test_long_text_is_generated_completely(run: Run, article: Path, random_bundle: Path) -> None:
     out = output_of(
-        run("speak", "-i", article, "-m", demo_bundle, *SHORT, "--timestamps", "a.json")
+        run("speak", "-i", article, "-m", random_bundle, *SHORT, "--timestamps", "a.json")
     )
     segments = segments_of("a.json")
     assert f", {len(segments)} segments (loading took" in out
@@ -60,30 +60,30 @@ def test_long_text_is_generated_completely(run: Run, article: Path, demo_bundle:
     assert soundfile.info("speech.wav").duration == pytest.approx(segments[-1]["end"], abs=1e-3)
 
 
-def test_short_text_equals_bark_speak(run: Run, demo: Bark, demo_bundle: Path) -> None:
-    output_of(run("speak", "Hello!", "-m", demo_bundle, "-o", "a.wav", "--seed", 3, *SHORT))
-    demo.speak("Hello!", seed=3, semantic_max_new_tokens=15).save("b.wav")
+def test_short_text_equals_bark_speak(run: Run, random_bark: Bark, random_bundle: Path) -> None:
+    output_of(run("speak", "Hello!", "-m", random_bundle, "-o", "a.wav", "--seed", 3, *SHORT))
+    random_bark.speak("Hello!", seed=3, semantic_max_new_tokens=15).save("b.wav")
     assert Path("a.wav").read_bytes() == Path("b.wav").read_bytes()
 
 
 @pytest.mark.parametrize("suffix", ["wav", "ogg"])
 def test_same_command_writes_the_same_bytes(
-    run: Run, article: Path, demo_bundle: Path, suffix: str
+    run: Run, article: Path, random_bundle: Path, suffix: str
 ) -> None:
     for name in ("a", "b"):
-        generate(run, demo_bundle, f"{name}.{suffix}", *VOICE)
+        generate(run, random_bundle, f"{name}.{suffix}", *VOICE)
     assert Path(f"a.{suffix}").read_bytes() == Path(f"b.{suffix}").read_bytes()
 
 
-def test_concurrency_does_not_change_the_file(run: Run, article: Path, demo_bundle: Path) -> None:
+def test_concurrency_does_not_change_the_file(run: Run, article: Path, random_bundle: Path) -> None:
     for concurrency in (1, 3):
-        generate(run, demo_bundle, f"{concurrency}.wav", *VOICE, "--concurrency", concurrency)
+        generate(run, random_bundle, f"{concurrency}.wav", *VOICE, "--concurrency", concurrency)
     assert len({Path(f"{name}.wav").read_bytes() for name in (1, 3)}) == 1
 
 
-def test_segments_are_separated_by_silence(run: Run, article: Path, demo_bundle: Path) -> None:
+def test_segments_are_separated_by_silence(run: Run, article: Path, random_bundle: Path) -> None:
     for seconds, arguments in ((0.25, ()), (1.0, ("--silence-seconds", 1))):
-        samples = generate(run, demo_bundle, "a.wav", "--timestamps", "a.json", *arguments)
+        samples = generate(run, random_bundle, "a.wav", "--timestamps", "a.json", *arguments)
         segments = segments_of("a.json")
         assert len(segments) > 3
         for before, after in pairwise(segments):
@@ -92,10 +92,10 @@ def test_segments_are_separated_by_silence(run: Run, article: Path, demo_bundle:
             assert not gap.any()
 
 
-def test_crossfade_overlaps_segments(run: Run, article: Path, demo_bundle: Path) -> None:
-    apart = generate(run, demo_bundle, "a.wav", "--silence-seconds", 0, "--timestamps", "a.json")
+def test_crossfade_overlaps_segments(run: Run, article: Path, random_bundle: Path) -> None:
+    apart = generate(run, random_bundle, "a.wav", "--silence-seconds", 0, "--timestamps", "a.json")
     blended = generate(
-        run, demo_bundle, "b.wav", "--crossfade-seconds", 0.05, "--timestamps", "b.json"
+        run, random_bundle, "b.wav", "--crossfade-seconds", 0.05, "--timestamps", "b.json"
     )
     count = len(segments_of("a.json"))
     assert len(segments_of("b.json")) == count
@@ -105,30 +105,30 @@ def test_crossfade_overlaps_segments(run: Run, article: Path, demo_bundle: Path)
 
 
 def test_history_previous_continues_the_previous_segment(
-    run: Run, article: Path, demo_bundle: Path
+    run: Run, article: Path, random_bundle: Path
 ) -> None:
-    voice = generate(run, demo_bundle, "a.wav", *VOICE, "--timestamps", "a.json")
-    previous = generate(run, demo_bundle, "b.wav", *VOICE, "--history", "previous")
+    voice = generate(run, random_bundle, "a.wav", *VOICE, "--timestamps", "a.json")
+    previous = generate(run, random_bundle, "b.wav", *VOICE, "--history", "previous")
     same = round(segments_of("a.json")[0]["end"] * RATE)
     np.testing.assert_array_equal(previous[:same], voice[:same])
     assert not np.array_equal(previous, voice)
 
 
-def test_max_seconds_makes_segments_shorter(run: Run, article: Path, demo_bundle: Path) -> None:
+def test_max_seconds_makes_segments_shorter(run: Run, article: Path, random_bundle: Path) -> None:
     counts = []
     for arguments in ((), ("--max-seconds", 5)):
-        generate(run, demo_bundle, "a.wav", "--timestamps", "a.json", *arguments)
+        generate(run, random_bundle, "a.wav", "--timestamps", "a.json", *arguments)
         counts.append(len(segments_of("a.json")))
     assert counts[1] > counts[0]
 
 
 def test_language_determines_the_ends_of_sentences(
-    run: Run, article: Path, demo_bundle: Path
+    run: Run, article: Path, random_bundle: Path
 ) -> None:
     article.write_text("Alle kamen am 3. Oktober und blieben bis zum Ende des Jahres.")
     first = {}
     for language in ("de", "en"):
-        generate(run, demo_bundle, "a.wav", "--timestamps", "a.json", "--language", language)
+        generate(run, random_bundle, "a.wav", "--timestamps", "a.json", "--language", language)
         first[language] = segments_of("a.json")[0]["text"]
     assert first["en"] == "Alle kamen am 3."
     assert first["de"].startswith("Alle kamen am 3. Oktober")
@@ -139,11 +139,11 @@ def test_language_determines_the_ends_of_sentences(
     [("srt", ("1\n00:00:00,000 --> ", "Anna: Hello!")), ("vtt", ("WEBVTT", "<v Anna>Hello!"))],
 )
 def test_subtitles_of_a_dialogue_have_names(
-    run: Run, article: Path, demo_bundle: Path, suffix: str, words: tuple[str, ...]
+    run: Run, article: Path, random_bundle: Path, suffix: str, words: tuple[str, ...]
 ) -> None:
     article.write_text("Anna: Hello!\nBen: Good evening.\nAnna: Bye.")
     speakers = ("--speaker", "Anna=v2/en_speaker_0", "--speaker", "Ben=v2/en_speaker_0")
-    generate(run, demo_bundle, "a.wav", *speakers, "--timestamps", f"a.{suffix}")
+    generate(run, random_bundle, "a.wav", *speakers, "--timestamps", f"a.{suffix}")
     text = Path(f"a.{suffix}").read_text("utf-8")
     for word in words:
         assert word in text
@@ -151,27 +151,29 @@ def test_subtitles_of_a_dialogue_have_names(
 
 
 def test_speaker_has_the_voice_of_the_option(
-    run: Run, article: Path, demo: Bark, demo_bundle: Path
+    run: Run, article: Path, random_bark: Bark, random_bundle: Path
 ) -> None:
-    demo.speak("x", seed=1, semantic_max_new_tokens=15).to_voice().save("ben.npz")
+    random_bark.speak("x", seed=1, semantic_max_new_tokens=15).to_voice().save("ben.npz")
     article.write_text("Ben: Good evening.")
-    expected = demo.speak("Good evening.", voice="ben.npz", seed=3, semantic_max_new_tokens=15)
-    found = generate(run, demo_bundle, "a.wav", "--speaker", "Ben=ben.npz")
+    expected = random_bark.speak(
+        "Good evening.", voice="ben.npz", seed=3, semantic_max_new_tokens=15
+    )
+    found = generate(run, random_bundle, "a.wav", "--speaker", "Ben=ben.npz")
     np.testing.assert_allclose(found, expected.samples.clip(-1, 1), atol=1e-4)
 
 
-def test_attempts_end_with_the_first_good_one(run: Run, article: Path, demo_bundle: Path) -> None:
-    # The demo's noise is neither silent nor too long.
-    once = generate(run, demo_bundle, "a.wav")
-    np.testing.assert_array_equal(generate(run, demo_bundle, "b.wav", "--attempts", 3), once)
+def test_attempts_end_with_the_first_good_one(run: Run, article: Path, random_bundle: Path) -> None:
+    # Noise is neither silent nor too long.
+    once = generate(run, random_bundle, "a.wav")
+    np.testing.assert_array_equal(generate(run, random_bundle, "b.wav", "--attempts", 3), once)
 
 
 def test_segment_without_a_good_attempt_causes_a_one_line_warning(
-    demo_bundle: Path, tmp_path: Path
+    random_bundle: Path, tmp_path: Path
 ) -> None:
     done = subprocess.run(
         [
-            *(ENTRY_POINT, "speak", "Hi", "-m", demo_bundle, "-o", tmp_path / "a.wav"),
+            *(ENTRY_POINT, "speak", "Hi", "-m", random_bundle, "-o", tmp_path / "a.wav"),
             *("--attempts", "2", "--seed", "3", "--semantic-max-new-tokens", "400"),
         ],
         capture_output=True,
@@ -183,29 +185,29 @@ def test_segment_without_a_good_attempt_causes_a_one_line_warning(
     assert done.stderr.count("\n") == 1
 
 
-def test_trim_removes_silence(run: Run, article: Path, demo_bundle: Path) -> None:
-    whole = generate(run, demo_bundle, "a.wav", "--silence-seconds", 0)
-    trimmed = generate(run, demo_bundle, "b.wav", "--silence-seconds", 0, "--trim")
+def test_trim_removes_silence(run: Run, article: Path, random_bundle: Path) -> None:
+    whole = generate(run, random_bundle, "a.wav", "--silence-seconds", 0)
+    trimmed = generate(run, random_bundle, "b.wav", "--silence-seconds", 0, "--trim")
     assert 0 < len(trimmed) <= len(whole)
     loudest = np.abs(whole).max()
     assert np.abs(trimmed).max() == pytest.approx(loudest, abs=1e-4)
 
 
-def test_normalize_peak_scales_each_segment(run: Run, article: Path, demo_bundle: Path) -> None:
+def test_normalize_peak_scales_each_segment(run: Run, article: Path, random_bundle: Path) -> None:
     samples = generate(
-        run, demo_bundle, "a.wav", "--normalize-peak", 0.25, "--timestamps", "a.json"
+        run, random_bundle, "a.wav", "--normalize-peak", 0.25, "--timestamps", "a.json"
     )
     for segment in segments_of("a.json"):
         part = samples[round(segment["start"] * RATE) : round(segment["end"] * RATE)]
         assert np.abs(part).max() == pytest.approx(0.25, abs=1e-3)
 
 
-def test_limit_duration_ends_overlong_segments(run: Run, demo_bundle: Path) -> None:
+def test_limit_duration_ends_overlong_segments(run: Run, random_bundle: Path) -> None:
     lengths = []
     for arguments in ((), ("--limit-duration",)):
         output_of(
             run(
-                *("speak", "Hi", "-m", demo_bundle, "-o", "a.wav", "--seed", 3),
+                *("speak", "Hi", "-m", random_bundle, "-o", "a.wav", "--seed", 3),
                 *("--semantic-max-new-tokens", 300, *arguments),
             )
         )
@@ -239,18 +241,25 @@ def test_limit_duration_ends_overlong_segments(run: Run, demo_bundle: Path) -> N
     ],
 )
 def test_impossible_option_is_one_line_and_writes_nothing(
-    run: Run, article: Path, demo_bundle: Path, arguments: tuple[Any, ...], status: int, words: Any
+    run: Run,
+    article: Path,
+    random_bundle: Path,
+    arguments: tuple[Any, ...],
+    status: int,
+    words: Any,
 ) -> None:
-    assert_fails(run("speak", "-i", article, "-m", demo_bundle, *SHORT, *arguments), status, *words)
+    assert_fails(
+        run("speak", "-i", article, "-m", random_bundle, *SHORT, *arguments), status, *words
+    )
     assert list(article.parent.iterdir()) == [article]
 
 
 def test_write_protected_folder_of_timestamps_is_refused(
-    run: Run, article: Path, demo_bundle: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, article: Path, random_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (article.parent / "closed").mkdir()
     monkeypatch.setattr(os, "access", lambda path, mode: "closed" not in str(path))
-    result = run("speak", "-i", article, "-m", demo_bundle, "--timestamps", "closed/a.srt")
+    result = run("speak", "-i", article, "-m", random_bundle, "--timestamps", "closed/a.srt")
     assert_fails(result, 1, "closed", "may not be written to")
 
 
@@ -259,13 +268,13 @@ def test_write_protected_folder_of_timestamps_is_refused(
 
 @pytest.mark.parametrize("concurrency", [1, 8])
 def test_interrupt_keeps_complete_segments(
-    demo: Bark, demo_bundle: Path, tmp_path: Path, concurrency: int
+    random_bark: Bark, random_bundle: Path, tmp_path: Path, concurrency: int
 ) -> None:
     text = ARTICLE * 100
     (tmp_path / "long.txt").write_text(text)
     process = subprocess.Popen(
         [
-            *(ENTRY_POINT, "speak", "-i", "long.txt", "-m", demo_bundle, "-o", "a.wav"),
+            *(ENTRY_POINT, "speak", "-i", "long.txt", "-m", random_bundle, "-o", "a.wav"),
             *("--seed", "3", "--concurrency", str(concurrency), "--timestamps", "a.json"),
             *("--semantic-max-new-tokens", "15"),
         ],
@@ -284,7 +293,9 @@ def test_interrupt_keeps_complete_segments(
     segments = segments_of(str(tmp_path / "a.json"))
     assert segments[-1]["end"] == pytest.approx(seconds, abs=1e-3)
     assert text.startswith(" ".join(segment["text"] for segment in segments))
-    speeches = demo.stream(text, seed=3, options=GenerationOptions(semantic_max_new_tokens=15))
+    speeches = random_bark.stream(
+        text, seed=3, options=GenerationOptions(semantic_max_new_tokens=15)
+    )
     for segment, speech in zip(segments, speeches, strict=False):
         start = round(segment["start"] * rate)
         found = samples[start : start + len(speech.samples)]

@@ -164,10 +164,10 @@ def test_option_out_of_range_is_refused_before_the_model_loads(
 )
 def test_option_that_the_bundle_does_not_support_is_refused(
     run: Run,
-    demo_bundle: Path,
+    random_bundle: Path,
     tmp_path: Path,
     arguments: tuple[object, ...],
     words: tuple[str, ...],
 ) -> None:
-    assert_fails(run("speak", "Hello", "-m", demo_bundle, *arguments), 1, *words)
+    assert_fails(run("speak", "Hello", "-m", random_bundle, *arguments), 1, *words)
     assert list(tmp_path.iterdir()) == []

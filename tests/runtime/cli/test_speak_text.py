@@ -46,9 +46,9 @@ def test_standard_input_that_is_not_utf_8_is_refused(run: Run, fake: type[FakeBa
     assert not fake.loaded
 
 
-def test_argument_that_is_not_utf_8_is_refused(demo_bundle: Path, tmp_path: Path) -> None:
+def test_argument_that_is_not_utf_8_is_refused(random_bundle: Path, tmp_path: Path) -> None:
     done = subprocess.run(
-        [ENTRY_POINT, b"speak", b"Gr\xfc\xdfe", b"-m", demo_bundle, b"-o", tmp_path / "a.wav"],
+        [ENTRY_POINT, b"speak", b"Gr\xfc\xdfe", b"-m", random_bundle, b"-o", tmp_path / "a.wav"],
         capture_output=True,
     )
     assert_fails((done.returncode, done.stdout.decode(), done.stderr.decode()), 1, "UTF-8")
@@ -69,6 +69,6 @@ def test_blank_argument_with_lines_is_refused(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\n\t\n", "\u200b"])
-def test_blank_text_is_refused(run: Run, demo_bundle: Path, tmp_path: Path, text: str) -> None:
-    assert_fails(run("speak", text, "-m", demo_bundle), 1, "text is empty", "at least one word")
+def test_blank_text_is_refused(run: Run, random_bundle: Path, tmp_path: Path, text: str) -> None:
+    assert_fails(run("speak", text, "-m", random_bundle), 1, "text is empty", "at least one word")
     assert list(tmp_path.iterdir()) == []

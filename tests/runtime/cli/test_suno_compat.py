@@ -12,7 +12,9 @@ VOICE = "v2/en_speaker_0"
 SHORT = ("--semantic-max-new-tokens", 10, "--seed", 1)
 
 
-def test_suno_options_equal_their_counterparts(run: Run, demo_bundle: Path, tmp_path: Path) -> None:
+def test_suno_options_equal_their_counterparts(
+    run: Run, random_bundle: Path, tmp_path: Path
+) -> None:
     suno = (
         *("--text", "Hello", "--history_prompt", VOICE, "--text_temp", 0.6),
         *("--waveform_temp", 0.8, "--output_filename", "suno.wav", "--output_dir", "new/folder"),
@@ -21,41 +23,41 @@ def test_suno_options_equal_their_counterparts(run: Run, demo_bundle: Path, tmp_
         *("Hello", "--voice", VOICE, "--semantic-temperature", 0.6),
         *("--coarse-temperature", 0.8, "-o", "ours.wav"),
     )
-    output_of(run("speak", "-m", demo_bundle, *suno, *SHORT))
-    output_of(run("speak", "-m", demo_bundle, *ours, *SHORT))
-    output_of(run("speak", "Hello", "-m", demo_bundle, "-o", "plain.wav", *SHORT))
+    output_of(run("speak", "-m", random_bundle, *suno, *SHORT))
+    output_of(run("speak", "-m", random_bundle, *ours, *SHORT))
+    output_of(run("speak", "Hello", "-m", random_bundle, "-o", "plain.wav", *SHORT))
     first = (tmp_path / "new" / "folder" / "suno.wav").read_bytes()
     assert first == (tmp_path / "ours.wav").read_bytes()
     assert first != (tmp_path / "plain.wav").read_bytes()
 
 
-def test_suno_temperature_changes_one_stage(run: Run, demo_bundle: Path) -> None:
+def test_suno_temperature_changes_one_stage(run: Run, random_bundle: Path) -> None:
     for name, stage in (("--text_temp", "semantic"), ("--waveform_temp", "coarse")):
-        output_of(run("speak", "Hello", "-m", demo_bundle, name, 0.3, *SHORT))
+        output_of(run("speak", "Hello", "-m", random_bundle, name, 0.3, *SHORT))
         out = output_of(run("info", "speech.wav"))
         lines = [line for line in out.splitlines() if "_temperature" in line]
         assert lines == [f"generation  {stage}_temperature 0.3"]
 
 
 def test_output_dir_holds_a_file_with_suno_default_name(
-    run: Run, demo_bundle: Path, tmp_path: Path
+    run: Run, random_bundle: Path, tmp_path: Path
 ) -> None:
     output_of(
-        run("speak", "--text", "-", "-m", demo_bundle, "--output_dir", "a", *SHORT, stdin=b"Hi")
+        run("speak", "--text", "-", "-m", random_bundle, "--output_dir", "a", *SHORT, stdin=b"Hi")
     )
     assert soundfile.info(tmp_path / "a" / "bark_generation.wav").frames
 
 
-def test_history_prompt_can_be_a_file(run: Run, demo_bundle: Path) -> None:
-    path = demo_bundle / "voices" / f"{VOICE}.npz"
-    output_of(run("speak", "--text", "Hi", "-m", demo_bundle, "--history_prompt", path, *SHORT))
+def test_history_prompt_can_be_a_file(run: Run, random_bundle: Path) -> None:
+    path = random_bundle / "voices" / f"{VOICE}.npz"
+    output_of(run("speak", "--text", "Hi", "-m", random_bundle, "--history_prompt", path, *SHORT))
 
 
 def test_first_version_preset_does_not_match_a_second_version_preset(
-    run: Run, demo_bundle: Path
+    run: Run, random_bundle: Path
 ) -> None:
     arguments = ("--text", "Hi", "--history_prompt", "en_speaker_0")
-    result = run("speak", "-m", demo_bundle, *arguments)
+    result = run("speak", "-m", random_bundle, *arguments)
     assert_fails(result, 1, '"en_speaker_0" not found', f"nearest: {VOICE}")
 
 

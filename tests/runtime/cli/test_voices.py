@@ -16,10 +16,10 @@ from tests.support.presets import PRESET_NAMES, preset_arrays, write_presets
 
 
 @pytest.fixture(scope="module")
-def presets_bundle(demo_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def presets_bundle(random_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle with all of Suno's presets."""
     folder = tmp_path_factory.mktemp("bundles") / "presets"
-    shutil.copytree(demo_bundle, folder)
+    shutil.copytree(random_bundle, folder)
     write_presets(folder / "voices", [name for name in PRESET_NAMES if name != "v2/en_speaker_0"])
     return folder
 
@@ -44,7 +44,7 @@ def test_every_preset_loads_by_its_name(presets_bundle: Path) -> None:
         voice = VoiceLibrary(bundle).load(name).voice
         assert voice is not None
         assert voice.name == name
-        if name == "v2/en_speaker_0":  # the demo's own
+        if name == "v2/en_speaker_0":  # the bundle's own
             continue
         for key, array in preset_arrays(name).items():
             found = getattr(voice, key)
@@ -151,12 +151,12 @@ def test_search_without_a_match_is_one_line(run: Run, presets_bundle: Path, sear
     assert_fails(run("voices", "-m", presets_bundle, "--search", search), 1, *words)
 
 
-def test_bark_finds_voices(demo_bundle: Path) -> None:
-    with Bark.load(demo_bundle) as demo:
-        (entry,) = demo.find_voices("english")
-        assert demo.find_voices() == [entry]
+def test_bark_finds_voices(random_bundle: Path) -> None:
+    with Bark.load(random_bundle) as random_bark:
+        (entry,) = random_bark.find_voices("english")
+        assert random_bark.find_voices() == [entry]
         with pytest.raises(VoiceError) as caught:
-            demo.find_voices("german")
+            random_bark.find_voices("german")
     assert (entry.name, str(entry.language), entry.seconds) == (
         "v2/en_speaker_0",
         "English (en)",

@@ -39,10 +39,10 @@ print(len(bark.speak("Hello", **settings).semantic_tokens))
 """
 
 
-def test_forked_engine_raises_instead_of_waiting(demo_bundle: Path) -> None:
+def test_forked_engine_raises_instead_of_waiting(random_bundle: Path) -> None:
     for memory, use in (("high", "used"), ("low", "unused")):
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", _SCRIPT, str(demo_bundle), memory, use],
+            [sys.executable, "-W", "ignore", "-c", _SCRIPT, str(random_bundle), memory, use],
             capture_output=True,
             text=True,
             timeout=600,  # a hang

@@ -30,13 +30,13 @@ def _sessions(folder: Path, *, precision: str = "fp32", stage: CausalStage = "se
 
 
 @pytest.fixture(scope="module")
-def static(demo_bundle: Path) -> Decoder:
-    return StaticCacheDecoder(_sessions(demo_bundle), 2)
+def static(random_bundle: Path) -> Decoder:
+    return StaticCacheDecoder(_sessions(random_bundle), 2)
 
 
 @pytest.fixture(scope="module")
-def cuda_graph(demo_bundle: Path) -> Decoder:
-    return CudaGraphDecoder(_sessions(demo_bundle), 5, "cpu")
+def cuda_graph(random_bundle: Path) -> Decoder:
+    return CudaGraphDecoder(_sessions(random_bundle), 5, "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +99,8 @@ class _Watched:
 
 
 @pytest.fixture
-def watched(demo_bundle: Path) -> tuple[Decoder, list[int]]:
-    sessions = _sessions(demo_bundle)
+def watched(random_bundle: Path) -> tuple[Decoder, list[int]]:
+    sessions = _sessions(random_bundle)
     watched = _Watched(sessions.prefill)
     return StaticCacheDecoder(dataclasses.replace(sessions, prefill=watched), 1), watched.runs
 
@@ -118,9 +118,9 @@ def test_long_prefills_run_in_chunks(
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_the_cuda_graph_decoder_equals_the_static_one_while_sequences_come_and_go(
-    demo_bundle: Path, half_bundle: Path, precision: str
+    random_bundle: Path, half_bundle: Path, precision: str
 ):
-    bundle = demo_bundle if precision == "fp32" else half_bundle
+    bundle = random_bundle if precision == "fp32" else half_bundle
     sessions = _sessions(bundle, precision=precision, stage="coarse")
     decoders = [StaticCacheDecoder(sessions, 5), CudaGraphDecoder(sessions, 5, "cpu")]
     rng = np.random.default_rng(1)
@@ -162,12 +162,12 @@ def test_a_sequence_of_the_cuda_graph_decoder_keeps_its_cache_when_it_moves(cuda
 
 @pytest.mark.parametrize("kind", ["static", "cuda_graph", "dynamic"])
 def test_swapped_slots_continue_with_their_own_caches(
-    demo_bundle: Path, standard_bundle: Path, kind: str
+    random_bundle: Path, standard_bundle: Path, kind: str
 ):
     if kind == "static":
-        decoder: Decoder = StaticCacheDecoder(_sessions(demo_bundle), 3)
+        decoder: Decoder = StaticCacheDecoder(_sessions(random_bundle), 3)
     elif kind == "cuda_graph":
-        decoder = CudaGraphDecoder(_sessions(demo_bundle), 3, "cpu")
+        decoder = CudaGraphDecoder(_sessions(random_bundle), 3, "cpu")
     else:
         decoder = DynamicCacheDecoder(_sessions(standard_bundle), 3, "cpu")
     lengths = [5, 40, 17]

@@ -101,13 +101,13 @@ def _install(monkeypatch: pytest.MonkeyPatch, runtime: FakeRuntime) -> None:
     )
 
 
-def test_auto_selects_the_cpu_without_cuda(demo_bundle: Path):
-    assert Bark.load(demo_bundle).describe().provider == "cpu"
+def test_auto_selects_the_cpu_without_cuda(random_bundle: Path):
+    assert Bark.load(random_bundle).describe().provider == "cpu"
 
 
-def test_cuda_is_refused_with_the_name_of_the_extra_when_it_is_not_installed(demo_bundle: Path):
+def test_cuda_is_refused_with_the_name_of_the_extra_when_it_is_not_installed(random_bundle: Path):
     words = ("provider cuda", "CPUExecutionProvider", install_command("gpu"))
-    _refused(demo_bundle, *words, provider="cuda")
+    _refused(random_bundle, *words, provider="cuda")
 
 
 def test_cuda_without_a_gpu_is_refused_and_skipped_by_auto(
@@ -134,7 +134,7 @@ def test_auto_selects_cuda_and_fp16_and_runs_the_cuda_graph_decoder(
     speech = bark.speak("Hello", voice="v2/en_speaker_0", seed=1, **SPEECH)
     exact = Bark.load(half_bundle, provider="cpu", precision="fp32")
     expected = exact.speak("Hello", voice="v2/en_speaker_0", seed=1, **SPEECH)
-    # The demo's logits are far apart, so float16 rarely changes which is the largest.
+    # Random logits are far apart, so float16 rarely changes which is the largest.
     share = (speech.semantic_tokens == expected.semantic_tokens).mean()
     assert share > 0.5
     assert len(speech.samples) == len(expected.samples)
@@ -169,9 +169,9 @@ def test_int8_on_cuda_is_refused_with_advice(half_bundle: Path, fake: FakeRuntim
     _refused(half_bundle, *words, provider="cuda", precision="int8")
 
 
-def test_fused_fp32_on_cuda_is_refused_with_advice(demo_bundle: Path, fake: FakeRuntime):
+def test_fused_fp32_on_cuda_is_refused_with_advice(random_bundle: Path, fake: FakeRuntime):
     words = ("provider cuda does not run fp32 with fused attention", "--attention standard")
-    _refused(demo_bundle, *words, provider="cuda")
+    _refused(random_bundle, *words, provider="cuda")
 
 
 def test_auto_selects_the_cpu_for_a_precision_that_cuda_does_not_run(
@@ -181,8 +181,10 @@ def test_auto_selects_the_cpu_for_a_precision_that_cuda_does_not_run(
     assert (bark.describe().provider, bark.describe().precision) == ("cpu", "int8")
 
 
-def test_a_bundle_without_a_precision_for_the_cpu_is_refused(demo_checkpoint: Path, tmp_path: Path):
-    bundle = export(demo_checkpoint, tmp_path / "only-half", precisions=("fp16",))
+def test_a_bundle_without_a_precision_for_the_cpu_is_refused(
+    random_checkpoint: Path, tmp_path: Path
+):
+    bundle = export(random_checkpoint, tmp_path / "only-half", precisions=("fp16",))
     _refused(bundle, "provider cpu does not run fp16", "very slow")
 
 

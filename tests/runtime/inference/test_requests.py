@@ -42,7 +42,7 @@ def provenance_of(bark: Bark, text: str = "Hello", **settings: Any) -> Provenanc
     return provenance
 
 
-def test_a_text_is_tokenized_once(demo: Bark, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_text_is_tokenized_once(random_bark: Bark, monkeypatch: pytest.MonkeyPatch) -> None:
     texts: list[str] = []
     ids = TextTokenizer._ids
 
@@ -51,22 +51,22 @@ def test_a_text_is_tokenized_once(demo: Bark, monkeypatch: pytest.MonkeyPatch) -
         return ids(tokenizer, text)
 
     monkeypatch.setattr(TextTokenizer, "_ids", listen)
-    demo.speak_batch(["Hello", "b c d"], **SHORT)
+    random_bark.speak_batch(["Hello", "b c d"], **SHORT)
     assert texts == ["Hello", "b c d"]
 
 
 @pytest.mark.parametrize(("tokens", "stream"), [(46, {}), (47, {"max_seconds": 72.0})])
 def test_provenance_keeps_a_text_in_one_segment(
-    demo: Bark, tokens: int, stream: dict[str, float]
+    random_bark: Bark, tokens: int, stream: dict[str, float]
 ) -> None:
     text = "a " * tokens
-    assert demo.count_tokens(text) == tokens
-    assert provenance_of(demo, text).stream == stream
+    assert random_bark.count_tokens(text) == tokens
+    assert provenance_of(random_bark, text).stream == stream
 
 
 @pytest.mark.filterwarnings("ignore:.*the rest is not generated")
-def test_provenance_holds_all_of_a_truncated_text(demo: Bark) -> None:
-    provenance = provenance_of(demo, "a " * 300)
+def test_provenance_holds_all_of_a_truncated_text(random_bark: Bark) -> None:
+    provenance = provenance_of(random_bark, "a " * 300)
     assert (provenance.text, provenance.stream) == ("a " * 300, {"max_seconds": 72.0})
 
 
@@ -105,8 +105,8 @@ def test_provenance_names_the_voice_after_its_file_was_deleted(
     assert len(reads) == 2
 
 
-def test_a_voice_without_a_file_has_no_checksum(demo_bundle: Path) -> None:
-    opened = Bundle(demo_bundle)
+def test_a_voice_without_a_file_has_no_checksum(random_bundle: Path) -> None:
+    opened = Bundle(random_bundle)
     voice = VoiceLibrary(opened).load(NAME).voice
     assert VoiceLibrary(opened).load(voice) == ResolvedVoice(voice, VoiceRef(NAME, ""))
     assert voice is not None

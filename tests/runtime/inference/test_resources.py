@@ -23,9 +23,9 @@ def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_threads")
 @pytest.mark.parametrize("low_memory", [False, True])
-def test_a_thread_that_cannot_be_started_is_one_line(demo_bundle: Path, low_memory: bool) -> None:
+def test_a_thread_that_cannot_be_started_is_one_line(random_bundle: Path, low_memory: bool) -> None:
     with pytest.raises(EngineError) as caught:
-        Bark.load(demo_bundle, low_memory=low_memory).speak("Hello")
+        Bark.load(random_bundle, low_memory=low_memory).speak("Hello")
     assert_one_line(caught.value, "can't start new thread", "free some memory", "ulimit -u")
 
 
@@ -37,21 +37,21 @@ def test_a_thread_is_a_daemon_with_a_name() -> None:
     assert (thread.daemon, thread.name) == (True, "bark-onnx test")
 
 
-def test_too_many_slots_are_one_line(demo_bundle: Path) -> None:
+def test_too_many_slots_are_one_line(random_bundle: Path) -> None:
     with pytest.raises(EngineError) as caught:
-        Bark.load(demo_bundle, max_batch_size=10**9)
+        Bark.load(random_bundle, max_batch_size=10**9)
     assert_one_line(caught.value, "cannot be opened", "TiB", "max_batch_size (1000000000)")
 
 
 def test_memory_that_onnx_runtime_lacks_is_one_line(
-    demo_bundle: Path, monkeypatch: pytest.MonkeyPatch
+    random_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any, **__: Any) -> Any:
         raise RuntimeError("Exception during initialization: std::bad_alloc")
 
     monkeypatch.setattr("onnxruntime.InferenceSession", fail)
     with pytest.raises(EngineError) as caught:
-        Bark.load(demo_bundle)
+        Bark.load(random_bundle)
     assert_one_line(caught.value, "std::bad_alloc", "free some memory")
     assert "export" not in str(caught.value)
 
@@ -69,10 +69,10 @@ def test_errors_of_memory_are_recognized(error: Exception, is_memory: bool) -> N
     assert is_memory_error(error) == is_memory
 
 
-def test_other_errors_of_opening_pass(demo_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_errors_of_opening_pass(random_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> Any:
         raise ZeroDivisionError
 
     monkeypatch.setattr(models, "open_session", fail)
     with pytest.raises(ZeroDivisionError):
-        Bark.load(demo_bundle)
+        Bark.load(random_bundle)

@@ -130,16 +130,16 @@ def test_an_impossible_value_is_one_line(provenance: Provenance, word: str) -> N
 
 
 def test_a_bundle_is_taken_from_the_file_only_with_its_fingerprint(
-    demo_bundle: Path, tmp_path: Path
+    random_bundle: Path, tmp_path: Path
 ) -> None:
-    fingerprint = Manifest.read(demo_bundle).fingerprint("fp32")
-    used = with_bundle(path=str(demo_bundle), precision="fp32", fingerprint=fingerprint)
-    assert arguments(used)[4] == str(demo_bundle)
+    fingerprint = Manifest.read(random_bundle).fingerprint("fp32")
+    used = with_bundle(path=str(random_bundle), precision="fp32", fingerprint=fingerprint)
+    assert arguments(used)[4] == str(random_bundle)
     for changed in (
         {"fingerprint": "0" * 16},
         {"path": str(tmp_path)},
         {"path": "owner/bundle"},
-        {"path": f"/{demo_bundle}"},  # a computer on the network, for Windows
+        {"path": f"/{random_bundle}"},  # a computer on the network, for Windows
     ):
         other = dataclasses.replace(used, bundle=dataclasses.replace(used.bundle, **changed))
         assert arguments(other)[4] == "BUNDLE"
@@ -148,7 +148,7 @@ def test_a_bundle_is_taken_from_the_file_only_with_its_fingerprint(
 
 
 def test_a_voice_is_taken_from_a_path_only_with_its_checksum(
-    demo_bundle: Path, tmp_path: Path
+    random_bundle: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "me.npz"
     path.write_bytes(b"a voice")

@@ -48,9 +48,9 @@ def strict_server(shared_strict_server: RunningServer, bark: ScriptedBark) -> Ru
 
 
 @pytest.fixture(scope="session")
-def demo_server(demo_bundle: Any) -> Iterator[RunningServer]:
-    """A server of the demo bundle."""
-    with running_server(lambda: Bark.load(demo_bundle, threads=1, max_queue=64)) as found:
+def random_server(random_bundle: Any) -> Iterator[RunningServer]:
+    """A server of the random checkpoint's bundle."""
+    with running_server(lambda: Bark.load(random_bundle, threads=1, max_queue=64)) as found:
         yield found
 
 

@@ -110,13 +110,13 @@ def test_a_client_at_its_share_of_the_connections_keeps_no_other_out(
 
 
 def test_a_greedy_client_does_not_keep_another_from_being_answered(
-    demo_bundle: Path, keys: Path
+    random_bundle: Path, keys: Path
 ) -> None:
     statuses: list[int] = []
     is_over = threading.Event()
 
     def load() -> Bark:
-        return Bark.load(demo_bundle, threads=1, max_batch_size=2, max_queue=4)
+        return Bark.load(random_bundle, threads=1, max_batch_size=2, max_queue=4)
 
     def hog(server: RunningServer) -> None:
         with httpx2.Client(base_url=server.url, timeout=WAIT_SECONDS) as http:

@@ -216,8 +216,8 @@ def test_one_success_makes_the_server_ready(bark: ScriptedBark) -> None:
             )
 
 
-def test_server_that_lost_its_bundle_is_not_ready(demo_bundle: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(demo_bundle, tmp_path / "bundle")
+def test_server_that_lost_its_bundle_is_not_ready(random_bundle: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(random_bundle, tmp_path / "bundle")
     with running_server(lambda: Bark.load(folder, threads=1, low_memory=True)) as server:
         assert server.http.get("/ready").status_code == 200
         shutil.rmtree(folder)

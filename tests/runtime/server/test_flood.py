@@ -22,10 +22,10 @@ MAX_LOG_BYTES = 1_000_000
 )
 @pytest.mark.parametrize("kind", COUNTS)
 def test_flood_leaves_the_server_answering(
-    demo_bundle: Path, kind: str, record_property: Any
+    random_bundle: Path, kind: str, record_property: Any
 ) -> None:
     """/health is answered throughout; the measured times are recorded, not judged."""
-    arguments = ("-m", demo_bundle, "--threads", 1, "--no-warm-up")
+    arguments = ("-m", random_bundle, "--threads", 1, "--no-warm-up")
     with server_process(*arguments, max_files=FILES) as server:
         port = int(server.url.rsplit(":", 1)[1])
         seconds = []

@@ -57,17 +57,17 @@ def server_pcm(server: RunningServer, text: str, **fields: Any) -> Pcm:
 @pytest.mark.filterwarnings("ignore:segment .* attempts:UserWarning")
 @pytest.mark.parametrize("fields", SETTINGS, ids=lambda fields: next(iter(fields)))
 def test_response_equals_the_stream_of_the_library(
-    demo_server: RunningServer, demo: Bark, fields: dict[str, Any]
+    random_server: RunningServer, random_bark: Bark, fields: dict[str, Any]
 ) -> None:
     text = GERMAN
     if "limit_duration" in fields:
         text, fields = "a", {**fields, "semantic_max_new_tokens": 190}  # the limit is 178
     if "attempts" in fields:
         fields = {**fields, "seed": 55}  # one of its segments is clipped
-    samples = server_pcm(demo_server, text, **fields)
-    assert np.array_equal(samples, library_pcm(demo, text, **fields))
+    samples = server_pcm(random_server, text, **fields)
+    assert np.array_equal(samples, library_pcm(random_bark, text, **fields))
     if "trim" not in fields:  # random weights generate no silence
-        default = library_pcm(demo, text, **{**fields, **_default(fields)})
+        default = library_pcm(random_bark, text, **{**fields, **_default(fields)})
         assert not np.array_equal(samples, default)
 
 
@@ -80,13 +80,13 @@ def _default(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_response_without_options_continues_the_first_segment(
-    demo_server: RunningServer, demo: Bark
+    random_server: RunningServer, random_bark: Bark
 ) -> None:
-    first, *rest = demo.stream(GERMAN, **FIELDS)
-    samples = server_pcm(demo_server, GERMAN)
-    assert np.array_equal(samples, library_pcm(demo, GERMAN))
-    assert not np.array_equal(samples, library_pcm(demo, GERMAN, history="voice"))
-    continued = demo.stream(GERMAN, voice=first.to_voice(), **FIELDS)
+    first, *rest = random_bark.stream(GERMAN, **FIELDS)
+    samples = server_pcm(random_server, GERMAN)
+    assert np.array_equal(samples, library_pcm(random_bark, GERMAN))
+    assert not np.array_equal(samples, library_pcm(random_bark, GERMAN, history="voice"))
+    continued = random_bark.stream(GERMAN, voice=first.to_voice(), **FIELDS)
     silence = np.zeros(6000, np.float32)
     parts = [part for speech in [first, *[*continued][1:]] for part in (speech.samples, silence)]
     expected = np.concatenate(parts[:-1])
@@ -94,11 +94,11 @@ def test_response_without_options_continues_the_first_segment(
     np.testing.assert_allclose(samples / 32767, np.clip(expected, -1, 1), atol=1e-4)
 
 
-def test_speakers_speak_their_lines(demo_server: RunningServer, demo: Bark) -> None:
+def test_speakers_speak_their_lines(random_server: RunningServer, random_bark: Bark) -> None:
     speakers = {"Anna": VOICE, "Ben": None}
-    samples = server_pcm(demo_server, DIALOGUE, speakers={"Anna": {"id": VOICE}, "Ben": None})
-    assert np.array_equal(samples, library_pcm(demo, DIALOGUE, speakers=speakers))
-    swapped = library_pcm(demo, DIALOGUE, speakers={"Anna": None, "Ben": VOICE})
+    samples = server_pcm(random_server, DIALOGUE, speakers={"Anna": {"id": VOICE}, "Ben": None})
+    assert np.array_equal(samples, library_pcm(random_bark, DIALOGUE, speakers=speakers))
+    swapped = library_pcm(random_bark, DIALOGUE, speakers={"Anna": None, "Ben": VOICE})
     assert not np.array_equal(samples, swapped)
 
 

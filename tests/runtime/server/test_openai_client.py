@@ -1,4 +1,4 @@
-"""OpenAI's Python client with the demo bundle; only the address differs."""
+"""OpenAI's Python client with the random checkpoint's bundle; only the address differs."""
 
 import io
 import json
@@ -22,8 +22,8 @@ TWO_SEGMENTS = "One " + "word " * 20 + "end. Two " + "word " * 20 + "end."
 
 
 @pytest.fixture
-def client(demo_server: RunningServer) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{demo_server.url}/v1", api_key="any") as found:
+def client(random_server: RunningServer) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{random_server.url}/v1", api_key="any") as found:
         yield found
 
 
@@ -35,7 +35,9 @@ def test_client_receives_speech(client: openai.OpenAI) -> None:
     assert samples.std() > 0.01
 
 
-def test_client_receives_the_samples_of_the_library(client: openai.OpenAI, demo: Bark) -> None:
+def test_client_receives_the_samples_of_the_library(
+    client: openai.OpenAI, random_bark: Bark
+) -> None:
     response = client.audio.speech.create(
         model="tts-1",
         voice="v2/en_speaker_0",
@@ -43,7 +45,7 @@ def test_client_receives_the_samples_of_the_library(client: openai.OpenAI, demo:
         response_format="pcm",
         extra_body={"seed": 3, **SHORT},
     )
-    expected = demo.speak("Hello", voice="v2/en_speaker_0", seed=3, **SHORT)
+    expected = random_bark.speak("Hello", voice="v2/en_speaker_0", seed=3, **SHORT)
     found = np.frombuffer(response.content, "<i2")
     np.testing.assert_allclose(found / 32767, np.clip(expected.samples, -1, 1), atol=1e-4)
 

@@ -49,8 +49,8 @@ _TOKENS = 'bark_tokens_total{stage="semantic"}'
 
 
 @pytest.fixture(scope="module")
-def bark(demo_bundle: Path) -> Iterator[Bark]:
-    with Bark.load(demo_bundle, threads=1) as found:
+def bark(random_bundle: Path) -> Iterator[Bark]:
+    with Bark.load(random_bundle, threads=1) as found:
         yield found
 
 
@@ -69,10 +69,12 @@ def expected(bark: Bark, voices: dict[str, Voice]) -> list[ExpectedResponse]:
 
 
 @pytest.fixture
-def server(demo_bundle: Path, voices: dict[str, Voice], tmp_path: Path) -> Iterator[ServerProcess]:
+def server(
+    random_bundle: Path, voices: dict[str, Voice], tmp_path: Path
+) -> Iterator[ServerProcess]:
     """A server process with the uploaded voices."""
     settings = [part for pair in SETTINGS.items() for part in pair]
-    with server_process("-m", demo_bundle, "--uploads", tmp_path / "uploads", *settings) as found:
+    with server_process("-m", random_bundle, "--uploads", tmp_path / "uploads", *settings) as found:
         for name, voice in voices.items():
             voice.save(tmp_path / "voice.npz")
             files = {"file": (tmp_path / "voice.npz").read_bytes()}

@@ -115,8 +115,8 @@ def test_impossible_path_is_a_one_line_error(path: Path, name: str) -> None:
     assert_one_line(caught.value, name, "cannot listen", "--unix-socket")
 
 
-def test_command_listens_on_the_socket_until_a_signal(path: Path, demo_bundle: Path) -> None:
-    arguments = ["-m", demo_bundle, "--unix-socket", path, "--threads", "1"]
+def test_command_listens_on_the_socket_until_a_signal(path: Path, random_bundle: Path) -> None:
+    arguments = ["-m", random_bundle, "--unix-socket", path, "--threads", "1"]
     process = subprocess.Popen(
         [ENTRY_POINT, "serve", *map(str, arguments)], stderr=subprocess.PIPE, text=True
     )

@@ -467,9 +467,9 @@ def test_folder_that_cannot_be_written_is_an_error_of_the_server(
         uploads.unlink()
 
 
-def test_upload_of_another_checkpoint_is_refused(demo_bundle: Path, uploads: Path) -> None:
-    with Bark.load(demo_bundle) as demo:
-        checked = registry(check=demo.voice, uploads=folder(uploads))
+def test_upload_of_another_checkpoint_is_refused(random_bundle: Path, uploads: Path) -> None:
+    with Bark.load(random_bundle) as random_bark:
+        checked = registry(check=random_bark.voice, uploads=folder(uploads))
         with pytest.raises(VoiceError) as caught:
             checked.add("me", archive(semantic_prompt=np.array([10_000])))
         checked.add("me", archive())

@@ -84,9 +84,11 @@ def test_any_text_is_covered_once(text: str, language: str, max_tokens: int) -> 
 
 @settings(max_examples=60, deadline=None)
 @given(text=st.text(alphabet='aB1. ?\n"[]é漢\u200b\x00♪', min_size=60, max_size=300))
-def test_any_text_is_covered_once_with_a_real_tokenizer(demo: Bark, text: str) -> None:
-    segments = split_segments(text, count_tokens=demo.count_tokens, language="en", max_tokens=20)
-    check(text, segments, 20, demo.count_tokens)
+def test_any_text_is_covered_once_with_a_real_tokenizer(random_bark: Bark, text: str) -> None:
+    segments = split_segments(
+        text, count_tokens=random_bark.count_tokens, language="en", max_tokens=20
+    )
+    check(text, segments, 20, random_bark.count_tokens)
 
 
 @pytest.mark.parametrize("language", LANGUAGE_CODES)
@@ -206,7 +208,7 @@ def test_unknown_language_is_refused() -> None:
     assert_one_line(caught.value, "'nl'", "de, en, es")
 
 
-def test_text_that_is_not_unicode_is_refused(demo: Bark) -> None:
+def test_text_that_is_not_unicode_is_refused(random_bark: Bark) -> None:
     with pytest.raises(TextError) as caught:
-        demo.count_tokens("Hello \ud800")
+        random_bark.count_tokens("Hello \ud800")
     assert_one_line(caught.value, "not valid Unicode", "character 6")

@@ -191,15 +191,15 @@ def test_tokenizer_with_another_number_of_entries_is_refused(tmp_path: Path):
         ("Hello 你好你好, dog", r"4 of \d+ tokens are unknown .* not spoken: 你, 好, 你, …$"),
     ],
 )
-def test_unknown_words_cause_a_warning(demo_bundle: Path, text: str, message: str) -> None:
-    tokenizer = TextTokenizer(demo_bundle / "tokenizer.json", 256)
+def test_unknown_words_cause_a_warning(random_bundle: Path, text: str, message: str) -> None:
+    tokenizer = TextTokenizer(random_bundle / "tokenizer.json", 256)
     with pytest.warns(UserWarning, match=message):
         tokenizer.encode(text)
 
 
 @pytest.mark.parametrize("text", ["Hello, my dog is cute", "♪ Hello ♪", "Hello 😀"])
-def test_known_words_and_signs_cause_no_warning(demo_bundle: Path, text: str) -> None:
-    tokenizer = TextTokenizer(demo_bundle / "tokenizer.json", 256)
+def test_known_words_and_signs_cause_no_warning(random_bundle: Path, text: str) -> None:
+    tokenizer = TextTokenizer(random_bundle / "tokenizer.json", 256)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         tokenizer.encode(text)
@@ -242,8 +242,8 @@ def test_other_words_cause_one_warning(small: TextTokenizer, text: str, message:
 
 
 @pytest.mark.parametrize("text", [5, None, b"Hello", ["Hello"]])
-def test_text_that_is_not_a_string_is_refused(demo: Bark, text: Any) -> None:
-    for use in (demo.count_tokens, demo.speak):
+def test_text_that_is_not_a_string_is_refused(random_bark: Bark, text: Any) -> None:
+    for use in (random_bark.count_tokens, random_bark.speak):
         with pytest.raises(TextError) as caught:
             use(text)
         assert_one_line(caught.value, f"The text is {text!r}", "expected a string")

@@ -126,10 +126,10 @@ def test_any_alias_resolves_to_an_available_voice_or_one_line_error(alias: str, 
 # In a bundle
 
 
-def test_speech_has_the_name_of_the_resolved_voice(demo_bundle: Path) -> None:
-    with Bark.load(demo_bundle) as demo:
-        speech = demo.speak("Hi", voice="English", semantic_max_new_tokens=2)
-        voice = demo.voice("en-0")
+def test_speech_has_the_name_of_the_resolved_voice(random_bundle: Path) -> None:
+    with Bark.load(random_bundle) as random_bark:
+        speech = random_bark.speak("Hi", voice="English", semantic_max_new_tokens=2)
+        voice = random_bark.voice("en-0")
     assert speech.voice_name == "v2/en_speaker_0"
     assert voice is not None
     assert voice.name == "v2/en_speaker_0"
@@ -147,8 +147,8 @@ def test_voice_named_like_a_language_takes_precedence(bundle: Path) -> None:
     assert (found.name, other.name) == ("english", "v2/en_speaker_0")
 
 
-def test_speak_command_accepts_a_language(run: Run, demo_bundle: Path) -> None:
-    short = ("-m", demo_bundle, "--semantic-max-new-tokens", 2, "-o", "a.wav")
+def test_speak_command_accepts_a_language(run: Run, random_bundle: Path) -> None:
+    short = ("-m", random_bundle, "--semantic-max-new-tokens", 2, "-o", "a.wav")
     assert "a.wav" in output_of(run("speak", "Hi", "--voice", "english", *short))
     assert "a.wav" in output_of(run("speak", "A: Hi", "--speaker", "A=en-0", *short))
     assert_fails(

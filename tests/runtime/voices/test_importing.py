@@ -23,7 +23,7 @@ from tests.support.command import Run, assert_fails, output_of
 from tests.support.messages import assert_one_line
 from tests.support.presets import preset_arrays, write_presets
 
-OWN = "v2/en_speaker_0"  # the demo's voice, which its manifest records
+OWN = "v2/en_speaker_0"  # the random checkpoint's voice, which its manifest records
 RECORD = f"voices/{OWN}.npz"
 NAMES = ["announcer", "de_speaker_1", "v2/de_speaker_3"]
 

@@ -83,13 +83,13 @@ def test_each_malformed_file_is_one_line_with_status_1(run: Run, tmp_path: Path)
 
 
 def test_tokens_unknown_to_the_bundle_are_refused(
-    run: Run, demo_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, random_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     voice(100, 150, semantic_prompt=np.full(100, 10_000)).save(tmp_path / "me.npz")
     output_of(run("voices", "check", "me.npz"))
-    result = run("voices", "check", "me.npz", "-m", demo_bundle)
+    result = run("voices", "check", "me.npz", "-m", random_bundle)
     assert_fails(result, 1, "me.npz", "semantic_prompt holds 10000")
-    monkeypatch.setenv("BARK_ONNX_MODEL", str(demo_bundle))
+    monkeypatch.setenv("BARK_ONNX_MODEL", str(random_bundle))
     assert_fails(run("voices", "check", "me.npz"), 1, "semantic_prompt holds 10000")
 
 

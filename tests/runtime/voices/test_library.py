@@ -25,21 +25,21 @@ def assert_refused(bundle: Bundle, voice: Any, *words: str) -> None:
     assert_one_line(caught.value, *words)
 
 
-def test_every_exported_voice_is_listed_and_loads(demo_bundle: Path) -> None:
-    opened = Bundle(demo_bundle)
+def test_every_exported_voice_is_listed_and_loads(random_bundle: Path) -> None:
+    opened = Bundle(random_bundle)
     assert opened.voice_names() == ["v2/en_speaker_0"]
     voice = VoiceLibrary(opened).load("v2/en_speaker_0").voice
     assert voice is not None
     assert (voice.name, voice.fine_prompt.shape) == ("v2/en_speaker_0", (8, 300))
 
 
-def test_library_returns_no_voice_for_none(demo_bundle: Path) -> None:
-    assert VoiceLibrary(Bundle(demo_bundle)).load(None).voice is None
+def test_library_returns_no_voice_for_none(random_bundle: Path) -> None:
+    assert VoiceLibrary(Bundle(random_bundle)).load(None).voice is None
 
 
-def test_unknown_voice_raises_with_the_nearest_name(demo_bundle: Path) -> None:
+def test_unknown_voice_raises_with_the_nearest_name(random_bundle: Path) -> None:
     assert_refused(
-        Bundle(demo_bundle),
+        Bundle(random_bundle),
         "v2/en_speaker_1",
         '"v2/en_speaker_1" not found',
         "nearest: v2/en_speaker_0",
@@ -54,8 +54,8 @@ def test_unknown_voice_raises_in_a_bundle_without_voices(bundle: Path) -> None:
     assert_refused(opened, "anna", '"anna" not found', "none", "--voices all")
 
 
-def test_a_single_voice_is_named(demo_bundle: Path) -> None:
-    assert_refused(Bundle(demo_bundle), "anna", "the bundle has v2/en_speaker_0. List them")
+def test_a_single_voice_is_named(random_bundle: Path) -> None:
+    assert_refused(Bundle(random_bundle), "anna", "the bundle has v2/en_speaker_0. List them")
 
 
 @pytest.mark.parametrize(
@@ -93,8 +93,8 @@ def test_link_out_of_the_voices_folder_is_not_followed(bundle: Path, is_folder: 
     assert_refused(Bundle(bundle), name, f'"{name}" not found')
 
 
-def test_added_voices_are_listed_and_load(bundle: Path, demo: Bark) -> None:
-    spoken = demo.speak("Hello", seed=0, semantic_max_new_tokens=20)
+def test_added_voices_are_listed_and_load(bundle: Path, random_bark: Bark) -> None:
+    spoken = random_bark.speak("Hello", seed=0, semantic_max_new_tokens=20)
     spoken.to_voice().save(bundle / "voices" / "me.npz")
     (bundle / "voices" / "friends").mkdir()
     spoken.to_voice().save(bundle / "voices" / "friends" / "Anna-2.npz")
@@ -125,8 +125,8 @@ def test_added_voice_is_checked(bundle: Path) -> None:
     assert_refused(Bundle(bundle), "broken", "broken.npz", "not a voice")
 
 
-def test_voice_loads_from_a_path_an_object_or_arrays(bundle: Path, demo_bundle: Path) -> None:
-    opened = Bundle(demo_bundle)
+def test_voice_loads_from_a_path_an_object_or_arrays(bundle: Path, random_bundle: Path) -> None:
+    opened = Bundle(random_bundle)
     path = bundle / VOICE
     loaded = Voice.load(path)
     arrays = {
@@ -138,16 +138,16 @@ def test_voice_loads_from_a_path_an_object_or_arrays(bundle: Path, demo_bundle: 
         np.testing.assert_array_equal(voice.fine_prompt, loaded.fine_prompt)
 
 
-def test_path_of_a_missing_file_is_refused(demo_bundle: Path, tmp_path: Path) -> None:
-    assert_refused(Bundle(demo_bundle), tmp_path / "me.npz", "me.npz", "no such file", ".npz")
+def test_path_of_a_missing_file_is_refused(random_bundle: Path, tmp_path: Path) -> None:
+    assert_refused(Bundle(random_bundle), tmp_path / "me.npz", "me.npz", "no such file", ".npz")
 
 
 @pytest.mark.parametrize("voice", [5, ["v2/en_speaker_0"], b"v2/en_speaker_0", np.zeros(3)])
-def test_value_of_another_kind_is_refused(demo_bundle: Path, voice: Any) -> None:
-    assert_refused(Bundle(demo_bundle), voice, "expected a name")
+def test_value_of_another_kind_is_refused(random_bundle: Path, voice: Any) -> None:
+    assert_refused(Bundle(random_bundle), voice, "expected a name")
 
 
-def test_voice_with_unknown_tokens_is_refused(demo_bundle: Path) -> None:
+def test_voice_with_unknown_tokens_is_refused(random_bundle: Path) -> None:
     fine = np.zeros((8, 3), np.int64)
     strange = Voice(np.array([10_000]), fine[:2], fine)
-    assert_refused(Bundle(demo_bundle), strange, "semantic_prompt", "10000", "below 10000")
+    assert_refused(Bundle(random_bundle), strange, "semantic_prompt", "10000", "below 10000")
