@@ -35,7 +35,7 @@ _FOLDERS = {"in a closed folder": "closed/", "in no folder": "none/", "in a file
 _SPECIAL = ("a pipe that is read", "a pipe", "null", "full", "a socket")
 _MAX_NAME_BYTES = 255  # of the usual file systems
 _PIPE_SECONDS = 3.0  # during which a command waits for a reader
-_MAX_LINES = 20  # errors with --lines
+_LINES = {"lines": 20, "voice": 2}  # an error for each line; the voice that was saved
 
 
 NAMES = ("t", "t", "t", "a\nb", "\u202et", "\udcfft", "x" * 240, "x" * 251, "x" * 252, "-t", "ö t")
@@ -129,7 +129,7 @@ class Outputs(Subject[OutputCase]):
                 before,
                 outputs,
                 keeps=True,
-                max_lines=_MAX_LINES if case.what == "lines" else 1,
+                max_lines=_LINES.get(case.what, 1),
             )
             for each in results
         ]
