@@ -1,6 +1,7 @@
 """Outputs that cannot be written, or are no files: links, pipes, devices, full disks, odd names."""
 
 import os
+import re
 import signal
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,7 +36,8 @@ _FOLDERS = {"in a closed folder": "closed/", "in no folder": "none/", "in a file
 _SPECIAL = ("a pipe that is read", "a pipe", "null", "full", "a socket")
 _MAX_NAME_BYTES = 255  # of the usual file systems
 _PIPE_SECONDS = 3.0  # during which a command waits for a reader
-_LINES = {"lines": 20, "voice": 2}  # an error for each line; the voice that was saved
+_MAX_LINES = 20  # errors with --lines
+_SAVED_VOICE = re.compile(r"^.*: a voice of [0-9.]+ s; use it with --voice .*\n", re.MULTILINE)
 
 
 NAMES = ("t", "t", "t", "a\nb", "\u202et", "\udcfft", "x" * 240, "x" * 251, "x" * 252, "-t", "ö t")
@@ -129,7 +131,7 @@ class Outputs(Subject[OutputCase]):
                 before,
                 outputs,
                 keeps=True,
-                max_lines=_LINES.get(case.what, 1),
+                max_lines=_MAX_LINES if case.what == "lines" else 1,
             )
             for each in results
         ]
@@ -152,9 +154,13 @@ class Outputs(Subject[OutputCase]):
 
 
 def _spoken(case: OutputCase, result: Result) -> Result:
-    """A command cannot say why it failed if standard error is closed."""
-    is_silent = 2 in case.closed and result.status == 1 and not result.err
-    return replace(result, err="bark-onnx: (closed)\n") if is_silent else result
+    """What a command said, without a voice that it saved before it failed.
+
+    It cannot say why it failed if standard error is closed.
+    """
+    if 2 in case.closed and result.status == 1 and not result.err:
+        return replace(result, err="bark-onnx: (closed)\n")
+    return replace(result, err=_SAVED_VOICE.sub("", result.err, count=1))
 
 
 def _outputs(case: OutputCase, place: Path, results: list[Result]) -> dict[str, Check]:
