@@ -82,7 +82,8 @@ class Running:
         status = self._process.wait(seconds)
         used = 0.0
         while status is None and (now := cpu_seconds(self._process.pid)) < seconds:
-            if now - used < _MIN_CPU_SECONDS:
+            if now - used < _MIN_CPU_SECONDS:  # none if it has just ended
+                status = self._process.wait(0)
                 break
             used = now
             status = self._process.wait(seconds / 4)
@@ -104,7 +105,7 @@ def cpu_seconds(pid: int) -> float:
     """Seconds that a process has computed; none if it is gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return 0.0
     return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")  # utime and stime
 
