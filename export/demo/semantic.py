@@ -14,7 +14,7 @@ from bark_onnx.export.demo.sampler import Sampler
 from bark_onnx.export.demo.text import open_tokenizer
 from bark_onnx.export.demo.training import Losses, Settings, train
 
-_SETTINGS = Settings(steps=6_000, learning_rate=1.5e-3, weights=(("attention", 0.3),))
+_SETTINGS = Settings(steps=10_000, learning_rate=1.5e-3, weights=(("attention", 0.3),))
 _BATCH = 10
 _HISTORY_SHARE = 0.8
 _LETTER_SCALE = 3.0

@@ -26,7 +26,7 @@ class _ConnectionState:
     since: float  # seconds of the reaper's clock when the two above changed
     phase: Phase
     unsent_bytes: int  # of the response, for which the client has made no room
-    last_progress: float  # when that number changed
+    last_progress: float  # when that number became smaller, or was 0
 
     @property
     def age(self) -> float:
@@ -122,8 +122,9 @@ class ConnectionReaper:
                 state.cycle, state.is_answered, state.since = cycle, is_answered, now
                 state.last_progress = now
             unsent_bytes = connection.transport.get_write_buffer_size()
-            if state.unsent_bytes != unsent_bytes:
-                state.unsent_bytes, state.last_progress = unsent_bytes, now
+            if unsent_bytes < state.unsent_bytes or not state.unsent_bytes:
+                state.last_progress = now
+            state.unsent_bytes = unsent_bytes
 
     def _next_surplus(self, keep: Connection | None) -> Connection | None:
         while self._surplus:
@@ -135,7 +136,8 @@ class ConnectionReaper:
     def _sort_surplus(self) -> None:
         """Find the connections that are dropped before idle ones; serves many newcomers."""
         self._update(self._clock())
-        self._surplus = deque(self._in_phases(*_SURPLUS))
+        pipelines = self._in_phases(Phase.PIPELINE)  # whose state changes with each response
+        self._surplus = deque([*pipelines, *self._in_phases(Phase.REQUEST, Phase.READING)])
 
     def _oldest_idle(self) -> Connection | None:
         return next(iter(self._in_phases(Phase.NEXT_REQUEST)), None)

@@ -109,6 +109,16 @@ def test_connection_that_does_not_read_is_dropped(is_answered: bool) -> None:
     assert sweeps(reaper, connection, 21) == [True]
 
 
+def test_growing_unread_response_is_no_progress_of_the_client() -> None:
+    connection = (reaper := Reaper()).connect(FakeConnection().request())
+    assert sweeps(reaper, connection, 0, 50) == [False, False]
+    for now in range(51, 62):
+        connection.unsent += 1000
+        assert sweeps(reaper, connection, now) == [False]
+    connection.unsent += 1000
+    assert sweeps(reaper, connection, 62) == [True]
+
+
 def test_connection_that_reads_slowly_is_dropped_after_the_request_time() -> None:
     connection = (reaper := Reaper()).connect(FakeConnection().request())
     for now in range(0, 101, 5):
@@ -148,6 +158,16 @@ def test_order_in_which_surplus_connections_are_dropped() -> None:
     ]
     assert not connections["busy"].is_dropped
     assert busy.is_dropped, "a newcomer is dropped where all others are busy"
+
+
+def test_pipelines_go_before_newcomers_however_often_they_change() -> None:
+    reaper = Reaper(limit=2)
+    pipeline = reaper.connect(FakeConnection(begun=b"GET").request(), 0)
+    newcomer = reaper.connect(FakeConnection(), 1)
+    pipeline.request()  # the next one
+    reaper.connect(FakeConnection(), 2)
+    assert pipeline.is_dropped
+    assert not newcomer.is_dropped
 
 
 def test_a_connection_that_became_busy_is_not_dropped() -> None:

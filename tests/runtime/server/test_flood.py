@@ -40,7 +40,7 @@ def test_flood_leaves_the_server_answering(
             f"{server.url}/v1/audio/speech", json={"input": "Hello"}, timeout=WAIT_SECONDS
         ).is_success
     assert sum(len(str(line)) for line in server.log) < MAX_LOG_BYTES
-    assert {line["level"] for line in server.log} == {"info"}
+    assert [line for line in server.log if line["level"] != "info"] == []
     record_property("flood", f"{kind}: /health after {max(seconds):.3f} s at most")
     print(f"{kind}: /health after {max(seconds):.3f} s at most, {len(server.log)} lines")
 
