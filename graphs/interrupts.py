@@ -58,7 +58,7 @@ def delayed_interrupts(on_interrupt: Callable[[], object] | None = None) -> Iter
 
 
 def is_interrupted() -> bool:
-    """Whether an interrupt was raised: the command ends, and waits for nobody."""
+    """Whether an interrupt was raised: the command ends without waiting."""
     return any(signal.getsignal(each) is _ignore for each in _SIGNALS)
 
 

@@ -164,7 +164,7 @@ def test_each_thread_that_shares_a_bark_gets_its_own_speech(ending: Bark, alone:
     ("arguments", "error", "words"),
     [
         ({"texts": "one text"}, TextError, ["single text", "expected a sequence"]),
-        ({"texts": ["a", 1]}, TextError, ["int", "expected a string"]),
+        ({"texts": ["a", 1]}, TextError, ["text is 1", "expected a string"]),
         ({"texts": ["a", " "]}, TextError, ["empty", "expected at least one word"]),
         ({"texts": ["a", "b"], "voices": [None]}, OptionsError, ["1 voices for 2 texts"]),
         ({"texts": ["a"], "seed": [1, 2]}, OptionsError, ["2 seeds for 1 texts"]),

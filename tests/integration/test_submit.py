@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from collections import defaultdict
 from collections.abc import Callable
@@ -49,7 +50,7 @@ def test_speech_under_load_equals_single_runs(
     ("arguments", "error", "words"),
     [
         ({"text": ""}, TextError, ["empty"]),
-        ({"text": 1}, TextError, ["int", "expected a string"]),
+        ({"text": 1}, TextError, ["text is 1", "expected a string"]),
         ({"text": "a", "voice": "nobody"}, VoiceError, ["nobody"]),
         ({"text": "a", "seed": -1}, OptionsError, ["seed is -1"]),
         ({"text": "a", "colour": 1}, OptionsError, ["'colour'"]),
@@ -199,8 +200,11 @@ def test_an_interrupt_while_waiting_cancels_the_requests(random_bundle: Path, se
 
     def interrupt(stage: str, done: int, total: int) -> None:
         if (stage, done) == ("coarse", 3):
+            end = time.monotonic() + PATIENCE
             signal.raise_signal(signal.SIGINT)
-            assert caught.wait(PATIENCE)
+            while not caught.wait(10):  # a destructor that runs just then ignores the exception
+                assert time.monotonic() < end
+                signal.raise_signal(signal.SIGINT)
 
     with Bark.load(random_bundle, threads=1) as bark:
         options: dict[str, Any] = {"semantic_max_new_tokens": 10, "on_progress": interrupt}

@@ -387,7 +387,7 @@ def test_command_alone_prints_its_help_with_its_line_breaks(folder: Path) -> Non
         (SPEAK + " --raw --format mp3", ("--raw and --format mp3 exclude",)),
         (
             SPEAK + " --no-do-sample --temperature 0",
-            ("--fine-temperature is 0.0", "give --no-fine-do-sample", "--greedy"),
+            ("--temperature is 0.0 with sampling", "give --no-do-sample", "--greedy"),
         ),
         (SPEAK + " --silence-seconds -1", ("--silence-seconds is -1.0",)),
         ("touch a.wav; chmod 444 a.wav; " + SPEAK + " -o a.wav", ("a.wav is write-protected",)),
