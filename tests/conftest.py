@@ -2,9 +2,12 @@
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from filelock import FileLock
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -17,6 +20,8 @@ from bark_onnx.export.random_bark import RandomBark, write_checkpoint
 from bark_onnx.graphs.errors import ProviderError
 from bark_onnx.runtime import Bark
 from bark_onnx.runtime.inference.sessions import start_cuda
+
+MakeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 pytest_plugins = ["tests.support.fixtures"]
 
@@ -72,32 +77,56 @@ def export(checkpoint: Path, target: Path, **options: object) -> Path:
 
 
 @pytest.fixture(scope="session")
-def random_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def make_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
+    """Makes a folder of a name, which all workers of pytest-xdist share."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def make_once(name: str, make: Callable[[Path], object]) -> Path:
+        folder, done = root / name, root / f"{name}.done"
+        folder.parent.mkdir(exist_ok=True)
+        with FileLock(root / f"{name}.lock"):
+            if not done.exists():
+                make(folder)
+                done.touch()
+        return folder
+
+    return make_once
+
+
+@pytest.fixture(scope="session")
+def random_checkpoint(make_once: MakeOnce) -> Path:
     """The random checkpoint: two layers, its own small tokenizer, one voice."""
-    folder = tmp_path_factory.mktemp("checkpoints") / "random"
-    write_checkpoint(folder)
-    return folder
+    return make_once("checkpoints/random", write_checkpoint)
 
 
 @pytest.fixture(scope="session")
-def random_bundle(random_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def random_bundle(random_checkpoint: Path, make_once: MakeOnce) -> Path:
     """The random checkpoint with fused attention, verified. Tests copy it before they change it."""
-    return export(random_checkpoint, tmp_path_factory.mktemp("bundles") / "random", verify=True)
+    return make_once(
+        "bundles/random", lambda target: export(random_checkpoint, target, verify=True)
+    )
 
 
 @pytest.fixture(scope="session")
-def standard_bundle(random_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def standard_bundle(random_checkpoint: Path, make_once: MakeOnce) -> Path:
     """The random checkpoint with standard attention, verified."""
-    target = tmp_path_factory.mktemp("bundles") / "standard"
-    return export(random_checkpoint, target, attention="standard", verify=True)
+    options: dict[str, Any] = {"attention": "standard", "verify": True}
+    return make_once(
+        "bundles/standard", lambda target: export(random_checkpoint, target, **options)
+    )
 
 
 @pytest.fixture(scope="session")
-def real_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def real_checkpoint(make_once: MakeOnce) -> Path:
     """Suno's vocabulary sizes and tokenizer, shapes of its own, biases in every layer."""
     if not SHARED.is_dir():
         pytest.skip(f"{SHARED} is missing: no real vocabulary and voices")
-    folder = tmp_path_factory.mktemp("checkpoints") / "real"
+    return make_once("checkpoints/real", _write_real)
+
+
+def _write_real(folder: Path) -> None:
     # 119,547 pieces, then the pad token 129,595 and the infer token 129,599.
     sizes = RandomBark(
         num_layers=3,
@@ -111,17 +140,16 @@ def real_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     write_checkpoint(folder, sizes)
     (folder / "vocab.txt").write_bytes((SHARED / "tokenizer" / "vocab.txt").read_bytes())
-    return folder
 
 
 @pytest.fixture(scope="session")
-def real_bundle(
-    real_checkpoint: Path, provider: str, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def real_bundle(real_checkpoint: Path, provider: str, make_once: MakeOnce) -> Path:
     """The checkpoint with Suno's vocabulary sizes, verified; fused where the provider allows."""
-    target = tmp_path_factory.mktemp("bundles") / "real"
     attention = "fused" if provider == "cpu" else "standard"
-    return export(real_checkpoint, target, attention=attention, verify=True)
+    return make_once(
+        "bundles/real",
+        lambda target: export(real_checkpoint, target, attention=attention, verify=True),
+    )
 
 
 @pytest.fixture(scope="session")

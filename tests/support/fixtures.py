@@ -19,7 +19,7 @@ from bark_onnx.graphs.bundle.integrity import hash_file
 from bark_onnx.graphs.bundle.manifest import Manifest
 from bark_onnx.graphs.command_line import run_command
 from bark_onnx.runtime import Bark, Voice
-from tests.conftest import SHARED, export
+from tests.conftest import SHARED, MakeOnce, export
 from tests.support.command import Result, Run
 from tests.support.reference import Reference, ReferenceSpeech
 
@@ -113,7 +113,7 @@ def standard(standard_bundle: Path, provider: str) -> Bark:
 def ending_bundle(
     random_bundle: Path, standard_bundle: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Path]:
-    """Demos by form of attention, changed so that greedy utterances soon end by themselves."""
+    """Bundles by form of attention, changed so that greedy utterances soon end by themselves."""
     made = {}
     for attention, bundle in (("fused", random_bundle), ("standard", standard_bundle)):
         made[attention] = tmp_path_factory.mktemp("ending") / attention
@@ -123,10 +123,12 @@ def ending_bundle(
 
 
 @pytest.fixture(scope="session")
-def half_bundle(random_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def half_bundle(random_checkpoint: Path, make_once: MakeOnce) -> Path:
     """The random checkpoint in fp32, fp16 and int8."""
-    target = tmp_path_factory.mktemp("bundles") / "half"
-    return export(random_checkpoint, target, precisions=("fp32", "fp16", "int8"))
+    precisions = ("fp32", "fp16", "int8")
+    return make_once(
+        "bundles/half", lambda target: export(random_checkpoint, target, precisions=precisions)
+    )
 
 
 @pytest.fixture(scope="session")
