@@ -4,7 +4,7 @@ import sys
 import time
 import warnings
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,8 @@ import click
 
 from bark_onnx.graphs.command_line import discard_stdout
 from bark_onnx.graphs.errors import BarkError, PlayerError
+from bark_onnx.graphs.files.partial_file import is_special
+from bark_onnx.graphs.interrupts import delayed_interrupts
 from bark_onnx.runtime.audio.encoders.stream import SpeechStream
 from bark_onnx.runtime.audio.files.writer import SpeechWriter
 from bark_onnx.runtime.audio.player import SpeechPlayer
@@ -67,9 +69,10 @@ def write_stream(
             writer as sink,
         ):
             for speech in speeches:
-                if sink is not None:
-                    sink.write(speech)
-                result.add(speech)
+                with _delayed_interrupts(output):
+                    if sink is not None:
+                        sink.write(speech)
+                    result.add(speech)
                 if player is not None and result.player_error is None:
                     with _kept_player_error(output, result):
                         player.write(speech)
@@ -112,6 +115,13 @@ def _write_extra_files(output: OutputOptions, result: StreamResult, plotted: lis
         write_timestamps(Path(output.timestamps), timestamps)
     if output.plot is not None and plotted:
         save_plot(Path(output.plot), plotted)
+
+
+def _delayed_interrupts(output: OutputOptions) -> AbstractContextManager[None]:
+    """Delay interrupts, so that a file has what is counted; a pipe may wait for its reader."""
+    if output.to_stdout or output.path is None or is_special(Path(output.path)):
+        return nullcontext()
+    return delayed_interrupts()
 
 
 def _make_sink(
