@@ -35,6 +35,7 @@ _SOUNDS = (".wav", ".flac", ".ogg", ".mp3", ".opus")
 _FOLDERS = {"in a closed folder": "closed/", "in no folder": "none/", "in a file": "file/"}
 _SPECIAL = ("a pipe that is read", "a pipe", "null", "full", "a socket")
 _MAX_NAME_BYTES = 255  # of the usual file systems
+_MAX_SOCKET_NAME_BYTES = 40  # with its folder, fewer than 108
 _PIPE_SECONDS = 3.0  # during which a command waits for a reader
 _MAX_LINES = 20  # errors with --lines
 _SAVED_VOICE = re.compile(r"^.*: a voice of [0-9.]+ s; use it with --voice .*\n", re.MULTILINE)
@@ -95,7 +96,8 @@ class Outputs(Subject[OutputCase]):
         target = rng.choice([*TARGETS])
         stem = rng.choice(NAMES) if rng.random() < 0.3 else "t"
         suffix = rng.choice(_SOUNDS) if what == "sound" else _SUFFIXES[what]
-        if len(os.fsencode(f"{stem}{suffix}")) > _MAX_NAME_BYTES:
+        limit_bytes = _MAX_SOCKET_NAME_BYTES if target == "a socket" else _MAX_NAME_BYTES
+        if len(os.fsencode(f"{stem}{suffix}")) > limit_bytes:
             target = "nothing"  # can have that name
         limit = rng.randrange(200_000) if rng.random() < 0.25 else None
         closed: tuple[int, ...] = ()
