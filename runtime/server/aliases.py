@@ -4,8 +4,9 @@ import json
 import re
 from pathlib import Path
 
-from bark_onnx.graphs.errors import OptionsError, shortened
+from bark_onnx.graphs.errors import OptionsError
 from bark_onnx.graphs.files.atomic_write import wrap_os_errors
+from bark_onnx.graphs.files.dataclass_json import shown
 from bark_onnx.runtime.voices.aliases import language_of
 
 # OpenAI's voices, and the voices of Suno that stand in for them.
@@ -47,7 +48,7 @@ def read_aliases(path: Path) -> dict[str, str | None]:
     except ValueError as error:
         raise OptionsError(f"{path}: not JSON ({error})") from error
     if not isinstance(table, dict):
-        raise OptionsError(f"{path}: found {shortened(json.dumps(table), 60)}, expected an object")
+        raise OptionsError(f"{path}: found {shown(table)}, expected an object")
     for alias, target in table.items():
         if target is not None and not isinstance(target, str):
             raise OptionsError(f"{path}: {alias!r} is {target!r}, expected a voice's name or null")

@@ -40,10 +40,9 @@ class BoundedListener(socket.socket):
             OSError: The process has no file left, and no connection to drop; asyncio waits 1 s.
         """
         reaper = self._reaper
-        # More at once would drop each other before their requests are read.
-        if reaper.arriving >= _MAX_ARRIVING:
-            raise BlockingIOError
-        if reaper.arriving + reaper.open + reaper.closing >= self._limit + _MAX_ARRIVING:
+        held = reaper.arriving + reaper.open + reaper.closing
+        # More that arrive at once would drop each other before their requests are read.
+        if reaper.arriving >= _MAX_ARRIVING or held >= self._limit + _MAX_ARRIVING:
             raise BlockingIOError
         if self._pauses:  # asyncio of Python 3.11 continues its loop after an error
             self._pauses = False

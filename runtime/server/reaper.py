@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from bark_onnx.runtime.server.connections import Connection, Phase
 from bark_onnx.runtime.server.logs import log
 
-# Connections in these phases are dropped before idle ones.
-_SURPLUS = (Phase.REQUEST, Phase.READING, Phase.PIPELINE)
+# Connections in these phases are dropped before idle ones, those of the first group at first: each
+# response changes the state of a pipeline, so that it never looks old.
+_SURPLUS = ((Phase.PIPELINE,), (Phase.REQUEST, Phase.READING))
+_SURPLUS_PHASES = tuple(phase for group in _SURPLUS for phase in group)
 _MAX_PIPELINES = 32  # connections that send requests before the response to the last one
 _LOG_SECONDS = 1.0  # between two lines about dropped connections
 
@@ -129,15 +131,14 @@ class ConnectionReaper:
     def _next_surplus(self, keep: Connection | None) -> Connection | None:
         while self._surplus:
             found = self._surplus.popleft()
-            if found is not keep and found in self._states and found.phase() in _SURPLUS:
+            if found is not keep and found in self._states and found.phase() in _SURPLUS_PHASES:
                 return found
         return None
 
     def _sort_surplus(self) -> None:
         """Find the connections that are dropped before idle ones; serves many newcomers."""
         self._update(self._clock())
-        pipelines = self._in_phases(Phase.PIPELINE)  # whose state changes with each response
-        self._surplus = deque([*pipelines, *self._in_phases(Phase.REQUEST, Phase.READING)])
+        self._surplus = deque(each for group in _SURPLUS for each in self._in_phases(*group))
 
     def _oldest_idle(self) -> Connection | None:
         return next(iter(self._in_phases(Phase.NEXT_REQUEST)), None)

@@ -4,7 +4,8 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from bark_onnx.graphs.errors import TextError, shortened
+from bark_onnx.graphs.errors import TextError
+from bark_onnx.runtime.text.checks import check_text
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,7 @@ def split_turns(text: str, names: Collection[str]) -> list[Turn]:
     Raises:
         TextError: A speaker has no line, or the text is not a string.
     """
-    if not isinstance(text, str):
-        raise TextError(f"The text is {shortened(repr(text), 60)}; expected a string")
+    check_text(text)
     if not names:
         return [Turn("", text)]
     any_name = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))

@@ -10,8 +10,9 @@ from tokenizers import Tokenizer
 
 from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.graphs.bundle.manifest import EXPORT_AGAIN, WORDS_NAME
-from bark_onnx.graphs.errors import BundleError, TextError, first_line, shortened
+from bark_onnx.graphs.errors import BundleError, TextError, first_line
 from bark_onnx.graphs.voices.voice import Tokens
+from bark_onnx.runtime.text.checks import check_text
 from bark_onnx.runtime.text.terminal import excerpt
 
 _SHOWN_CHARACTERS = 40
@@ -134,10 +135,7 @@ class TextTokenizer:
         return len(self._ids(text))
 
     def _ids(self, text: str) -> list[int]:
-        if not isinstance(text, str):
-            raise TextError(
-                f"The text is {shortened(repr(text), _SHOWN_CHARACTERS)}; expected a string"
-            )
+        check_text(text)
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:

@@ -3,7 +3,7 @@
 import sys
 import time
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +60,7 @@ def write_stream(
     result = StreamResult()
     plotted: list[Speech] = []
     writer = _make_sink(output, rate_hz)
+    undisturbed = _context_of_writes(output)
     try:
         with (
             _extra_files(output, result, plotted, writer),
@@ -69,7 +70,7 @@ def write_stream(
             writer as sink,
         ):
             for speech in speeches:
-                with _delayed_interrupts(output):
+                with undisturbed():
                     if sink is not None:
                         sink.write(speech)
                     result.add(speech)
@@ -117,11 +118,11 @@ def _write_extra_files(output: OutputOptions, result: StreamResult, plotted: lis
         save_plot(Path(output.plot), plotted)
 
 
-def _delayed_interrupts(output: OutputOptions) -> AbstractContextManager[None]:
-    """Delay interrupts, so that a file has what is counted; a pipe may wait for its reader."""
-    if output.to_stdout or output.path is None or is_special(Path(output.path)):
-        return nullcontext()
-    return delayed_interrupts()
+def _context_of_writes(output: OutputOptions) -> Callable[[], AbstractContextManager[None]]:
+    """Delays interrupts, so that a file has what is counted; a pipe may wait for its reader."""
+    if output.to_stdout or output.path is None or is_special(output.path):
+        return nullcontext
+    return delayed_interrupts
 
 
 def _make_sink(
