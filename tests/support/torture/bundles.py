@@ -4,18 +4,19 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from bark_onnx.graphs.bundle.integrity import hash_file
 from tests.support.torture.bad_json import BAD_VALUES, Place, places, value_at, with_value
-from tests.support.torture.commands import LIMIT_SECONDS, run
+from tests.support.torture.commands import run
 from tests.support.torture.damage import BYTES, PLACES, UNREADABLE, damage, rewrite
 from tests.support.torture.judging import judge
 from tests.support.torture.materials import SPEAK, VOICE, Materials
 from tests.support.torture.outcomes import Verdict
 from tests.support.torture.processes import BARK_ONNX, Command
 from tests.support.torture.sounds import check_sound, tone
-from tests.support.torture.subject import Subject
-from tests.support.torture.trees import copy_linked, tree
+from tests.support.torture.subject import CommandSubject
+from tests.support.torture.trees import copy_linked, files, tree
 
 _SPEAK = (*SPEAK, "-m", "B", "-o", "out.wav")
 _COMMANDS = {
@@ -53,31 +54,15 @@ class BundleCase:
     seed: int
 
 
-class Bundles(Subject[BundleCase]):
-    """Damaged bundles.
-
-    Args:
-        materials: The bundle.
-        program: The command.
-        seconds: Time until a command that has not ended hangs.
-    """
+class Bundles(CommandSubject[BundleCase]):
+    """Damaged bundles."""
 
     name = "bundles"
     cases = 250
 
-    def __init__(
-        self,
-        materials: Materials,
-        *,
-        program: str = BARK_ONNX,
-        seconds: float = LIMIT_SECONDS,
-    ) -> None:
-        self._materials, self._program, self._seconds = materials, program, seconds
-        self._files = sorted(
-            path.relative_to(materials.bundle).as_posix()
-            for path in materials.bundle.rglob("*")
-            if path.is_file()
-        )
+    def __init__(self, materials: Materials, **given: Any) -> None:
+        super().__init__(materials, **given)
+        self._files = files(materials.bundle)
         self._json = {name: json.loads((materials.bundle / name).read_text()) for name in _JSON}
 
     def make(self, rng: Random) -> BundleCase:
@@ -103,7 +88,9 @@ class Bundles(Subject[BundleCase]):
         if case.command.startswith("import"):
             outputs = {"B": lambda path: None}
         command = Command(
-            _COMMANDS[case.command], self._program, permissions_bind=case.kind == UNREADABLE
+            _COMMANDS[case.command],
+            self._program or BARK_ONNX,
+            permissions_bind=case.kind == UNREADABLE,
         )
         before = tree(work)
         result = run(command, work, folder / "scratch", seconds=self._seconds)

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from bark_onnx.graphs.bundle.manifest import Manifest
 from tests.support.torture.bad_json import BAD_VALUES, Place, places
 from tests.support.torture.bundles import STRUCTURES, bad_json, record
-from tests.support.torture.commands import LIMIT_SECONDS, run
+from tests.support.torture.commands import run
 from tests.support.torture.damage import BYTES, PLACES, UNREADABLE, damage, rewrite
 from tests.support.torture.judging import judge
 from tests.support.torture.materials import SPEAK, Materials
@@ -20,8 +21,8 @@ from tests.support.torture.outcomes import Outcome, Verdict
 from tests.support.torture.processes import BARK_EXPORT, BARK_ONNX, Command
 from tests.support.torture.safetensors_damage import KINDS, damage_weights
 from tests.support.torture.sounds import check_sound
-from tests.support.torture.subject import Subject
-from tests.support.torture.trees import copy_linked, tree
+from tests.support.torture.subject import CommandSubject
+from tests.support.torture.trees import copy_linked, files, tree
 
 _WEIGHTS_FILE = "model.safetensors"
 _JSON = ("config.json", "generation_config.json", "speaker_embeddings_path.json")
@@ -66,31 +67,15 @@ class CheckpointCase:
     seed: int
 
 
-class Checkpoints(Subject[CheckpointCase]):
-    """Damaged checkpoints.
-
-    Args:
-        materials: The checkpoint, and its bundle, whose graphs accepted settings are tried with.
-        program: The command in place of bark-export.
-        seconds: Time until a command that has not ended hangs.
-    """
+class Checkpoints(CommandSubject[CheckpointCase]):
+    """Damaged checkpoints."""
 
     name = "checkpoints"
     cases = 120
 
-    def __init__(
-        self,
-        materials: Materials,
-        *,
-        program: str | None = None,
-        seconds: float = LIMIT_SECONDS,
-    ) -> None:
-        self._materials, self._program, self._seconds = materials, program, seconds
-        self._files = sorted(
-            path.relative_to(materials.checkpoint).as_posix()
-            for path in materials.checkpoint.rglob("*")
-            if path.is_file()
-        )
+    def __init__(self, materials: Materials, **given: Any) -> None:
+        super().__init__(materials, **given)
+        self._files = files(materials.checkpoint)
         self._json = {name: json.loads((materials.checkpoint / name).read_text()) for name in _JSON}
 
     def make(self, rng: Random) -> CheckpointCase:

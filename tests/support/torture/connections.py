@@ -4,23 +4,17 @@ import json
 import socket
 import struct
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from tests.support.torture.materials import Materials
 from tests.support.torture.outcomes import Outcome, Verdict
 from tests.support.torture.scripted_server import MAX_CONNECTIONS
 from tests.support.torture.servers import (
-    LIMIT_SECONDS,
-    SCRIPTED,
-    Served,
+    ServerSubject,
     judge_response,
-    served,
 )
-from tests.support.torture.subject import Subject
 
 _TEXT = "Here is a sentence of it. " * 60
 _BODY = json.dumps({"input": _TEXT, "response_format": "pcm"}).encode()
@@ -108,33 +102,11 @@ class ConnectionCase:
     pause: float
 
 
-class Connections(Subject[ConnectionCase]):
-    """Connections to a server process.
-
-    Args:
-        materials: Unused.
-        program: The command that serves.
-        seconds: Time until a connection that should have ended hangs.
-    """
+class Connections(ServerSubject[ConnectionCase]):
+    """Connections to a server process."""
 
     name = "connections"
     cases = 40
-    workers = 1  # so that connections belong to a case
-
-    def __init__(
-        self,
-        materials: Materials,
-        *,
-        program: tuple[str, ...] = SCRIPTED,
-        seconds: float = LIMIT_SECONDS,
-    ) -> None:
-        self._program, self._seconds = program, seconds
-        self._served: Served | None = None
-
-    @contextmanager
-    def ready(self, folder: Path) -> Iterator[None]:
-        with served(folder, self._program, self._seconds) as self._served:
-            yield
 
     def make(self, rng: Random) -> ConnectionCase:
         kind = rng.choice([*KINDS])

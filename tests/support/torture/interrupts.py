@@ -9,14 +9,14 @@ from random import Random
 from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.graphs.bundle.integrity import check_contents
 from bark_onnx.graphs.voices.voice import Voice
-from tests.support.torture.commands import LIMIT_SECONDS, Result, Running, run
+from tests.support.torture.commands import Result, Running, run
 from tests.support.torture.judging import Check, judge
-from tests.support.torture.materials import SPEAK, Materials
+from tests.support.torture.materials import SPEAK
 from tests.support.torture.options import EXPORT, check_output
 from tests.support.torture.outcomes import Outcome, Verdict
 from tests.support.torture.processes import BARK_EXPORT, BARK_ONNX, Command
 from tests.support.torture.sounds import check_readable_sound, check_sound, tone
-from tests.support.torture.subject import Subject
+from tests.support.torture.subject import CommandSubject
 from tests.support.torture.trees import Tree, changes, copy_linked, tree
 
 _TEXT = "Here is the first sentence of it. Then there is another one, somewhat longer. " * 40
@@ -128,26 +128,11 @@ class InterruptCase:
     is_fresh: bool
 
 
-class Interrupts(Subject[InterruptCase]):
-    """Interrupted commands.
-
-    Args:
-        materials: Bundle, checkpoint and voice.
-        program: The command in place of all others.
-        seconds: Time until a command that has not ended hangs.
-    """
+class Interrupts(CommandSubject[InterruptCase]):
+    """Interrupted commands."""
 
     name = "interrupts"
     cases = 80
-
-    def __init__(
-        self,
-        materials: Materials,
-        *,
-        program: str | None = None,
-        seconds: float = LIMIT_SECONDS,
-    ) -> None:
-        self._materials, self._program, self._seconds = materials, program, seconds
 
     def make(self, rng: Random) -> InterruptCase:
         (scene,) = rng.choices([*SCENES], _WEIGHTS)

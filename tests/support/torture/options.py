@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import click
 
@@ -14,13 +15,13 @@ from bark_onnx.export.cli import command as export_command
 from bark_onnx.graphs.voices.voice import Voice
 from bark_onnx.runtime.audio.files.formats import SUFFIXES
 from bark_onnx.runtime.cli.command import command as runtime_command
-from tests.support.torture.commands import LIMIT_SECONDS, Result, Running, run
+from tests.support.torture.commands import Result, Running, run
 from tests.support.torture.judging import Check, judge
 from tests.support.torture.materials import SPEAK, VOICE, Materials
 from tests.support.torture.outcomes import Verdict
 from tests.support.torture.processes import BARK_ONNX, Command
 from tests.support.torture.sounds import check_readable_sound, tone
-from tests.support.torture.subject import Subject
+from tests.support.torture.subject import CommandSubject
 from tests.support.torture.trees import changes, copy_linked, tree
 
 EXPORT = "tests.support.torture.quick_export:main"
@@ -98,26 +99,14 @@ _LISTENING, _SERVE_SECONDS = '"listening"', 20.0
 _MAX_LINES = 8  # errors of a command that goes on after one: --lines, voices check
 
 
-class Options(Subject[OptionsCase]):
-    """Random command lines.
-
-    Args:
-        materials: Bundle, checkpoint and voice that they name.
-        program: The command in place of bark-onnx.
-        seconds: Time until a command that has not ended hangs.
-    """
+class Options(CommandSubject[OptionsCase]):
+    """Random command lines."""
 
     name = "options"
     cases = 400
 
-    def __init__(
-        self,
-        materials: Materials,
-        *,
-        program: str = BARK_ONNX,
-        seconds: float = LIMIT_SECONDS,
-    ) -> None:
-        self._materials, self._program, self._seconds = materials, program, seconds
+    def __init__(self, materials: Materials, **given: Any) -> None:
+        super().__init__(materials, **given)
         self._parameters = parameters()
 
     def make(self, rng: Random) -> OptionsCase:
@@ -135,7 +124,7 @@ class Options(Subject[OptionsCase]):
     def judge(self, case: OptionsCase, folder: Path) -> Verdict:
         work = folder / "work"
         self._fill(work)
-        program = EXPORT if case.is_export and self._program == BARK_ONNX else self._program
+        program = self._program or (EXPORT if case.is_export else BARK_ONNX)
         command = Command(case.arguments[1:], program, stdin=b"Hello. Good night.")
         before = tree(work)
         if case.serves:

@@ -8,14 +8,14 @@ from pathlib import Path
 from random import Random
 
 from bark_onnx.graphs.bundle.manifest import Manifest
-from tests.support.torture.commands import LIMIT_SECONDS, Result, Running
+from tests.support.torture.commands import Result, Running
 from tests.support.torture.judging import Check, judge
-from tests.support.torture.materials import SPEAK, Materials
+from tests.support.torture.materials import SPEAK
 from tests.support.torture.options import EXPORT, check_output
 from tests.support.torture.outcomes import Outcome, Verdict
 from tests.support.torture.processes import BARK_ONNX, Command
 from tests.support.torture.sounds import check_sound
-from tests.support.torture.subject import Subject
+from tests.support.torture.subject import CommandSubject
 from tests.support.torture.targets import TARGETS, pipe_reader
 from tests.support.torture.trees import copy_linked, tree
 
@@ -70,26 +70,11 @@ class OutputCase:
         return f"{_FOLDERS.get(self.target, '')}{self.name}"
 
 
-class Outputs(Subject[OutputCase]):
-    """Outputs of speak and of bark-export.
-
-    Args:
-        materials: Bundle and checkpoint.
-        program: The command in place of bark-onnx.
-        seconds: Time until a command that has not ended hangs.
-    """
+class Outputs(CommandSubject[OutputCase]):
+    """Outputs of speak and of bark-export."""
 
     name = "outputs"
     cases = 100
-
-    def __init__(
-        self,
-        materials: Materials,
-        *,
-        program: str = BARK_ONNX,
-        seconds: float = LIMIT_SECONDS,
-    ) -> None:
-        self._materials, self._program, self._seconds = materials, program, seconds
 
     def make(self, rng: Random) -> OutputCase:
         (what,) = rng.choices([*_SAYS], _WEIGHTS)
@@ -147,7 +132,7 @@ class Outputs(Subject[OutputCase]):
         arguments = ("../C", path, *_SAYS["bundle"]) if is_export else (*_SAYS[case.what], path)
         return Command(
             arguments,
-            EXPORT if is_export and self._program == BARK_ONNX else self._program,
+            self._program or (EXPORT if is_export else BARK_ONNX),
             max_file_bytes=case.max_bytes,
             permissions_bind=True,
             closed=case.closed,

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 from urllib.parse import quote
 
 from bark_onnx.graphs.voices.voice import Voice
@@ -29,14 +30,10 @@ from tests.support.torture.request_bytes import (
     speech,
 )
 from tests.support.torture.servers import (
-    LIMIT_SECONDS,
-    SCRIPTED,
     Response,
-    Served,
+    ServerSubject,
     judge_response,
-    served,
 )
-from tests.support.torture.subject import Subject
 from tests.support.torture.trees import tree
 
 _VICTIM = b"irreplaceable"
@@ -66,35 +63,21 @@ class RequestCase:
     method: str | None = None
 
 
-class Requests(Subject[RequestCase]):
-    """Random requests to a server process.
-
-    Args:
-        materials: The voice that is uploaded.
-        program: The command that serves.
-        seconds: Time until a response that has not come is a hang.
-    """
+class Requests(ServerSubject[RequestCase]):
+    """Random requests to a server process."""
 
     name = "requests"
     cases = 1000
-    workers = 1  # so that lines of the log belong to a request
 
-    def __init__(
-        self,
-        materials: Materials,
-        *,
-        program: tuple[str, ...] = SCRIPTED,
-        seconds: float = LIMIT_SECONDS,
-    ) -> None:
-        self._voice, self._program, self._seconds = materials.voice, program, seconds
-        self._served: Served | None = None
+    def __init__(self, materials: Materials, **given: Any) -> None:
+        super().__init__(materials, **given)
         self._place = Path()
 
     @contextmanager
     def ready(self, folder: Path) -> Iterator[None]:
         self._place = folder
         (folder / "victim").write_bytes(_VICTIM)
-        with served(folder, self._program, self._seconds) as self._served:
+        with super().ready(folder):
             yield
 
     def make(self, rng: Random) -> RequestCase:
@@ -119,7 +102,7 @@ class Requests(Subject[RequestCase]):
         elif rng.random() < 0.25:
             method, path, body = "DELETE", f"{VOICES}/{quote(rng.choice(NAMES))}", b""
         else:
-            path, (body, headers) = VOICES, form(rng, self._voice)
+            path, (body, headers) = VOICES, form(rng, self._materials.voice)
         return RequestCase(kind, request(method, path, body, headers), method)
 
     def judge(self, case: RequestCase, folder: Path) -> Verdict:

@@ -14,7 +14,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.support.server_process import ServerProcess, server_process
+from tests.support.torture.materials import Materials
 from tests.support.torture.outcomes import Outcome, Verdict
+from tests.support.torture.subject import Case, Subject
 
 SCRIPTED = (sys.executable, "-m", "tests.support.torture.scripted_server")
 LIMIT_SECONDS = 300.0  # many times what any response takes, and any connection may stay open
@@ -127,6 +129,33 @@ def served(folder: Path, program: tuple[str, ...], seconds: float) -> Iterator[S
         yield found
         failures = found.failures()
         assert not failures, failures
+
+
+class ServerSubject(Subject[Case]):
+    """A subject whose cases meet one server process, one case at a time.
+
+    Args:
+        materials: The voice that is uploaded.
+        program: The command that serves.
+        seconds: Time until a response or the end of a connection that has not come is a hang.
+    """
+
+    workers = 1  # so that lines of the log and connections belong to a case
+
+    def __init__(
+        self,
+        materials: Materials,
+        *,
+        program: tuple[str, ...] = SCRIPTED,
+        seconds: float = LIMIT_SECONDS,
+    ) -> None:
+        self._materials, self._program, self._seconds = materials, program, seconds
+        self._served: Served | None = None
+
+    @contextmanager
+    def ready(self, folder: Path) -> Iterator[None]:
+        with served(folder, self._program, self._seconds) as self._served:
+            yield
 
 
 def read_response(raw: socket.socket, method: str | None = None) -> Response:

@@ -8,6 +8,8 @@ from pathlib import Path
 from random import Random
 from typing import ClassVar, Generic, TypeVar
 
+from tests.support.torture.commands import LIMIT_SECONDS
+from tests.support.torture.materials import Materials
 from tests.support.torture.outcomes import Outcome, Verdict
 
 Case = TypeVar("Case")
@@ -49,3 +51,22 @@ class Subject(abc.ABC, Generic[Case]):
             return self.judge(case, folder)
         except AssertionError:
             return Verdict(Outcome.DAMAGE, traceback.format_exc())
+
+
+class CommandSubject(Subject[Case]):
+    """A subject whose cases are commands.
+
+    Args:
+        materials: What the cases copy.
+        program: The command in place of all others.
+        seconds: Time until a command that has not ended hangs.
+    """
+
+    def __init__(
+        self,
+        materials: Materials,
+        *,
+        program: str | None = None,
+        seconds: float = LIMIT_SECONDS,
+    ) -> None:
+        self._materials, self._program, self._seconds = materials, program, seconds

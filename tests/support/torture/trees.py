@@ -28,6 +28,12 @@ def tree(folder: Path) -> Tree:
     return found
 
 
+def files(folder: Path) -> list[str]:
+    """Paths of all files below a folder, sorted."""
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(path.relative_to(folder).as_posix() for path in paths)
+
+
 def changes(before: Tree, after: Tree) -> list[str]:
     """Paths that were added, removed or changed."""
     paths = sorted({*before, *after})

@@ -16,15 +16,15 @@ from pathlib import Path
 from bark_onnx.graphs.errors import VoiceError
 from bark_onnx.graphs.voices.voice import Voice
 from tests.support.sizes import SETTINGS
-from tests.support.torture.commands import LIMIT_SECONDS, run
+from tests.support.torture.commands import run
 from tests.support.torture.damage import PLACES, UNREADABLE, damage
 from tests.support.torture.judging import Check, judge
-from tests.support.torture.materials import SPEAK, VOICE, Materials
+from tests.support.torture.materials import SPEAK, VOICE
 from tests.support.torture.mutants import mutant
 from tests.support.torture.outcomes import Verdict
 from tests.support.torture.processes import BARK_ONNX, Command
 from tests.support.torture.sounds import check_sound, tone
-from tests.support.torture.subject import Subject
+from tests.support.torture.subject import CommandSubject
 from tests.support.torture.trees import copy_linked, tree
 
 
@@ -70,26 +70,11 @@ class VoiceCase:
         return mutant(random.Random(self.seed))
 
 
-class VoiceFiles(Subject[VoiceCase]):
-    """Files that resemble voices, read by the commands.
-
-    Args:
-        materials: The bundle.
-        program: The command.
-        seconds: Time until a command that has not ended hangs.
-    """
+class VoiceFiles(CommandSubject[VoiceCase]):
+    """Files that resemble voices, read by the commands."""
 
     name = "voices"
     cases = 250
-
-    def __init__(
-        self,
-        materials: Materials,
-        *,
-        program: str = BARK_ONNX,
-        seconds: float = LIMIT_SECONDS,
-    ) -> None:
-        self._materials, self._program, self._seconds = materials, program, seconds
 
     def make(self, rng: random.Random) -> VoiceCase:
         kind = rng.choice([*PLACES, UNREADABLE]) if rng.random() < 0.1 else _MUTANT
@@ -111,7 +96,9 @@ class VoiceFiles(Subject[VoiceCase]):
         elif case.command.startswith("import"):
             outputs = {"B/voices": _check_voices}
         command = Command(
-            _COMMANDS[case.command], self._program, permissions_bind=case.kind == UNREADABLE
+            _COMMANDS[case.command],
+            self._program or BARK_ONNX,
+            permissions_bind=case.kind == UNREADABLE,
         )
         before = tree(work)
         result = run(command, work, folder / "scratch", seconds=self._seconds)
