@@ -1,13 +1,17 @@
 """Signals as interrupts: a command ends as after Ctrl-C, keeps its work, and is not disturbed."""
 
 import signal
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 _SIGNALS = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
 _FROM_SIGNALS = 128  # exit status of a shell for a process that a signal ends, minus the signal
+_REPEAT_SECONDS = 0.01
 
 
 class Interrupt(KeyboardInterrupt):
@@ -22,11 +26,13 @@ def raise_interrupts() -> None:
     """Raise `Interrupt` in the main thread at SIGINT, SIGTERM and SIGHUP.
 
     Once: further ones do not disturb the end. What the process ignores, as under nohup, stays
-    ignored.
+    ignored. An interrupt that Python drops, since it was raised in a finalizer, is repeated.
     """
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _raise)
+    if not isinstance(sys.unraisablehook, _InterruptRepeater):
+        sys.unraisablehook = _InterruptRepeater(sys.unraisablehook)
 
 
 @contextmanager
@@ -91,5 +97,32 @@ def _raise(number: int, _: FrameType | None) -> None:
     raise Interrupt(number)
 
 
-def _ignore(number: int, _: FrameType | None) -> None:
-    """Do nothing. Unlike SIG_IGN, this also holds for a signal that came with the first one."""
+class _InterruptRepeater:
+    """Hook for exceptions that Python drops: an interrupt is raised again, a moment later."""
+
+    def __init__(self, otherwise: Callable[[Any], object]) -> None:
+        self.dropped: int | None = None  # the signal of an interrupt that is still to be raised
+        self._otherwise = otherwise
+
+    def __call__(self, unraisable: Any) -> None:
+        if not isinstance(unraisable.exc_value, Interrupt):
+            self._otherwise(unraisable)
+            return
+        number = unraisable.exc_value.number
+        repeat = threading.Timer(_REPEAT_SECONDS, signal.raise_signal, (number,))
+        repeat.daemon = True  # the process may end meanwhile
+        repeat.start()
+        self.dropped = number  # last, as another signal may come at any time
+
+
+def _ignore(_: int, frame: FrameType | None) -> None:
+    """Raise an interrupt that was dropped, or do nothing.
+
+    Unlike SIG_IGN, this also holds for a signal that came with the first one.
+    """
+    hook = sys.unraisablehook
+    if not isinstance(hook, _InterruptRepeater) or hook.dropped is None:
+        return
+    if frame is None or frame.f_code is not _InterruptRepeater.__call__.__code__:
+        number, hook.dropped = hook.dropped, None
+        raise Interrupt(number)
