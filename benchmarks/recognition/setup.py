@@ -89,14 +89,19 @@ def parse_pairs(pairs: Sequence[str], name: str) -> dict[str, str]:
 
 
 def generation_options(pairs: Sequence[str]) -> dict[str, Any]:
-    """Values of generation options by name, from pairs whose values are JSON."""
+    """Values of generation options by name."""
+    return option_values(pairs, "option")
+
+
+def option_values(pairs: Sequence[str], option: str) -> dict[str, Any]:
+    """Values by name, from the pairs of an option, whose values are JSON."""
     found = {}
-    for name, value in parse_pairs(pairs, "option").items():
+    for name, value in parse_pairs(pairs, option).items():
         try:
             found[name] = json.loads(value)
         except ValueError as error:
             raise click.UsageError(
-                f"--option {name} is {value!r}; expected a number, true, false or null"
+                f"--{option} {name} is {value!r}; expected a number, true, false or null"
             ) from error
     return found
 

@@ -32,13 +32,21 @@ class StreamFigures:
     real_time_factor: float | None = None
 
 
+@dataclass(frozen=True)
+class Script:
+    """A text, and who says it."""
+
+    text: str
+    voice: str  # an empty name is none
+    speakers: Mapping[str, str] = field(default_factory=dict)  # voices by name, of a dialogue
+
+
 Sound = tuple[StreamFigures, Samples, int]  # with the sample rate
 
 
 def stream_text(
     bark: Bark,
-    text: str,
-    voice: str,
+    script: Script,
     stream: StreamOptions,
     options: Mapping[str, Any],
     seed: int,
@@ -48,22 +56,23 @@ def stream_text(
 
     Args:
         bark: A loaded bundle.
-        text: Text of any length.
-        voice: Voice; an empty name is none.
+        script: Text of any length, and its voices.
         stream: Options of the stream.
         options: Generation options by name, besides the bundle's own.
         seed: Seed of the text.
         embedder: Embedder of speakers.
     """
     chosen = GenerationOptions().replace(**options)
-    plan = bark.plan(text, voice=voice or None, seed=seed, options=chosen, stream=stream)
+    voice = None if script.speakers else script.voice or None
+    settings: dict[str, Any] = {"seed": seed, "options": chosen, "stream": stream}
+    plan = bark.plan(script.text, voice=voice, speakers=script.speakers, **settings)
     started = time.perf_counter()
     speeches = list(bark.stream(plan))
     taken = time.perf_counter() - started
     samples = joined(speeches)
     seconds = len(samples) / bark.sample_rate_hz
     most = semantic_limit(bark, options)
-    alike = likeness(speeches, embedder)
+    alike = [] if script.speakers else likeness(speeches, embedder)
     pairs = zip(speeches, plan.segments, strict=True)
     row = StreamFigures(
         name=", ".join(f"{name} {value}" for name, value in _pauses(stream).items()),

@@ -100,6 +100,19 @@ def test_long_text_is_measured_with_every_history_and_pause(
     assert silence["audio_seconds"] >= crossfade["audio_seconds"]
 
 
+def test_dialogue_is_measured_with_the_options_of_the_stream(
+    recognition, sentences: Path, trigrams: Path, random_bundle: Path
+):
+    files = ("--text", str(sentences), "--trigrams", str(trigrams), "--dialogue", *ONCE)
+    settings = ("--history", "voice", "--silence", "0.5", "--option", "semantic_max_new_tokens=40")
+    stream = ("--stream", "attempts=2", "--stream", "limit_duration=true")
+    _, found = result("long_text.py", "-m", str(random_bundle), *files, *settings, *stream)
+    (row,) = found["rows"]
+    assert row["segments"] == 2
+    assert sorted(found["speakers"]) == ["Anna", "Ben"]
+    assert found["stream"] == {"attempts": 2, "limit_duration": True}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
