@@ -39,4 +39,10 @@ def import_onnxruntime() -> Any:
             f"onnxruntime is installed, but cannot be loaded ({system_reason(error)}); free memory "
             "if that is the reason, otherwise install it again"
         ) from error
+    if not hasattr(onnxruntime, "InferenceSession"):  # one of two wheels of the module is gone
+        raise ProviderError(
+            "onnxruntime is incomplete, as after onnxruntime or onnxruntime-gpu was uninstalled "
+            "beside the other one; run pip uninstall onnxruntime onnxruntime-gpu, then: "
+            f"{install_command('cpu')} or {install_command('gpu')}"
+        )
     return onnxruntime

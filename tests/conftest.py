@@ -23,7 +23,7 @@ from bark_onnx.export.checkpoints.checkpoint import open_checkpoint
 from bark_onnx.export.random_bark import RandomBark, write_checkpoint
 from bark_onnx.graphs.errors import ProviderError
 from bark_onnx.runtime import Bark
-from bark_onnx.runtime.inference.sessions import start_cuda
+from bark_onnx.runtime.inference.providers.cuda import CudaProvider
 
 MakeOnce = Callable[[str, Callable[[Path], object]], Path]
 
@@ -47,7 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--provider") == "cuda":
         try:
-            start_cuda()
+            CudaProvider().start()
         except ProviderError as error:
             raise pytest.UsageError(str(error)) from error
 

@@ -18,7 +18,7 @@ from bark_onnx.graphs.installation import install_command
 from bark_onnx.graphs.precisions import PRECISIONS
 from bark_onnx.runtime.bark import Bark
 from bark_onnx.runtime.cli.options.common import LOW_MEMORY_HELP, Integers, Numbers
-from bark_onnx.runtime.inference.sessions import PROVIDERS
+from bark_onnx.runtime.inference.providers.selection import PROVIDERS
 from bark_onnx.runtime.server.settings import ServerSettings
 
 _DEFAULTS = ServerSettings(model_id="")

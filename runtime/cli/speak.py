@@ -36,7 +36,7 @@ from bark_onnx.runtime.cli.speech.output import write_stream
 from bark_onnx.runtime.cli.speech.progress import ProgressBars
 from bark_onnx.runtime.cli.speech.summary import SpeechSummary
 from bark_onnx.runtime.cli.speech.voice_saver import VoiceSaver
-from bark_onnx.runtime.inference.sessions import PROVIDERS
+from bark_onnx.runtime.inference.providers.selection import PROVIDERS
 from bark_onnx.runtime.seeds import resolve_seed
 
 _voice_option = grouped_option("Voice")

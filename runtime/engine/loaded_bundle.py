@@ -34,7 +34,7 @@ class LoadedBundle:
         recorder = ProvenanceRecorder(
             bundle,
             precision=models.precision,
-            provider=models.target.provider,
+            provider=models.target.provider.name,
             onnxruntime_version=models.onnxruntime_version,
         )
         tokenizer = TextTokenizer.from_bundle(bundle)
@@ -100,7 +100,7 @@ class LoadedBundle:
         self.close()
 
     def __repr__(self) -> str:
-        provider, precision = self._models.target.provider, self._models.precision
+        provider, precision = self._models.target.provider.name, self._models.precision
         return f"{type(self).__name__}({str(self._bundle.folder)!r}, {provider}, {precision})"
 
     @property
@@ -146,7 +146,7 @@ class LoadedBundle:
         return BarkInfo(
             bundle=str(self._bundle.folder),
             source=manifest.source,
-            provider=models.target.provider,
+            provider=models.target.provider.name,
             precision=models.precision,
             precisions=manifest.precisions,
             attention=manifest.attention,

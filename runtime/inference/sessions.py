@@ -1,94 +1,47 @@
 """Opens ONNX Runtime sessions and compares each graph with its contract.
 
-Knows providers and their options, and nothing of stages.
+Knows sessions and threads, and nothing of stages; providers add what they need.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
-
-import numpy as np
+from typing import Any
 
 from bark_onnx.graphs.contract import METADATA_KEY, GraphContract, TensorContract
 from bark_onnx.graphs.errors import BundleError, ContractError, ProviderError, first_line
-from bark_onnx.graphs.installation import install_command
 from bark_onnx.graphs.onnxruntime import import_onnxruntime
-from bark_onnx.runtime.inference.thread_pool import ensure_global_thread_pool, use_shared_arena
+from bark_onnx.runtime.inference.providers.provider import ExecutionProvider
+from bark_onnx.runtime.inference.thread_pool import ensure_global_thread_pool
 from bark_onnx.runtime.options.generation import is_positive_int
-
-Provider = Literal["auto", "cpu", "cuda"]
-PROVIDERS: tuple[Provider, ...] = get_args(Provider)
 
 _TENSOR_TYPES = {"float32": "float", "float16": "float16"}
 _MAX_THREADS, _FATAL_ONLY = 1024, 4  # a level of the log: other errors are also raised
-_CPU = "CPUExecutionProvider"
-_CUDA = "CUDAExecutionProvider"
-
-# Operators with most of the computation: one of these on the CPU means that the GPU is not used.
-COMPUTE_OPS = {
-    "Attention",
-    "Conv",
-    "ConvTranspose",
-    "FusedMatMul",
-    "Gelu",
-    "GroupQueryAttention",
-    "LayerNormalization",
-    "LSTM",
-    "MatMul",
-    "MultiHeadAttention",
-    "SkipLayerNormalization",
-}
 
 
 @dataclass(frozen=True)
 class ExecutionTarget:
     """Provider and resources of sessions."""
 
-    provider: Literal["cpu", "cuda"]
+    provider: ExecutionProvider
     threads: int | None = None  # CPU threads per session; None: one per physical core
     is_persistent: bool = True  # sessions stay open and share memory; others free theirs at the end
 
 
-def check_device_options(provider: str, threads: int | None) -> None:
-    """Check the requested provider and threads, and import onnxruntime.
+def check_threads(threads: int | None) -> None:
+    """Check the requested threads, and import onnxruntime.
 
     Raises:
-        ProviderError: onnxruntime is missing, the provider or the number of threads is invalid, or
-            the global thread pool of the process has another size.
+        ProviderError: onnxruntime is missing, the number of threads is invalid, or the global
+            thread pool of the process has another size.
     """
-    if provider not in PROVIDERS:
-        raise ProviderError(f"provider is {provider!r}, expected one of {', '.join(PROVIDERS)}")
     if threads is not None and not (is_positive_int(threads) and threads <= _MAX_THREADS):
         raise ProviderError(f"threads is {threads!r}, expected an integer from 1 to {_MAX_THREADS}")
     import_onnxruntime()
     ensure_global_thread_pool(threads)
 
 
-def start_cuda() -> None:
-    """Allocate a little GPU memory: this fails wherever graphs could not run.
-
-    Raises:
-        ProviderError: onnxruntime cannot use CUDA, or finds no usable GPU.
-    """
-    onnxruntime = import_onnxruntime()
-    available = onnxruntime.get_available_providers()
-    if _CUDA not in available:
-        raise ProviderError(
-            f"provider cuda: the installed onnxruntime offers {', '.join(available)}; "
-            f"uninstall it, then: {install_command('gpu')}"
-        )
-    onnxruntime.preload_dlls()
-    try:
-        onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros(1, np.float32), "cuda", 0)
-    except Exception as error:  # onnxruntime has no common class for a GPU that does not answer
-        raise ProviderError(
-            f"provider cuda does not start ({first_line(error)}); check that nvidia-smi shows a "
-            "GPU and a driver for CUDA 13, or use --provider cpu"
-        ) from error
-
-
 def open_session(
-    path: Path, contract: GraphContract, target: ExecutionTarget, *, enable_cuda_graph: bool = False
+    path: Path, contract: GraphContract, target: ExecutionTarget, *, replays_steps: bool = False
 ) -> Any:
     """Open a graph that fulfills `contract` as an `onnxruntime.InferenceSession`.
 
@@ -96,7 +49,7 @@ def open_session(
         path: Path of the graph file.
         contract: Expected inputs and outputs.
         target: Provider and resources.
-        enable_cuda_graph: Whether runs on CUDA can be captured as CUDA graphs and replayed.
+        replays_steps: Whether the provider may capture decode steps and replay them.
 
     Raises:
         BundleError: ONNX Runtime cannot load the file.
@@ -105,9 +58,7 @@ def open_session(
     """
     onnxruntime = import_onnxruntime()
     options = _session_options(onnxruntime, target)
-    providers: list[Any] = [_CPU]
-    if target.provider == "cuda":
-        providers.insert(0, (_CUDA, _cuda_options(enable_cuda_graph=enable_cuda_graph)))
+    providers = target.provider.session_providers(replays_steps=replays_steps)
     try:
         session = _open(onnxruntime, path, options, providers)
     except ProviderError:
@@ -117,8 +68,7 @@ def open_session(
             f"{path}: ONNX Runtime cannot load it ({first_line(error)}); export the bundle again"
         ) from error
     _check_contract(session, path, contract)
-    if target.provider == "cuda":
-        check_placement(session, path)
+    target.provider.check_placement(session, path)
     return session
 
 
@@ -132,24 +82,8 @@ def _session_options(onnxruntime: Any, target: ExecutionTarget) -> Any:
         # twice as long when two stages ran in turn.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         options.intra_op_num_threads = target.threads or 0
-    if target.provider == "cuda":
-        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-    else:
-        # A memory pattern would keep a block for each shape in addition to what runs need.
-        options.enable_mem_pattern = False
-        if target.is_persistent:
-            use_shared_arena()
-            options.add_session_config_entry("session.use_env_allocators", "1")
+    target.provider.configure(options, is_persistent=target.is_persistent)
     return options
-
-
-def _cuda_options(*, enable_cuda_graph: bool) -> dict[str, str]:
-    return {
-        "device_id": "0",
-        "use_tf32": "0",  # keep fp32 exact
-        "enable_cuda_graph": "1" if enable_cuda_graph else "0",
-        "enable_skip_layer_norm_strict_mode": "1",  # sums in float32
-    }
 
 
 def _open(onnxruntime: Any, path: Path, options: Any, providers: list[Any]) -> Any:
@@ -166,31 +100,6 @@ def _open(onnxruntime: Any, path: Path, options: Any, providers: list[Any]) -> A
         )
     options.use_per_session_threads = False
     return onnxruntime.InferenceSession(path, options, providers=providers, enable_fallback=0)
-
-
-def check_placement(session: Any, path: Path) -> None:
-    """Check that CUDA runs a graph: ONNX Runtime silently falls back to the CPU where it does not.
-
-    Raises:
-        ProviderError: The session, or one of its `COMPUTE_OPS`, runs on the CPU.
-    """
-    if _CUDA not in session.get_providers():
-        raise ProviderError(
-            f"{path}: CUDA did not start, ONNX Runtime fell back to {session.get_providers()[0]}; "
-            "check that CUDA 13 and cuDNN 9 are installed (bark-onnx[gpu] brings them)"
-        )
-    operators = {
-        node.op_type
-        for part in session.get_provider_graph_assignment_info()
-        if part.ep_name != _CUDA
-        for node in part.get_nodes()
-    }
-    misplaced = sorted(operators & COMPUTE_OPS)
-    if misplaced:
-        raise ProviderError(
-            f"{path}: CUDA has no kernel for {', '.join(misplaced)}, which would run on the CPU; "
-            "update onnxruntime-gpu, or use --provider cpu"
-        )
 
 
 def _check_contract(session: Any, path: Path, contract: GraphContract) -> None:

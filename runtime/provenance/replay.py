@@ -14,7 +14,7 @@ from typing import Any
 from bark_onnx.graphs.bundle.demo import bundle_folder
 from bark_onnx.graphs.bundle.manifest import Manifest, voice_file
 from bark_onnx.graphs.errors import AudioError, BundleError, OptionsError, VoiceError
-from bark_onnx.graphs.precisions import PRECISIONS
+from bark_onnx.graphs.precisions import PRECISIONS, PREFERRED_PRECISIONS
 from bark_onnx.graphs.voices.npz import VoiceFile
 from bark_onnx.graphs.voices.voice import is_voice_name, is_voice_path
 from bark_onnx.runtime.options.generation import SAMPLING_PRESETS, GenerationOptions
@@ -27,7 +27,6 @@ _TEXT_FILE = "text.txt"  # likewise of a file
 _VOICE_FILE = "voice.npz"
 _MAX_ARGUMENT_CHARACTERS = 2_000  # of a text in a command that people paste
 
-_PROVIDERS = ("cpu", "cuda")
 _STREAM_NAMES = STREAM_OPTION_NAMES - {"concurrency"}  # which does not change the sound
 _GENERATION_NAMES = frozenset(field.name for field in dataclasses.fields(GenerationOptions))
 _NETWORK_PATHS = ("//", "\\\\")  # Windows would log in to the computer that they name
@@ -135,7 +134,7 @@ def _check_settings(provenance: Provenance) -> None:
     _check_names(provenance.stream, _STREAM_NAMES)
     if used.precision not in PRECISIONS:
         raise AudioError(f"precision {used.precision!r} is unknown to this version")
-    if used.provider not in _PROVIDERS:
+    if used.provider not in PREFERRED_PRECISIONS:
         raise AudioError(f"provider {used.provider!r} is unknown to this version")
     for name in provenance.speakers:
         if not name.strip() or "=" in name:

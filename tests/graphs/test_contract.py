@@ -17,6 +17,7 @@ from bark_onnx.graphs.contract import (
 )
 from bark_onnx.graphs.errors import BundleError, ContractError
 from bark_onnx.graphs.shapes import CodecShape
+from bark_onnx.runtime.inference.providers.cpu import CpuProvider
 from bark_onnx.runtime.inference.sessions import ExecutionTarget, open_session
 from tests.support.messages import assert_one_line
 from tests.support.sizes import SHAPES
@@ -163,13 +164,13 @@ def _write(folder: Path, text: str, metadata: str | None) -> Path:
 
 def test_graph_opens_when_it_matches_its_contract(tmp_path: Path):
     path = _write(tmp_path, GRAPH, CODEC.to_json())
-    session = open_session(path, CODEC, ExecutionTarget("cpu", 1))
+    session = open_session(path, CODEC, ExecutionTarget(CpuProvider(), 1))
     assert [value.name for value in session.get_inputs()] == ["codes"]
 
 
 def _refused(path: Path, *words: str) -> None:
     with pytest.raises(ContractError) as caught:
-        open_session(path, CODEC, ExecutionTarget("cpu", 1))
+        open_session(path, CODEC, ExecutionTarget(CpuProvider(), 1))
     assert_one_line(caught.value, str(path), "export the bundle again", *words)
 
 
@@ -217,7 +218,7 @@ def test_graph_with_a_later_contract_is_refused(tmp_path: Path):
     with pytest.raises(
         ContractError, match=r"codec\.onnx: contract version 2, .*update bark-onnx$"
     ):
-        open_session(path, CODEC, ExecutionTarget("cpu", 1))
+        open_session(path, CODEC, ExecutionTarget(CpuProvider(), 1))
 
 
 @pytest.mark.parametrize("content", [b"", b"no graph", b"\x08\x0a"])
@@ -225,6 +226,6 @@ def test_file_is_refused_when_it_is_not_a_graph(tmp_path: Path, content: bytes):
     path = tmp_path / "codec.onnx"
     path.write_bytes(content)
     with pytest.raises(BundleError) as caught:
-        open_session(path, CODEC, ExecutionTarget("cpu", 1))
+        open_session(path, CODEC, ExecutionTarget(CpuProvider(), 1))
     words = ("ONNX Runtime cannot load it", "export the bundle again")
     assert_one_line(caught.value, str(path), *words)

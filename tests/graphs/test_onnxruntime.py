@@ -35,3 +35,16 @@ def test_broken_onnxruntime_is_not_reported_as_missing(
         import_onnxruntime()
     assert_one_line(caught.value, "is installed, but cannot be loaded", "libonnxruntime")
     assert "not installed" not in str(caught.value)
+
+
+def test_onnxruntime_without_its_contents_is_recognized(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "onnxruntime" / "capi").mkdir(parents=True)  # what the other wheel left
+    (tmp_path / "onnxruntime" / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+    with pytest.raises(ProviderError) as caught:
+        import_onnxruntime()
+    words = ("incomplete", "pip uninstall onnxruntime onnxruntime-gpu", install_command("gpu"))
+    assert_one_line(caught.value, *words)

@@ -14,6 +14,8 @@ from bark_onnx.runtime.inference.decoders.cuda_graph import CudaGraphDecoder
 from bark_onnx.runtime.inference.decoders.decoder import StepInput
 from bark_onnx.runtime.inference.decoders.sessions import CausalSessions
 from bark_onnx.runtime.inference.decoders.static_cache import StaticCacheDecoder
+from bark_onnx.runtime.inference.providers.cpu import CpuProvider
+from bark_onnx.runtime.inference.providers.cuda import CudaProvider
 from bark_onnx.runtime.inference.sessions import ExecutionTarget, open_session
 
 RNG = np.random.default_rng(0)
@@ -31,8 +33,8 @@ def _sessions(
     bundle = Bundle(folder)
     contract = bundle.contract(stage, precision)
     path = bundle.graph(precision, stage)
-    target = ExecutionTarget(provider)
-    session = open_session(path, contract, target, enable_cuda_graph=provider == "cuda")
+    target = ExecutionTarget(CudaProvider() if provider == "cuda" else CpuProvider())
+    session = open_session(path, contract, target, replays_steps=provider == "cuda")
     return CausalSessions(session, session, contract, getattr(bundle.manifest.shapes, stage))
 
 
@@ -62,7 +64,7 @@ def _near(found: np.ndarray, exact: np.ndarray) -> None:
 def test_replayed_steps_equal_steps_without_a_cuda_graph(half_bundle: Path):
     sessions = _sessions(half_bundle, "coarse", "fp16", provider="cuda")
     contract, path = sessions.contract, Bundle(half_bundle).graph("fp16", "coarse")
-    plain = open_session(path, contract, ExecutionTarget("cuda"))
+    plain = open_session(path, contract, ExecutionTarget(CudaProvider()))
     decoders = [
         CudaGraphDecoder(sessions, 2, "cuda"),
         CudaGraphDecoder(dataclasses.replace(sessions, prefill=plain, decode=plain), 2, "cuda"),

@@ -15,6 +15,7 @@ from bark_onnx.runtime.inference.decoders.decoder import Decoder, StepInput
 from bark_onnx.runtime.inference.decoders.dynamic_cache import DynamicCacheDecoder
 from bark_onnx.runtime.inference.decoders.sessions import CausalSessions
 from bark_onnx.runtime.inference.decoders.static_cache import StaticCacheDecoder
+from bark_onnx.runtime.inference.providers.cpu import CpuProvider
 from bark_onnx.runtime.inference.sessions import ExecutionTarget, open_session
 
 RNG = np.random.default_rng(0)
@@ -25,7 +26,9 @@ HISTORY = RNG.integers(0, 10_000, 1024)
 def _sessions(folder: Path, *, precision: str = "fp32", stage: CausalStage = "semantic") -> Any:
     bundle = Bundle(folder)
     contract = bundle.contract(stage, precision)
-    session = open_session(bundle.graph(precision, stage), contract, ExecutionTarget("cpu", 1))
+    session = open_session(
+        bundle.graph(precision, stage), contract, ExecutionTarget(CpuProvider(), 1)
+    )
     return CausalSessions(session, session, contract, getattr(bundle.manifest.shapes, stage))
 
 

@@ -1,7 +1,6 @@
 """Selection of provider and precision: requested, available, and supported by each provider."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,15 +8,13 @@ import onnx
 import pytest
 
 from bark_onnx.graphs import precisions
-from bark_onnx.graphs.errors import BarkError, ProviderError
+from bark_onnx.graphs.errors import BarkError
 from bark_onnx.graphs.installation import install_command
-from bark_onnx.graphs.onnxruntime import import_onnxruntime
 from bark_onnx.runtime import Bark, GenerationOptions
-from bark_onnx.runtime.inference import models as models_module
-from bark_onnx.runtime.inference import sessions as sessions_module
-from bark_onnx.runtime.inference.decoders.cuda_graph import CudaGraphDecoder
-from bark_onnx.runtime.inference.sessions import check_placement, start_cuda
+from bark_onnx.runtime.inference.providers.placement import COMPUTE_OPS
+from bark_onnx.runtime.inference.providers.selection import PROVIDERS
 from tests.conftest import export
+from tests.support.fake_onnxruntime import FakeRuntime, install
 from tests.support.messages import assert_one_line
 
 SPEECH = {"options": GenerationOptions.greedy(), "semantic_max_new_tokens": 12}
@@ -29,76 +26,9 @@ def _refused(bundle: Path, *words: str, **settings: Any) -> None:
     assert_one_line(str(caught.value), *words)
 
 
-class FakeRuntime:
-    """An onnxruntime with CUDA, whose sessions run on the CPU; requested providers are recorded."""
-
-    def __init__(self, *, gpu: bool = True, cudnn: bool = True) -> None:
-        self.real = import_onnxruntime()
-        self.cudnn = cudnn
-        self.requested: list[tuple[Path, Any]] = []
-        self.preloaded = 0
-        self.OrtValue = SimpleNamespace(ortvalue_from_numpy=self._allocate if gpu else self._fail)
-        self.SessionOptions = self.real.SessionOptions
-        self.InferenceSession = self.open
-
-    def get_available_providers(self) -> list[str]:
-        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
-
-    def preload_dlls(self) -> None:
-        self.preloaded += 1
-
-    def open(self, path: Path, options: Any, *, providers: Any, **_: Any) -> Any:
-        self.requested.append((path, providers[0]))
-        if providers == ["CPUExecutionProvider"]:
-            return self.real.InferenceSession(path, options, providers=providers)
-        if path.stem == "codec" and not self.cudnn:
-            raise RuntimeError("cuDNN is not installed\nmore")
-        return FakeSession(self.real.InferenceSession(path, options, providers=providers[-1:]))
-
-    def _allocate(self, array: np.ndarray, device: str, number: int) -> str:
-        assert (device, number) == ("cuda", 0)
-        return "memory"
-
-    def _fail(self, *_: Any) -> None:
-        raise RuntimeError("CUDA failure 35: driver version is insufficient ; GPU=-1\nmore")
-
-
-class FakeSession:
-    """A session that reports CUDA for everything."""
-
-    def __init__(self, session: Any) -> None:
-        self.session = session
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.session, name)
-
-    def get_providers(self) -> list[str]:
-        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
-
-    def get_provider_graph_assignment_info(self) -> list[Any]:
-        return [_part("CUDAExecutionProvider", "MatMul"), _part("CPUExecutionProvider", "Shape")]
-
-
-def _part(provider: str, *operators: str) -> Any:
-    nodes = [SimpleNamespace(op_type=name) for name in operators]
-    return SimpleNamespace(ep_name=provider, get_nodes=lambda: nodes)
-
-
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRuntime:
-    runtime = FakeRuntime()
-    _install(monkeypatch, runtime)
-    return runtime
-
-
-def _install(monkeypatch: pytest.MonkeyPatch, runtime: FakeRuntime) -> None:
-    monkeypatch.setattr(sessions_module, "import_onnxruntime", lambda: runtime)
-    # Device memory is CPU memory.
-    monkeypatch.setattr(
-        models_module,
-        "CudaGraphDecoder",
-        lambda sessions, slots, _: CudaGraphDecoder(sessions, slots, "cpu"),
-    )
+    return install(monkeypatch, FakeRuntime())
 
 
 def test_auto_selects_the_cpu_without_cuda(random_bundle: Path):
@@ -113,7 +43,7 @@ def test_cuda_is_refused_with_the_name_of_the_extra_when_it_is_not_installed(ran
 def test_cuda_without_a_gpu_is_refused_and_skipped_by_auto(
     half_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    _install(monkeypatch, FakeRuntime(gpu=False))
+    install(monkeypatch, FakeRuntime(gpu=False))
     words = ("does not start", "driver version is insufficient", "nvidia-smi", "--provider cpu")
     _refused(half_bundle, *words, provider="cuda")
     assert Bark.load(half_bundle).describe().provider == "cpu"
@@ -124,7 +54,6 @@ def test_auto_selects_cuda_and_fp16_and_runs_the_cuda_graph_decoder(
 ):
     bark = Bark.load(half_bundle)
     assert (bark.describe().provider, bark.describe().precision) == ("cuda", "fp16")
-    assert fake.preloaded == 1
     requested = {path.name: settings for path, settings in fake.requested}
     assert set(requested) == {f"{stage}.onnx" for stage in ("semantic", "coarse", "fine", "codec")}
     for name, (provider, settings) in requested.items():
@@ -147,15 +76,6 @@ def test_batches_in_fp16_equal_single_runs(half_bundle: Path, fake: FakeRuntime)
     for seed, (text, speech) in enumerate(zip(texts, together, strict=True)):
         alone = bark.speak(text, seed=seed, semantic_max_new_tokens=9)
         np.testing.assert_array_equal(speech.fine_tokens, alone.fine_tokens)
-
-
-def test_the_codec_runs_on_the_cpu_with_a_warning_when_cudnn_is_missing(
-    half_bundle: Path, monkeypatch: pytest.MonkeyPatch
-):
-    _install(monkeypatch, FakeRuntime(cudnn=False))
-    with pytest.warns(UserWarning, match=r"codec runs on the CPU: .*cuDNN is not installed"):
-        bark = Bark.load(half_bundle)
-    assert len(bark.speak("Hello", seed=1, **SPEECH).samples) > 0
 
 
 @pytest.mark.parametrize("provider", ["auto", "cpu"])
@@ -188,34 +108,6 @@ def test_a_bundle_without_a_precision_for_the_cpu_is_refused(
     _refused(bundle, "provider cpu does not run fp16", "very slow")
 
 
-@pytest.mark.parametrize(
-    ("providers", "parts", "words"),
-    [
-        (["CPUExecutionProvider"], [], ("CUDA did not start", "CPUExecutionProvider", "cuDNN")),
-        (
-            ["CUDAExecutionProvider", "CPUExecutionProvider"],
-            [
-                _part("CUDAExecutionProvider", "Add"),
-                _part("CPUExecutionProvider", "MatMul", "Cast"),
-            ],
-            ("no kernel for MatMul,", "would run on the CPU"),
-        ),
-    ],
-    ids=["not started", "not all"],
-)
-def test_a_graph_that_cuda_does_not_run_is_refused(providers, parts, words):
-    session = SimpleNamespace(
-        get_providers=lambda: providers, get_provider_graph_assignment_info=lambda: parts
-    )
-    with pytest.raises(ProviderError) as caught:
-        check_placement(session, Path("coarse.onnx"))
-    assert_one_line(str(caught.value), "coarse.onnx", *words)
-
-
-def test_small_operators_may_run_on_the_cpu():
-    check_placement(FakeSession(None), Path("coarse.onnx"))
-
-
 def test_every_operator_with_weights_or_attention_is_a_compute_op(
     half_bundle: Path, standard_bundle: Path
 ):
@@ -231,27 +123,11 @@ def test_every_operator_with_weights_or_attention_is_a_compute_op(
             if "Attention" in node.op_type or (matrices & set(node.input) and node.op_type != "Add")
         }
         # Lookups in embedding tables and cut heads: nothing is computed with these weights.
-        assert computing - {"Gather", "Reshape", "Slice"} <= sessions_module.COMPUTE_OPS, path
+        assert computing - {"Gather", "Reshape", "Slice"} <= COMPUTE_OPS, path
 
 
 def test_every_precision_has_a_provider_and_every_provider_a_hint():
     everywhere = {name for names in precisions.PREFERRED_PRECISIONS.values() for name in names}
     assert everywhere == set(precisions.PRECISIONS)
-    assert (
-        set(precisions.PREFERRED_PRECISIONS) == set(precisions.UNSUPPORTED_HINT) == {"cpu", "cuda"}
-    )
-
-
-def test_start_cuda_passes_with_a_gpu(fake: FakeRuntime):
-    start_cuda()
-
-
-def test_the_placement_of_every_session_on_cuda_is_checked(
-    half_bundle: Path, fake: FakeRuntime, monkeypatch
-):
-    seen = []
-    monkeypatch.setattr(sessions_module, "check_placement", lambda *given: seen.append(given))
-    Bark.load(half_bundle)
-    assert [path.name for _, path in seen] == [
-        f"{stage}.onnx" for stage in ("semantic", "coarse", "fine", "codec")
-    ]
+    names = set(PROVIDERS) - {"auto"}
+    assert set(precisions.PREFERRED_PRECISIONS) == set(precisions.UNSUPPORTED_HINT) == names

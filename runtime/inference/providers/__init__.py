@@ -1,0 +1,1 @@
+"""Execution providers: what runs the graphs, and what each of them needs."""
