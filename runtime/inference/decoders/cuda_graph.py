@@ -34,7 +34,7 @@ class CudaGraphDecoder:
     """A decoder whose sequences keep their part of the cache while their slots change.
 
     A decode step runs all cache slots up to the last one in use, rounded up to a power of two: few
-    shapes, each captured once. The logits of unused cache slots are discarded.
+    shapes, each captured once. The logits of other cache slots are discarded.
 
     Args:
         sessions: Sessions of a fused graph.
@@ -90,9 +90,8 @@ class CudaGraphDecoder:
             self._steps[batch_size] = self._new_step(batch_size)
         step = self._steps[batch_size]
         tokens = np.zeros((batch_size, 1), np.int64)
-        positions = np.zeros((batch_size, 1), np.int64)
         tokens[cache_slots, 0] = input_ids
-        positions[cache_slots, 0] = self.lengths[:count]
+        positions = self._ends()[:batch_size, None]
         step.inputs[INPUT_IDS].update_inplace(tokens)
         step.inputs[POSITION_IDS].update_inplace(positions)
         step.inputs[SEQLENS_K].update_inplace(positions[:, 0].astype(np.int32))
@@ -109,6 +108,15 @@ class CudaGraphDecoder:
         """See `Decoder`. Exchanges two positions in the cache and copies nothing."""
         for by_slot in (self._cache_slots, self.lengths):
             by_slot[[first, second]] = by_slot[[second, first]]
+
+    def _ends(self) -> NDArray[np.int64]:
+        """Position behind the tokens of each sequence, in the order of the cache.
+
+        A step also writes to the sequences that wait: there it must not reach what they keep.
+        """
+        ends = np.empty(self.slots, np.int64)
+        ends[self._cache_slots] = np.minimum(self.lengths, self._max_length - 1)
+        return ends
 
     def _new_step(self, batch_size: int) -> "_DecodeStep":
         inputs = {

@@ -182,3 +182,40 @@ def test_swapped_slots_continue_with_their_own_caches(
     decoder.swap_slots(0, 1)
     assert decoder.lengths.tolist() == lengths
     np.testing.assert_array_equal(decoder.decode(IDS[:3]), expected)
+
+
+@pytest.mark.parametrize("kept", [1, 40, 257])
+@pytest.mark.parametrize("waiting", [0, 1, 2])
+def test_a_kept_prefix_stays_while_other_sequences_step(
+    random_bundle: Path, kept: int, waiting: int
+):
+    sessions = _sessions(random_bundle, stage="coarse")
+    decoders = [StaticCacheDecoder(sessions, 4), CudaGraphDecoder(sessions, 4, "cpu")]
+    rng = np.random.default_rng(2)
+    prompts = [rng.integers(0, 10_000, count) for count in (300, 290, 280)]
+    for decoder in decoders:
+        for slot, prompt in enumerate(prompts):
+            decoder.prefill(slot, StepInput(prompt, 0))
+        decoder.swap_slots(waiting, 2)  # the first two step
+    for _ in range(3):
+        ids = rng.integers(0, 10_000, 2)
+        for decoder in decoders:
+            decoder.decode(ids)
+    rest = StepInput(rng.integers(0, 10_000, 5), kept)
+    exact, found = (decoder.prefill(2, rest).copy() for decoder in decoders)
+    np.testing.assert_allclose(found, exact, atol=1e-5, rtol=0)
+
+
+def test_a_sequence_that_fills_its_cache_is_kept_but_for_its_last_token(random_bundle: Path):
+    sessions = _sessions(random_bundle, stage="coarse")
+    decoders = [StaticCacheDecoder(sessions, 2), CudaGraphDecoder(sessions, 2, "cpu")]
+    rng = np.random.default_rng(3)
+    context = sessions.shape.context_length
+    full, other = rng.integers(0, 10_000, context), rng.integers(0, 10_000, 7)
+    for decoder in decoders:
+        decoder.prefill(1, StepInput(full, 0))
+        decoder.prefill(0, StepInput(other, 0))
+        decoder.decode(other[:1])
+    last = StepInput(full[:1], context - 1)
+    exact, found = (decoder.prefill(1, last).copy() for decoder in decoders)
+    np.testing.assert_allclose(found, exact, atol=1e-5, rtol=0)
