@@ -11,11 +11,12 @@ import threading
 from collections.abc import Sequence
 from time import monotonic
 
-from bark_onnx.graphs.contract import Stage
 from bark_onnx.graphs.errors import BarkError, ClosedError, EngineError
 from bark_onnx.runtime.engine.clients import PROGRAM, Client, ClientQuota
 from bark_onnx.runtime.engine.fork import OwnProcess
 from bark_onnx.runtime.engine.future import RequestTimings, SpeechFuture
+from bark_onnx.runtime.engine.observers import Observers
+from bark_onnx.runtime.engine.preparation import Preparation
 from bark_onnx.runtime.engine.scheduler import Finished, Scheduler, clone_error, summarize_error
 from bark_onnx.runtime.engine.stage_executor import EngineRequest, RequestGroup
 from bark_onnx.runtime.engine.status import EngineStatus, Observer
@@ -31,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 class Engine:
-    """Generates speech in a thread of its own, which starts with the first request.
+    """Generates speech in a thread of its own, which starts with `prepare` or the first request.
 
     The thread is a daemon and does not keep the interpreter alive, but the exit waits for the step
     that runs: ONNX Runtime must not be interrupted. The models are closed when the engine ends.
@@ -50,12 +51,23 @@ class Engine:
         self._cancelled: list[SpeechFuture] = []
         self._closed_error: BarkError | None = None  # why requests are refused
         self._thread: threading.Thread | None = None
-        self._observers: tuple[Observer, ...] = ()
+        self._observers = Observers()
+        self._preparation = Preparation(models)
         # Used by the thread alone:
         self._scheduler = Scheduler(models)
         self._status = self._scheduler.status()  # guarded: the last published status
 
     # Called by any thread
+
+    def prepare(self) -> None:
+        """Start the thread, and wait until it has prepared the models.
+
+        Raises:
+            BarkError: They cannot be prepared; the engine has ended.
+        """
+        with self._condition:
+            self._start()
+        self._preparation.wait()
 
     def submit(
         self,
@@ -119,8 +131,7 @@ class Engine:
     def add_observer(self, observer: Observer) -> None:
         """Notify an observer of every step from now on."""
         self._process.check()
-        with self._condition:
-            self._observers = (*self._observers, observer)
+        self._observers.add(observer)
 
     def stop(self) -> None:
         """End the thread after the step that runs, without waiting for it."""
@@ -153,15 +164,17 @@ class Engine:
 
     def _run(self) -> None:
         try:
+            if error := self._preparation.run():
+                self._closed_error = error
             while self._wait_for_work():
                 self._step()
-        except BaseException as error:  # every future is resolved, whatever fails
+        except BaseException as fault:  # every future is resolved, whatever fails
             _log.exception("The engine died")
             with self._condition:
                 self._closed_error = EngineError(
-                    f"The engine died ({summarize_error(error)}); load the bundle again"
+                    f"The engine died ({summarize_error(fault)}); load the bundle again"
                 )
-                self._closed_error.__cause__ = error
+                self._closed_error.__cause__ = fault
         finally:
             self._shut_down()
 
@@ -191,7 +204,7 @@ class Engine:
         self._finish(self._scheduler.schedule())
         result = self._scheduler.step()
         if result is not None:
-            self._notify_observers(result.stage, result.batch_size, result.seconds)
+            self._observers.notify(result.stage, result.batch_size, result.seconds)
             self._finish(result.finished)
 
     def _finish(self, finished: Finished) -> None:
@@ -201,22 +214,7 @@ class Engine:
             for request, _ in finished:
                 self._quota.release(request.client)
         for request, outcome in finished:
-            future = request.future
-            future.timings = dataclasses.replace(future.timings, finished=monotonic())
-            try:
-                future.resolve(outcome)
-            except BaseException:  # a callback that raises SystemExit does not end the engine
-                _log.exception("A callback failed")
-            request.keepalive = None
-
-    def _notify_observers(self, stage: Stage, batch_size: int, seconds: float) -> None:
-        for observer in self._observers if batch_size else ():
-            try:
-                observer.on_step(stage, batch_size, seconds)
-            except BaseException:  # as for callbacks
-                _log.exception("An observer failed and was removed")
-                with self._condition:
-                    self._observers = tuple(o for o in self._observers if o is not observer)
+            request.resolve(outcome)
 
     def _shut_down(self) -> None:
         """Resolve every future that is left, and free the models."""

@@ -43,6 +43,8 @@ class LoadedBundle:
         # The engine holds no reference to this object, so that it can be collected while the
         # engine idles. At the interpreter's exit the engine ends by itself.
         weakref.finalize(self, self._engine.stop).atexit = False
+        if models.needs_preparation:
+            self._engine.prepare()
 
     @classmethod
     def load(

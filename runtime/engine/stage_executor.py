@@ -1,8 +1,9 @@
 """StageExecutor: runs one stage for the requests that wait for it and those in its batch."""
 
+import logging
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -16,6 +17,8 @@ from bark_onnx.runtime.inference.codec import run_codec
 from bark_onnx.runtime.inference.fine import run_fine_pass
 from bark_onnx.runtime.inference.models import StageModels
 from bark_onnx.runtime.inference.pipeline import SpeechGenerator, StageCall
+
+_log = logging.getLogger(__name__)
 
 BATCHED_STAGES: tuple[Stage, ...] = ("semantic", "coarse")  # sequences share their decode steps
 
@@ -32,6 +35,15 @@ class EngineRequest:
     stage_call: StageCall | None = None  # current call; None before the request begins
     executor: "StageExecutor | None" = None  # where it waits or runs; None while the group holds it
     batch_entry: BatchEntry[Any] | None = None  # None while it waits for a slot
+
+    def resolve(self, outcome: Any) -> None:
+        """Resolve the future; see `SpeechFuture.resolve`."""
+        self.future.timings = replace(self.future.timings, finished=monotonic())
+        try:
+            self.future.resolve(outcome)
+        except BaseException:  # a callback that raises SystemExit does not end the engine
+            _log.exception("A callback failed")
+        self.keepalive = None
 
 
 class RequestGroup:

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, get_args
 
 from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.graphs.bundle.manifest import Manifest
-from bark_onnx.graphs.contract import STAGES, Stage
+from bark_onnx.graphs.contract import STAGES, CausalStage, Stage
 from bark_onnx.graphs.errors import EngineError, first_line
 from bark_onnx.graphs.onnxruntime import import_onnxruntime
 from bark_onnx.runtime.inference.decoders.sessions import CausalSessions
@@ -85,6 +85,29 @@ class StageModels:
             self._raise_failures()
             yield self._loading[stage].result()
 
+    @property
+    def needs_preparation(self) -> bool:
+        """Whether `prepare` has something to do."""
+        return self.target.provider.prepares_decoders and not self.low_memory
+
+    def prepare(self) -> None:
+        """Prepare the decoders, in the thread that will run them, before the first request.
+
+        Raises:
+            EngineError: The provider refuses, for example for want of memory.
+        """
+        if not self.needs_preparation:
+            return
+        for stage in get_args(CausalStage):
+            try:
+                self._loading[stage].result().prepare()
+            except Exception as error:  # onnxruntime has no common class for what a GPU refuses
+                raise EngineError(
+                    f"The decode steps of the {stage} stage cannot be prepared "
+                    f"({first_line(error)}); lower max_batch_size ({self.max_batch_size}), or use "
+                    "another provider"
+                ) from error
+
     def close(self) -> None:
         """Free the open stages. None can be acquired afterwards."""
         self._loading.clear()
@@ -98,7 +121,8 @@ class StageModels:
     def _open(self, stage: Stage) -> Any:
         """Open a stage, whose caches are arrays of all slots."""
         try:
-            return self._open_stage(stage)
+            with self.target.provider.opening():
+                return self._open_stage(stage)
         except Exception as error:
             if not is_memory_error(error):
                 raise

@@ -69,7 +69,7 @@ def open_session(
         ) from error
     _check_contract(session, path, contract)
     target.provider.check_placement(session, path)
-    return session
+    return target.provider.guard(session)
 
 
 def _session_options(onnxruntime: Any, target: ExecutionTarget) -> Any:

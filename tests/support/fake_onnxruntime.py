@@ -66,6 +66,9 @@ class FakeSession:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.session, name)
 
+    def run_with_iobinding(self, *arguments: Any) -> None:
+        self.session.run_with_iobinding(*arguments)
+
     def get_providers(self) -> list[str]:
         return [CUDA, CPU]
 
@@ -94,6 +97,6 @@ def install(
     monkeypatch.setattr(
         cuda,
         "CudaGraphDecoder",
-        lambda sessions, slots, _: CudaGraphDecoder(sessions, slots, "cpu"),
+        lambda sessions, slots, _, **rest: CudaGraphDecoder(sessions, slots, "cpu", **rest),
     )
     return runtime

@@ -109,6 +109,7 @@ class ScriptedModels:
         runs: Every run of a stage, in order.
         before: Called before each run with the stage and how often it has run.
         before_open: Called before each opening with the stage.
+        before_prepare: Called as the models are prepared.
     """
 
     def __init__(self, max_batch_size: int = 2, *, low_memory: bool = False) -> None:
@@ -120,6 +121,7 @@ class ScriptedModels:
         self.runs: list[Stage] = []
         self.before: Callable[[Stage, int], None] = lambda stage, count: None
         self.before_open: Callable[[Stage], None] = lambda stage: None
+        self.before_prepare: Callable[[], None] = lambda: None
         self.decoders = {stage: ScriptedDecoder(max_batch_size) for stage in STAGES[:2]}
         self._counts: Counter[Stage] = Counter()
 
@@ -133,6 +135,9 @@ class ScriptedModels:
         model.before_run = lambda: self._before(stage)
         yield model
         self.open_now.discard(stage)
+
+    def prepare(self) -> None:
+        self.before_prepare()
 
     def close(self) -> None:
         self.closed = True

@@ -4,6 +4,8 @@ A step reads and writes fixed addresses only, so that ONNX Runtime can capture i
 once and replay it. Only token ids are copied to the device, and only logits back.
 """
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,14 +42,23 @@ class CudaGraphDecoder:
         sessions: Sessions of a fused graph.
         slots: Most sequences at a time.
         device: "cuda"; "cpu" runs the same steps in CPU memory.
+        capture: Makes the context in which a step runs for the first time, and is captured.
     """
 
-    def __init__(self, sessions: CausalSessions, slots: int, device: str) -> None:
+    def __init__(
+        self,
+        sessions: CausalSessions,
+        slots: int,
+        device: str,
+        *,
+        capture: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         shape = sessions.shape
         self.slots = slots
         self.lengths = np.zeros(slots, np.int64)
         self._sessions = sessions
         self._device = device
+        self._capture = capture
         onnxruntime = import_onnxruntime()
         self._ort_value = onnxruntime.OrtValue
         self._run_options = onnxruntime.RunOptions
@@ -62,6 +73,14 @@ class CudaGraphDecoder:
         self._max_length = np.array(shape.context_length, np.int32)
         self._steps: dict[int, _DecodeStep] = {}  # by batch size
         self._no_graph = self._graph_run_options(_NO_GRAPH)
+
+    def prepare(self) -> None:
+        """See `Decoder`. Captures the steps of every batch size.
+
+        Captured steps belong to the thread: another one would capture them again.
+        """
+        for exponent in range((self.slots - 1).bit_length() + 1):
+            self._captured_step(min(self.slots, 1 << exponent))
 
     def prefill(self, slot: int, step: StepInput) -> Logits:
         """See `Decoder`."""
@@ -86,9 +105,7 @@ class CudaGraphDecoder:
         count = len(input_ids)
         cache_slots = self._cache_slots[:count]
         batch_size = min(self.slots, 1 << int(cache_slots.max()).bit_length())
-        if batch_size not in self._steps:
-            self._steps[batch_size] = self._new_step(batch_size)
-        step = self._steps[batch_size]
+        step = self._captured_step(batch_size)
         tokens = np.zeros((batch_size, 1), np.int64)
         tokens[cache_slots, 0] = input_ids
         positions = self._ends()[:batch_size, None]
@@ -117,6 +134,17 @@ class CudaGraphDecoder:
         ends = np.empty(self.slots, np.int64)
         ends[self._cache_slots] = np.minimum(self.lengths, self._max_length - 1)
         return ends
+
+    def _captured_step(self, batch_size: int) -> "_DecodeStep":
+        if batch_size not in self._steps:
+            with self._capture():
+                step = self._new_step(batch_size)
+                positions = self._ends()[:batch_size, None]
+                step.inputs[POSITION_IDS].update_inplace(positions)
+                step.inputs[SEQLENS_K].update_inplace(positions[:, 0].astype(np.int32))
+                self._sessions.decode.run_with_iobinding(step.binding, step.run_options)
+            self._steps[batch_size] = step
+        return self._steps[batch_size]
 
     def _new_step(self, batch_size: int) -> "_DecodeStep":
         inputs = {

@@ -34,6 +34,9 @@ class Decoder(Protocol):
     slots: int  # most sequences at a time
     lengths: NDArray[np.int64]  # (slots,), tokens in the cache of each slot
 
+    def prepare(self) -> None:
+        """Do what must not happen during requests, in the thread that will decode."""
+
     def prefill(self, slot: int, step: StepInput) -> Logits:
         """Run tokens of one sequence; return the logits (n,) after the last one."""
 

@@ -38,6 +38,9 @@ class DynamicCacheDecoder:
         empty = self._to_ort_value(np.zeros(size, sessions.cache_dtype))
         self._caches: list[list[Any]] = [[empty] * len(self._past_names)] * slots  # OrtValues
 
+    def prepare(self) -> None:
+        """See `Decoder`."""
+
     def prefill(self, slot: int, step: StepInput) -> Logits:
         """See `Decoder`."""
         binding = self._sessions.prefill.io_binding()

@@ -61,6 +61,9 @@ class StaticCacheDecoder:
         self._prefill_bindings: dict[int, Any] = {}  # by slot
         self._decode_bindings: dict[int, Any] = {}  # by number of sequences
 
+    def prepare(self) -> None:
+        """See `Decoder`."""
+
     def prefill(self, slot: int, step: StepInput) -> Logits:
         """See `Decoder`."""
         for chunk in _chunks(step):

@@ -1,5 +1,6 @@
 """The CPU: every bundle runs here."""
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ class CpuProvider:
 
     name = "cpu"
     loads_in_background = True
+    prepares_decoders = False
 
     def start(self) -> None:
         """See `ExecutionProvider`."""
@@ -36,6 +38,14 @@ class CpuProvider:
     def session_providers(self, *, replays_steps: bool) -> list[Any]:
         """See `ExecutionProvider`."""
         return [CPU_EXECUTION_PROVIDER]
+
+    def opening(self) -> AbstractContextManager[None]:
+        """See `ExecutionProvider`."""
+        return nullcontext()
+
+    def guard(self, session: Any) -> Any:
+        """See `ExecutionProvider`."""
+        return session
 
     def check_placement(self, session: Any, path: Path) -> None:
         """See `ExecutionProvider`."""

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import io
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from bark_onnx.runtime.inference.decoders.dynamic_cache import DynamicCacheDecod
 from bark_onnx.runtime.inference.decoders.sessions import CausalSessions
 from bark_onnx.runtime.inference.providers.cpu import CPU_EXECUTION_PROVIDER
 from bark_onnx.runtime.inference.providers.placement import RECORD_PLACEMENT, check_operators
+from bark_onnx.runtime.inference.providers.shared_lock import SharedLock
 
 _CUDA = "CUDAExecutionProvider"
 _CUDNN = "cudnn64_9.dll" if sys.platform == "win32" else "libcudnn.so.9"
@@ -29,8 +31,13 @@ class CudaProvider:
     """See `ExecutionProvider`."""
 
     name = "cuda"
-    # CUDA refuses memory to other threads while a decode step is captured.
     loads_in_background = False
+    prepares_decoders = True
+
+    def __init__(self) -> None:
+        # A decode step is captured alone: CUDA refuses memory to all other threads meanwhile, and
+        # their requests for it may break the capture.
+        self._lock = SharedLock()
 
     def start(self) -> None:
         """See `ExecutionProvider`. Allocates a little memory on the GPU."""
@@ -72,6 +79,14 @@ class CudaProvider:
         }
         return [(_CUDA, options), CPU_EXECUTION_PROVIDER]
 
+    def opening(self) -> AbstractContextManager[None]:
+        """See `ExecutionProvider`."""
+        return self._lock.shared()
+
+    def guard(self, session: Any) -> Any:
+        """See `ExecutionProvider`."""
+        return _GuardedSession(session, self._lock)
+
     def check_placement(self, session: Any, path: Path) -> None:
         """See `ExecutionProvider`."""
         if _CUDA not in session.get_providers():
@@ -87,7 +102,25 @@ class CudaProvider:
         """See `ExecutionProvider`."""
         if sessions.contract.attention == "standard":
             return DynamicCacheDecoder(sessions, slots, "cuda")
-        return CudaGraphDecoder(sessions, slots, "cuda")
+        return CudaGraphDecoder(sessions, slots, "cuda", capture=self._lock.alone)
+
+
+class _GuardedSession:
+    """An onnxruntime session that does not run while another thread captures."""
+
+    def __init__(self, session: Any, lock: SharedLock) -> None:
+        self._session, self._lock = session, lock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    def run(self, *arguments: Any) -> Any:
+        with self._lock.shared():
+            return self._session.run(*arguments)
+
+    def run_with_iobinding(self, *arguments: Any) -> None:
+        with self._lock.shared():
+            self._session.run_with_iobinding(*arguments)
 
 
 def _load_libraries(onnxruntime: Any) -> None:

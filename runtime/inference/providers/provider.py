@@ -1,5 +1,6 @@
 """ExecutionProvider: what the rest of inference needs to know of what runs the graphs."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ class ExecutionProvider(Protocol):
 
     name: str  # of --provider
     loads_in_background: bool  # whether a stage may be opened while another one runs
+    prepares_decoders: bool  # whether `Decoder.prepare` has something to do
 
     def start(self) -> None:
         """Fail wherever graphs could not run.
@@ -40,6 +42,12 @@ class ExecutionProvider(Protocol):
         Args:
             replays_steps: Whether the session may capture decode steps and replay them.
         """
+
+    def opening(self) -> AbstractContextManager[None]:
+        """Context in which sessions are opened and decoders made."""
+
+    def guard(self, session: Any) -> Any:
+        """A session whose runs may happen beside whatever other threads do."""
 
     def check_placement(self, session: Any, path: Path) -> None:
         """Check that the provider runs a graph, where ONNX Runtime would fall back silently.

@@ -164,3 +164,32 @@ def test_an_engine_that_dies_still_resolves_requests_that_ended_in_the_same_step
         futures += engine.submit([empty()], keepalive=None)  # ends when it is admitted
     assert isinstance(outcome(futures[0]), EngineError)
     assert outcome(futures[1]) == "nothing"
+
+
+def test_models_are_prepared_once_in_the_thread_that_runs_them(open_engine: Open):
+    engine, models = open_engine()
+    threads: list[str] = []
+    models.before_prepare = lambda: threads.append(threading.current_thread().name)
+    engine.prepare()
+    engine.prepare()
+    (future,) = submit(engine, Utterance(0))
+    outcome(future)
+    assert threads == ["bark-onnx engine"]
+
+
+def test_models_that_cannot_be_prepared_end_the_engine_with_their_error(
+    open_engine: Open, caplog: pytest.LogCaptureFixture
+):
+    engine, models = open_engine()
+
+    def fail() -> None:
+        raise EngineError("no memory for steps")
+
+    models.before_prepare = fail
+    with pytest.raises(EngineError, match="no memory for steps"):
+        engine.prepare()
+    with pytest.raises(EngineError, match="no memory for steps"):
+        submit(engine, Utterance(0))
+    engine.close()
+    assert models.closed
+    assert caplog.records == []

@@ -1,14 +1,17 @@
 """The provider CUDA: what it requests, and what it refuses, before any request."""
 
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from bark_onnx.graphs.errors import ProviderError
+from bark_onnx.graphs.errors import EngineError, ProviderError
 from bark_onnx.graphs.installation import install_command
 from bark_onnx.runtime import Bark
+from bark_onnx.runtime.inference.decoders.cuda_graph import CudaGraphDecoder
 from bark_onnx.runtime.inference.providers.cuda import CudaProvider
 from tests.support.fake_onnxruntime import CPU, CUDA, FakeRuntime, FakeSession, install, part
 from tests.support.messages import assert_one_line
@@ -120,3 +123,84 @@ def test_the_placement_of_every_session_is_checked(
     )
     Bark.load(half_bundle)
     assert seen == [f"{stage}.onnx" for stage in ("semantic", "coarse", "fine", "codec")]
+
+
+class CaptureWatch:
+    """Notes whether anything happens on the device while a step is captured."""
+
+    def __init__(self) -> None:
+        self.capturing: int | None = None
+        self.captured: list[int] = []  # batch sizes
+        self.disturbed: list[str] = []
+
+    def note(self, event: str) -> None:
+        if self.capturing not in (None, threading.get_ident()):
+            self.disturbed.append(event)
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> CaptureWatch:
+    """A fake whose steps take a while when they run for the first time."""
+    runtime, watch = install(monkeypatch, FakeRuntime()), CaptureWatch()
+    new_step = CudaGraphDecoder._new_step
+    run, open_session = FakeSession.run_with_iobinding, runtime.open
+
+    def capture(decoder: CudaGraphDecoder, batch_size: int) -> Any:
+        watch.note("capture")
+        watch.captured.append(batch_size)
+        watch.capturing = threading.get_ident()
+        time.sleep(0.05)
+        watch.note("another capture")
+        watch.capturing = None
+        return new_step(decoder, batch_size)
+
+    def watched_run(session: FakeSession, *arguments: Any) -> None:
+        watch.note("run")
+        run(session, *arguments)
+
+    def watched_open(*arguments: Any, **settings: Any) -> Any:
+        watch.note("open")
+        return open_session(*arguments, **settings)
+
+    monkeypatch.setattr(CudaGraphDecoder, "_new_step", capture)
+    monkeypatch.setattr(FakeSession, "run_with_iobinding", watched_run)
+    runtime.InferenceSession = watched_open
+    return watch
+
+
+def test_the_steps_of_every_batch_size_are_captured_at_load(
+    half_bundle: Path, watch: CaptureWatch
+) -> None:
+    with Bark.load(half_bundle, max_batch_size=5) as bark:
+        assert watch.captured == [1, 2, 4, 5] * 2
+        bark.speak_batch(["Hello"] * 5, semantic_max_new_tokens=5)
+    assert watch.captured == [1, 2, 4, 5] * 2
+
+
+def test_nothing_else_happens_on_the_device_while_a_step_is_captured(
+    half_bundle: Path, watch: CaptureWatch
+) -> None:
+    def load_and_speak() -> None:
+        with Bark.load(half_bundle, max_batch_size=4, wait=False) as bark:
+            bark.speak("Hello", semantic_max_new_tokens=8)
+
+    threads = [threading.Thread(target=load_and_speak) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert watch.captured.count(4) == 6
+    assert watch.disturbed == []
+
+
+def test_steps_that_cannot_be_captured_are_an_error_of_loading(
+    half_bundle: Path, watch: CaptureWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("CUDA error 2: out of memory")
+
+    monkeypatch.setattr(FakeSession, "run_with_iobinding", fail)
+    with pytest.raises(EngineError) as caught:
+        Bark.load(half_bundle)
+    words = ("semantic stage", "out of memory", "lower max_batch_size (8)")
+    assert_one_line(str(caught.value), *words)
