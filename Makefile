@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TYPES := build/types/bark_onnx
 
 .PHONY: help demo demo-export train-demo test lint types unit coverage docs build check-tag clean \
-	test-transformers-4 test-torch-free test-lowest test-cuda test-browser soak torture bench
+	test-transformers-4 test-torch-free test-lowest test-cuda test-fake-cuda test-browser soak torture bench
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -107,6 +107,14 @@ test-cuda: ## the parity tests and the benchmarks on a GPU, in .venv-cuda, with 
 	HF_HUB_OFFLINE=1 .venv-cuda/$(SCRIPTS)/python -m pytest --provider cuda tests/integration/test_cuda.py tests/integration/test_parity.py
 	.venv-cuda/$(SCRIPTS)/python benchmarks/batch.py --provider cuda --precision fp16
 	.venv-cuda/$(SCRIPTS)/python benchmarks/compare.py --provider cuda
+
+FAKE_CUDA := build/fake_cuda
+test-fake-cuda: ## the CUDA path without a GPU, in .venv-fake-cuda: ONNX Runtime's provider over a fake runtime
+	$(PYTHON) -m venv .venv-fake-cuda
+	.venv-fake-cuda/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt 'torch==2.13.0'
+	.venv-fake-cuda/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[export,dev]' onnxruntime-gpu
+	.venv-fake-cuda/bin/python -m tests.support.fake_cuda.build $(FAKE_CUDA)
+	HF_HUB_OFFLINE=1 FAKE_CUDA_LOG=$(FAKE_CUDA)/log LD_LIBRARY_PATH=$(FAKE_CUDA) .venv-fake-cuda/bin/python -m pytest tests/integration/test_fake_cuda.py
 
 test-browser: $(VENV)/.stamp ## the server's page, and pages of others, in Chromium, which it installs on Debian if missing
 	command -v chromium chromedriver >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends chromium chromium-driver; }

@@ -127,6 +127,18 @@ def random_bundle(random_checkpoint: Path, make_once: MakeOnce) -> Path:
 
 
 @pytest.fixture(scope="session")
+def gpu_bundle(make_once: MakeOnce) -> Path:
+    """A random checkpoint with heads of 64, as real ones: other sizes take other kernels."""
+    checkpoint = make_once(
+        "checkpoints/gpu", lambda folder: write_checkpoint(folder, RandomBark(hidden_size=128))
+    )
+    precisions = ("fp16", "fp32")
+    return make_once(
+        "bundles/gpu", lambda target: export(checkpoint, target, precisions=precisions)
+    )
+
+
+@pytest.fixture(scope="session")
 def standard_bundle(random_checkpoint: Path, make_once: MakeOnce) -> Path:
     """The random checkpoint with standard attention, verified."""
     options: dict[str, Any] = {"attention": "standard", "verify": True}

@@ -1,7 +1,7 @@
 """Decoder with a static cache in GPU memory, whose decode steps replay CUDA graphs.
 
 A step reads and writes fixed addresses only, so that ONNX Runtime can capture it as a CUDA graph
-once and replay it. Only token ids are copied to the device, and only logits back.
+once and replay it: one copy to the device, one launch, and one copy of the logits back.
 """
 
 from collections.abc import Callable
@@ -106,12 +106,9 @@ class CudaGraphDecoder:
         cache_slots = self._cache_slots[:count]
         batch_size = min(self.slots, 1 << int(cache_slots.max()).bit_length())
         step = self._captured_step(batch_size)
-        tokens = np.zeros((batch_size, 1), np.int64)
-        tokens[cache_slots, 0] = input_ids
-        positions = self._ends()[:batch_size, None]
-        step.inputs[INPUT_IDS].update_inplace(tokens)
-        step.inputs[POSITION_IDS].update_inplace(positions)
-        step.inputs[SEQLENS_K].update_inplace(positions[:, 0].astype(np.int32))
+        tokens = np.zeros(batch_size, np.int64)
+        tokens[cache_slots] = input_ids
+        step.tokens.update_inplace(_packed(tokens, self._ends()[:batch_size]))
         self._sessions.decode.run_with_iobinding(step.binding, step.run_options)
         self.lengths[:count] += 1
         logits: NDArray[np.float32] = step.logits.numpy()[cache_slots]
@@ -139,32 +136,40 @@ class CudaGraphDecoder:
         if batch_size not in self._steps:
             with self._capture():
                 step = self._new_step(batch_size)
-                positions = self._ends()[:batch_size, None]
-                step.inputs[POSITION_IDS].update_inplace(positions)
-                step.inputs[SEQLENS_K].update_inplace(positions[:, 0].astype(np.int32))
+                tokens = np.zeros(batch_size, np.int64)
+                step.tokens.update_inplace(_packed(tokens, self._ends()[:batch_size]))
                 self._sessions.decode.run_with_iobinding(step.binding, step.run_options)
             self._steps[batch_size] = step
         return self._steps[batch_size]
 
     def _new_step(self, batch_size: int) -> "_DecodeStep":
-        inputs = {
-            INPUT_IDS: self._to_device(np.zeros((batch_size, 1), np.int64)),
-            POSITION_IDS: self._to_device(np.zeros((batch_size, 1), np.int64)),
-            SEQLENS_K: self._to_device(np.zeros(batch_size, np.int32)),
-        }
+        zeros = np.zeros(batch_size, np.int64)
+        tokens = self._to_device(_packed(zeros, zeros))
+        binding = self._sessions.decode.io_binding()
+        self._bind_tokens(binding, tokens.data_ptr(), batch_size)
+        history = None
         if self._sessions.null_history_id is not None:
-            history = np.full((batch_size, 1), self._sessions.null_history_id)
-            inputs[HISTORY_IDS] = self._to_device(history)
+            history = self._to_device(np.full((batch_size, 1), self._sessions.null_history_id))
+            binding.bind_ortvalue_input(HISTORY_IDS, history)
         logits = self._to_device(
             np.zeros((batch_size, self._sessions.shape.num_logits), np.float32)
         )
-        binding = self._sessions.decode.io_binding()
-        for name, value in inputs.items():
-            binding.bind_ortvalue_input(name, value)
         binding.bind_cpu_input(TOTAL_SEQUENCE_LENGTH, self._max_length)
         self._bind_cache(binding, 0, batch_size)
         binding.bind_ortvalue_output(LOGITS, logits)
-        return _DecodeStep(inputs, logits, binding, self._graph_run_options(str(batch_size)))
+        run_options = self._graph_run_options(str(batch_size))
+        return _DecodeStep(tokens, history, logits, binding, run_options)
+
+    def _bind_tokens(self, binding: Any, address: int, batch_size: int) -> None:
+        """Bind the parts of what `_packed` makes."""
+        size = batch_size * np.dtype(np.int64).itemsize
+        for name, dtype, shape in (
+            (INPUT_IDS, np.int64, (batch_size, 1)),
+            (POSITION_IDS, np.int64, (batch_size, 1)),
+            (SEQLENS_K, np.int32, (batch_size,)),
+        ):
+            binding.bind_input(name, self._device, 0, dtype, shape, address)
+            address += size
 
     def _bind_cache(self, binding: Any, first: int, count: int) -> None:
         """Bind `count` slots of the cache from `first`."""
@@ -188,11 +193,23 @@ class CudaGraphDecoder:
         return options
 
 
+def _packed(tokens: Tokens, ends: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Token ids, positions and `seqlens_k` of a step behind each other, for one copy to the device.
+
+    `seqlens_k` is int32, in half of its part.
+    """
+    packed = np.zeros((3, len(tokens)), np.int64)
+    packed[0], packed[1] = tokens, ends
+    packed[2].view(np.int32)[: len(tokens)] = ends
+    return packed
+
+
 @dataclass(frozen=True)
 class _DecodeStep:
     """Inputs, outputs and run options of the decode steps of one batch size."""
 
-    inputs: dict[str, Any]  # OrtValues on the device
+    tokens: Any  # OrtValue on the device, as `_packed` makes it
+    history: Any  # OrtValue on the device, or None
     logits: Any
     binding: Any
     run_options: Any
