@@ -1,10 +1,11 @@
 """Batches of one stage: sequences are added, run one step at a time, and removed.
 
 A sequence is a generator: it yields the input of its next run, receives the output, and returns
-its result. `SerialBatch` holds one sequence; `ContinuousBatch` shares steps among several.
+its result. `ContinuousBatch` shares decode steps among several, `GroupedBatch` other
+runs.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -66,43 +67,60 @@ class Batch(Protocol):
         """Run one step. Errors of sequences and runs are kept in their entries, never raised."""
 
 
-class SerialBatch(Generic[Result]):
-    """A batch of one sequence, whose runs call a function with their input."""
+class GroupedBatch(Generic[Result]):
+    """A batch whose sequences share a run where their inputs are of one kind.
 
-    def __init__(self, run: Callable[[Any], Any]) -> None:
-        self._run = run
-        self._entry: BatchEntry[Result] | None = None
+    Args:
+        run: Maps inputs of one kind to their outputs.
+        kind: Maps an input to its kind.
+        slots: Most sequences.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[Any]], Iterable[Any]],
+        kind: Callable[[Any], Hashable],
+        slots: int,
+    ) -> None:
+        self._run, self._kind, self._slots = run, kind, slots
+        self._entries: list[BatchEntry[Result]] = []  # oldest first
 
     @property
     def has_free_slot(self) -> bool:
         """See `Batch`."""
-        return self._entry is None
+        return len(self._entries) < self._slots
 
     def add(self, generator: Generator[Any, Any, Result]) -> BatchEntry[Result]:
         """See `Batch`."""
         assert self.has_free_slot
-        self._entry = BatchEntry(generator)
-        return self._entry
+        self._entries.append(BatchEntry(generator))
+        return self._entries[-1]
 
     def remove(self, entry: BatchEntry[Result]) -> None:
         """See `Batch`."""
-        assert entry is self._entry
         entry.generator.close()
-        self._entry = None
+        self._entries.remove(entry)
 
     def step(self) -> StepOutput[Result]:
-        """See `Batch`."""
-        entry = self._entry
-        if entry is None:
-            return StepOutput(0, [])
-        if entry.pending_input is None and not entry.advance(None):
-            self._entry = None
-            return StepOutput(0, [entry])
+        """See `Batch`. Runs the oldest sequence, and all whose next runs are of its kind."""
+        begun = [entry for entry in self._entries if entry.pending_input is None]
+        finished = [entry for entry in begun if not entry.advance(None)]
+        self._drop(finished)
+        if finished or not self._entries:
+            return StepOutput(0, finished)
+        kind = self._kind(self._entries[0].pending_input)
+        group = [entry for entry in self._entries if self._kind(entry.pending_input) == kind]
         try:
-            output = self._run(entry.pending_input)
+            outputs = self._run([entry.pending_input for entry in group])
         except Exception as error:
-            entry.fail(error)
-        if entry.error is None and entry.advance(output):
-            return StepOutput(1, [])
-        self._entry = None
-        return StepOutput(1, [entry])
+            for entry in group:
+                entry.fail(error)
+            finished = group
+        else:
+            pairs = zip(group, outputs, strict=True)
+            finished = [entry for entry, output in pairs if not entry.advance(output)]
+        self._drop(finished)
+        return StepOutput(len(group), finished)
+
+    def _drop(self, finished: Sequence[BatchEntry[Result]]) -> None:
+        self._entries = [entry for entry in self._entries if entry not in finished]

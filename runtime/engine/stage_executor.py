@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -9,12 +10,13 @@ from time import monotonic
 from typing import Any
 
 from bark_onnx.graphs.contract import Stage
-from bark_onnx.runtime.engine.batch import Batch, BatchEntry, SerialBatch
+from bark_onnx.graphs.voices.voice import Tokens
+from bark_onnx.runtime.engine.batch import Batch, BatchEntry, GroupedBatch
 from bark_onnx.runtime.engine.clients import Client, ClientQueue
 from bark_onnx.runtime.engine.continuous_batch import ContinuousBatch
 from bark_onnx.runtime.engine.future import SpeechFuture
-from bark_onnx.runtime.inference.codec import run_codec
-from bark_onnx.runtime.inference.fine import run_fine_pass
+from bark_onnx.runtime.inference.codec import bucket, run_codec
+from bark_onnx.runtime.inference.fine import kind_of_fine_pass, run_fine_passes
 from bark_onnx.runtime.inference.models import StageModels
 from bark_onnx.runtime.inference.pipeline import SpeechGenerator, StageCall
 
@@ -80,7 +82,8 @@ class StageExecutor:
 
     def __init__(self, stage: Stage, models: StageModels) -> None:
         self.stage = stage
-        self.slots = models.max_batch_size if stage in BATCHED_STAGES else 1
+        shares_runs = stage in BATCHED_STAGES or models.shares_runs
+        self.slots = models.max_batch_size if shares_runs else 1
         self.steps = 0  # decode steps, fine passes or codec runs so far
         self.sequences = 0  # summed over the steps
         self.waiting: ClientQueue[EngineRequest] = ClientQueue()
@@ -118,11 +121,7 @@ class StageExecutor:
         """
         if self._batch is None:
             model = self._acquired.enter_context(self._models.acquire(self.stage))
-            if self.stage in BATCHED_STAGES:
-                self._batch = ContinuousBatch(model)
-            else:
-                run = run_fine_pass if self.stage == "fine" else run_codec
-                self._batch = SerialBatch(partial(run, model))
+            self._batch = self._new_batch(model)
         while self.waiting and self._batch.has_free_slot:
             running = Counter(request.client for request in self.running.values())
             request = self.waiting.pop(running)
@@ -152,6 +151,20 @@ class StageExecutor:
         self.running.clear()
         self._batch = None
         self._acquired.close()
+
+    def _new_batch(self, model: Any) -> Batch:
+        if self.stage in BATCHED_STAGES:
+            return ContinuousBatch(model)
+        if self.stage == "fine":
+            return GroupedBatch(partial(run_fine_passes, model), kind_of_fine_pass, self.slots)
+
+        def length(codes: Tokens) -> int:
+            return bucket(len(codes)) if self._models.shares_runs else len(codes)
+
+        def run(utterances: Sequence[Tokens]) -> Sequence[Any]:
+            return run_codec(model, utterances, padded=length(utterances[0]))
+
+        return GroupedBatch(run, length, self.slots)
 
     def _release_slot(self, entry: BatchEntry[Any]) -> EngineRequest:
         request = self.running.pop(entry)

@@ -4,7 +4,7 @@ Source: `BarkFineModel.generate` of transformers.
 """
 
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,14 +26,24 @@ class FinePass:
     frames: Tokens  # (frames,), indices of the frames whose logits are returned
 
 
-def run_fine_pass(session: Any, fine_pass: FinePass) -> NDArray[np.float32]:
-    """Logits (frames, codes) from the onnxruntime session of the fine graph."""
+def kind_of_fine_pass(fine_pass: FinePass) -> Hashable:
+    """Passes of one kind can share a run: they predict the same codebook of the same frames."""
+    return fine_pass.codebook, fine_pass.codes.shape, fine_pass.frames.tobytes()
+
+
+def run_fine_passes(session: Any, passes: Sequence[FinePass]) -> NDArray[np.float32]:
+    """Logits (passes, frames, codes), from the onnxruntime session of the fine graph.
+
+    Args:
+        session: Session of the fine graph.
+        passes: Passes of one kind.
+    """
     inputs = {
-        CODES: fine_pass.codes[None],
-        CODEBOOK_INDEX: np.array(fine_pass.codebook),
-        FRAME_INDICES: fine_pass.frames,
+        CODES: np.stack([each.codes for each in passes]),
+        CODEBOOK_INDEX: np.array(passes[0].codebook),
+        FRAME_INDICES: passes[0].frames,
     }
-    logits: NDArray[np.float32] = session.run(None, inputs)[0][0]
+    logits: NDArray[np.float32] = session.run(None, inputs)[0]
     return logits
 
 

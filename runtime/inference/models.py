@@ -86,6 +86,11 @@ class StageModels:
             yield self._loading[stage].result()
 
     @property
+    def shares_runs(self) -> bool:
+        """Whether fine passes and codec runs of several sequences share a run."""
+        return self.target.provider.shares_runs
+
+    @property
     def needs_preparation(self) -> bool:
         """Whether `prepare` has something to do."""
         return self.target.provider.prepares_decoders and not self.low_memory

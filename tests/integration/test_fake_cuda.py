@@ -12,6 +12,7 @@ import pytest
 
 from bark_onnx.graphs.contract import STAGES
 from bark_onnx.runtime import Bark, GenerationOptions
+from bark_onnx.runtime.inference.codec import bucket, run_codec
 from bark_onnx.runtime.inference.decoders.decoder import StepInput
 from tests.support.fake_cuda.log import Counts, CudaLog, Event
 
@@ -130,10 +131,23 @@ def test_a_decode_step_is_one_copy_in_one_launch_and_one_copy_out(
     assert counts.mallocs == 0
 
 
-def test_no_plan_of_a_convolution_is_built_twice_in_a_row_for_a_length(
+def test_no_plan_of_a_convolution_is_built_for_a_length_of_the_same_bucket(
     bark: Bark, log: CudaLog
 ) -> None:
-    bark.speak("Hello", **SPEECH)
-    log.take()
-    bark.speak("Hello", **SPEECH)
-    assert log.counts().plans == 0
+    with bark._models.acquire("codec") as session:
+        codes = [RNG.integers(0, 512, (frames, 8)) for frames in (100, 101, 128, 70)]
+        run_codec(session, codes[:1], padded=bucket(100))
+        log.take()
+        for each in codes[1:]:
+            run_codec(session, [each], padded=bucket(len(each)))
+        assert log.counts().plans == 0
+
+
+def test_sequences_share_the_runs_of_every_stage(bark: Bark) -> None:
+    before = bark.engine_status().stages
+    bark.speak_batch(["Hello"] * 8, **SPEECH)
+    after = bark.engine_status().stages
+    for stage in STAGES:
+        steps = after[stage].steps - before[stage].steps
+        sequences = after[stage].sequences - before[stage].sequences
+        assert sequences / steps > 4, stage

@@ -33,6 +33,7 @@ class CudaProvider:
     name = "cuda"
     loads_in_background = False
     prepares_decoders = True
+    shares_runs = True
 
     def __init__(self) -> None:
         # A decode step is captured alone: CUDA refuses memory to all other threads meanwhile, and

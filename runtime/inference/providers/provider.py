@@ -16,6 +16,7 @@ class ExecutionProvider(Protocol):
 
     name: str  # of --provider
     loads_in_background: bool  # whether a stage may be opened while another one runs
+    shares_runs: bool  # whether a fine pass or a codec run of several sequences is faster
     prepares_decoders: bool  # whether `Decoder.prepare` has something to do
 
     def start(self) -> None:
