@@ -1,11 +1,15 @@
 """Recordings of the demo's teachers."""
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from shutil import which
 from types import ModuleType
 from typing import Any
 
 import pytest
+
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # packages beside the scripts
 
 
 @pytest.fixture
