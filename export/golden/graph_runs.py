@@ -70,8 +70,8 @@ def _causal(
     """A prompt, then one token."""
     model = CausalModel(bundle, stage, precision)
     shape = getattr(bundle.manifest.shapes, stage)
-    runs = []
-    cache = None
+    runs: list[dict[str, Any]] = []
+    cache: dict[str, Any] | None = None
     for name, count in (("prompt", _PROMPT_TOKENS), ("token", 1)):
         ids = rng.integers(0, shape.input_vocabulary, count)
         history = None
@@ -84,7 +84,10 @@ def _causal(
         logits = model.run(ids, past, history)
         folder = f"{precision}/graphs/{stage}-{name}"
         tolerance = TOLERANCES[precision]
-        before, cache = cache, _output(files, f"{folder}/cache", model.cached(past + count), tolerance)
+        before, cache = (
+            cache,
+            _output(files, f"{folder}/cache", model.cached(past + count), tolerance),
+        )
         runs.append(
             {
                 "name": f"{stage}-{name}",
@@ -100,8 +103,6 @@ def _causal(
     return runs
 
 
-def _output(
-    files: KitFiles, name: str, array: NDArray[Any], tolerance: float
-) -> dict[str, Any]:
+def _output(files: KitFiles, name: str, array: NDArray[Any], tolerance: float) -> dict[str, Any]:
     largest = max(1.0, float(np.abs(array).max()))
     return files.write_array(name, array, tolerance=rounded(tolerance * largest))

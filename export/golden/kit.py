@@ -1,6 +1,7 @@
-"""Writes the conformance kit of a bundle; docs/conformance.md has its format."""
+"""Writes the conformance kit of a bundle; tests/golden/README.md has its format."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,9 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from bark_onnx.export.golden.cases import describe, say_cases
+from bark_onnx.export.bundle import atomic_directory
+from bark_onnx.export.golden.cases import say_cases
+from bark_onnx.export.golden.descriptions import describe
 from bark_onnx.export.golden.files import KitFiles
 from bark_onnx.export.golden.graph_runs import run_graphs
 from bark_onnx.export.golden.tables import (
@@ -20,6 +23,8 @@ from bark_onnx.export.golden.tables import (
 )
 from bark_onnx.export.session import Tokens
 from bark_onnx.graphs.bundle.bundle import Bundle
+from bark_onnx.graphs.bundle.manifest import Manifest
+from bark_onnx.graphs.errors import ExportError
 from bark_onnx.graphs.generation_config import GenerationSettings
 from bark_onnx.graphs.onnxruntime import import_onnxruntime
 from bark_onnx.graphs.voices.voice import Voice
@@ -29,6 +34,33 @@ KIT_FORMAT_VERSION = 1
 
 _MAX_VOICES = 2
 _OWN_VOICE = "kit"  # of a bundle without voices
+
+
+@contextmanager
+def kit_folder(target: Path | None, bundle: Path, *, force: bool) -> Iterator[Path | None]:
+    """Yield a temporary folder, which replaces `target` after a successful `with` block.
+
+    Args:
+        target: Folder of the kit; None yields None.
+        bundle: Folder of the bundle, which must lie elsewhere.
+        force: Replaces an existing kit.
+
+    Raises:
+        ExportError: `target` may not be replaced, or cannot be written.
+        ProviderError: onnxruntime is not installed.
+    """
+    if target is None:
+        yield None
+        return
+    import_onnxruntime()
+    kit, other = target.resolve(), bundle.resolve()
+    if kit.is_relative_to(other) or other.is_relative_to(kit):
+        raise ExportError(
+            f"--golden: {target} and the bundle {bundle} lie in each other; choose a folder beside "
+            "the bundle"
+        )
+    with atomic_directory(target, force=force, what="kit", main_file=KIT_NAME) as folder:
+        yield folder
 
 
 def write_kit(bundle: Bundle, folder: Path, progress: Callable[[str], None]) -> None:
@@ -60,19 +92,8 @@ def write_kit(bundle: Bundle, folder: Path, progress: Callable[[str], None]) -> 
         KIT_NAME,
         {
             "format_version": KIT_FORMAT_VERSION,
-            "made_with": {
-                "bark_onnx": version("bark-onnx"),
-                "numpy": np.__version__,
-                "onnxruntime": import_onnxruntime().__version__,
-            },
-            "bundle": {
-                "source": manifest.source,
-                "contract_version": manifest.contract_version,
-                "attention": manifest.attention,
-                "fingerprints": {
-                    precision: manifest.fingerprint(precision) for precision in manifest.precisions
-                },
-            },
+            "made_with": _made_with(manifest),
+            "attention": manifest.attention,
             "precisions": list(manifest.precisions),
             "texts": text_table(encode),
             "voices": [_describe_voice(voice) for voice in voices],
@@ -82,6 +103,17 @@ def write_kit(bundle: Bundle, folder: Path, progress: Callable[[str], None]) -> 
             "sampling": sampling_table(),
         },
     )
+
+
+def _made_with(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "bark_onnx": version("bark-onnx"),
+        "numpy": np.__version__,
+        "onnxruntime": import_onnxruntime().__version__,
+        "source": manifest.source,
+        "contract_version": manifest.contract_version,
+        "fingerprints": {name: manifest.fingerprint(name) for name in manifest.precisions},
+    }
 
 
 def _voices(bundle: Bundle) -> list[Voice]:

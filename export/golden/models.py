@@ -1,5 +1,6 @@
 """The graphs of a bundle as a port runs them: one sequence, with the cache in place if fused."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -89,9 +90,7 @@ class CausalModel:
             )
         return logits
 
-    def _run_in_place(
-        self, session: Any, inputs: dict[str, Any], past: int
-    ) -> NDArray[np.float32]:
+    def _run_in_place(self, session: Any, inputs: dict[str, Any], past: int) -> NDArray[np.float32]:
         binding = session.io_binding()
         binding.bind_output(contract.LOGITS)
         for name, array in inputs.items():
@@ -117,4 +116,4 @@ def chunks(count: int) -> list[tuple[int, int]]:
     """Begin and end of the nearly equal parts in which a fused graph runs `count` tokens."""
     parts = -(-count // CHUNK_TOKENS)
     bounds = [index * count // parts for index in range(parts + 1)]
-    return list(zip(bounds, bounds[1:], strict=False))
+    return list(pairwise(bounds))

@@ -84,9 +84,7 @@ def token_shares(logits: Logits, sampling: Sampling) -> tuple[NDArray[np.int64],
     return kept, softmax(scores.astype(np.float64))
 
 
-def choose_token(
-    logits: Logits, sampling: Sampling, uniforms: Uniforms, margin: Margin
-) -> int:
+def choose_token(logits: Logits, sampling: Sampling, uniforms: Uniforms, margin: Margin) -> int:
     """Index of the next token of the semantic or the coarse stage."""
     if not sampling.do_sample:
         second, first = np.sort(logits)[-2:]

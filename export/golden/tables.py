@@ -6,8 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from bark_onnx.export.golden.sampling import Margin, Uniforms, choose_codes, choose_token
-from bark_onnx.export.golden.sampling import token_shares
+from bark_onnx.export.golden.sampling import (
+    Margin,
+    Uniforms,
+    choose_codes,
+    choose_token,
+    token_shares,
+)
 from bark_onnx.export.session import Tokens
 from bark_onnx.graphs.generation_config import Sampling
 
@@ -38,12 +43,11 @@ TEXTS = (
 )
 SEEDS = (0, 1, 42, 2**32 - 1, 2**32, 2**53 - 1, 2**64 + 5, 2**130 + 7)
 _UNIFORMS = 8
-_SUNO = {  # Suno's rates and windows
-    "semantic_rate_hz": 49.9,
-    "coarse_rate_hz": 75.0,
-    "n_coarse_codebooks": 2,
-    "max_coarse_history": 630,
-}
+# Suno's rate of semantic tokens, and others for which the precision of the computation matters.
+_SEMANTIC_RATES_HZ = (49.9, 49.95, 70.0)
+_COARSE_RATE_HZ = 75.0
+_CODEBOOKS = 2
+_MAX_COARSE_HISTORY = 630
 
 
 def text_table(encode: Callable[[str], Tokens]) -> list[dict[str, Any]]:
@@ -89,30 +93,34 @@ def _segment_seed(seed: int, index: int, attempt: int) -> int:
     return int(sequence.generate_state(1, np.uint64)[0]) >> 11
 
 
-def rounding_table() -> dict[str, Any]:
-    """Numbers of coarse tokens and places of windows, with Suno's rates."""
-    ratio = _SUNO["coarse_rate_hz"] / _SUNO["semantic_rate_hz"] * _SUNO["n_coarse_codebooks"]
-    books = int(_SUNO["n_coarse_codebooks"])
+def rounding_table() -> list[dict[str, Any]]:
+    """Numbers of coarse tokens and places of windows, for several rates."""
+    return [_rounding_at(rate) for rate in _SEMANTIC_RATES_HZ]
+
+
+def _rounding_at(semantic_rate_hz: float) -> dict[str, Any]:
+    ratio = _COARSE_RATE_HZ / semantic_rate_hz * _CODEBOOKS
 
     def single(count: int) -> int:
         product = np.float32(np.float32(count) * np.float32(ratio))
-        return math.floor(product / np.float32(books)) * books
+        return math.floor(product / np.float32(_CODEBOOKS)) * _CODEBOOKS
 
-    counts = [count for count in range(2049) if single(count) != _double(count, ratio, books)]
-    counts = sorted({*range(12), *counts[:20], 100, 255, 256, 499, 511, 768, 998, 1497})
-    generated = range(0, 1800, 60)
+    def double(count: int) -> int:
+        return math.floor(count * ratio / _CODEBOOKS) * _CODEBOOKS
+
+    different = [count for count in range(2049) if single(count) != double(count)]
     return {
-        **_SUNO,
+        "semantic_rate_hz": semantic_rate_hz,
+        "coarse_rate_hz": _COARSE_RATE_HZ,
+        "n_coarse_codebooks": _CODEBOOKS,
+        "max_coarse_history": _MAX_COARSE_HISTORY,
         "semantic_to_coarse_ratio": ratio,
-        "max_semantic_history": math.floor(_SUNO["max_coarse_history"] / ratio),
-        "coarse_tokens": [[count, single(count)] for count in counts],
-        "window_positions": [[each, round(each / ratio)] for each in generated],
-        "half_to_even": [[each, round(each)] for each in (0.5, 1.5, 2.5, 3.5, 4.5)],
+        "max_semantic_history": math.floor(_MAX_COARSE_HISTORY / ratio),
+        "coarse_tokens": [
+            [count, single(count)] for count in sorted({*range(10), 256, 768, *different[:8]})
+        ],
+        "window_positions": [[each, round(each / ratio)] for each in range(0, 1800, 60)],
     }
-
-
-def _double(count: int, ratio: float, books: int) -> int:
-    return math.floor(count * ratio / books) * books
 
 
 def sampling_table() -> dict[str, Any]:
