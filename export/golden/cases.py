@@ -34,7 +34,7 @@ def say_cases(
         progress: Callback that receives one line per stage.
     """
     settings = bundle.manifest.generation
-    cases = make_cases(voices, settings)
+    cases = make_cases(voices, settings, bundle.manifest.shapes.semantic.context_length)
     progress(f"kit: {precision}: semantic")
     model = CausalModel(bundle, "semantic", precision)
     for index, case in enumerate(cases):
@@ -60,6 +60,8 @@ def say_cases(
         case.fine = loops.say_fine(
             session, case.coarse, case.voice, settings, sampling, case.uniforms, case.trace
         )
+        if case.name == "slide" and len(case.trace.fine_windows) == 1:
+            progress(f"kit: {precision}: the model ends the text before its fine windows slide")
     session = open_session(bundle.graph(precision, "codec"))
     for case in cases:
         case.samples = loops.say_samples(session, case.fine)

@@ -126,7 +126,7 @@ def _rounding_at(semantic_rate_hz: float) -> dict[str, Any]:
 def sampling_table() -> dict[str, Any]:
     """Tokens that sampling keeps and takes, for given logits and uniform numbers."""
     rng = np.random.default_rng(7)
-    plain = np.round(rng.normal(0, 2, 12), 2).astype(np.float32)
+    plain = (np.round(rng.normal(0, 2, 12) * 64) / 64).astype(np.float32)  # exact in JSON
     ties = np.array([1, 3, 2, 3, 0.5, 2, -1, 2], np.float32)
     tokens = [
         _token_row(logits, Sampling(True, temperature, top_k, top_p))
@@ -150,7 +150,7 @@ def _token_row(logits: Any, sampling: Sampling) -> dict[str, Any]:
     kept, shares = token_shares(logits, sampling)
     count = _UNIFORMS
     return {
-        "logits": [float(str(each)) for each in logits],
+        "logits": logits.tolist(),
         "temperature": sampling.temperature,
         "top_k": sampling.top_k,
         "top_p": sampling.top_p,
@@ -166,7 +166,7 @@ def _code_row(logits: Any, temperature: float) -> dict[str, Any]:
     rows = np.tile(logits, (_UNIFORMS, 1))
     sampling = Sampling(True, temperature, 0, 1.0)
     return {
-        "logits": [float(str(each)) for each in logits],
+        "logits": logits.tolist(),
         "temperature": temperature,
         "seed": uniforms.seed,
         "indices": choose_codes(rows, sampling, uniforms, Margin()).tolist(),

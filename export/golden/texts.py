@@ -67,10 +67,11 @@ class Case:
         self.uniforms = Uniforms(self.seed)
 
 
-def make_cases(voices: list[Voice], settings: GenerationSettings) -> list[Case]:
-    """The texts, not yet said."""
-    short = {"semantic_max_new_tokens": min(_MAX_NEW_TOKENS, settings.semantic.max_new_tokens)}
-    long = {"semantic_max_new_tokens": sliding_length(voices[0], settings)}
+def make_cases(voices: list[Voice], settings: GenerationSettings, context: int) -> list[Case]:
+    """The texts, not yet said; `context` is that of the semantic stage."""
+    most = context - settings.semantic.max_input_semantic_length
+    short = {"semantic_max_new_tokens": min(most, _MAX_NEW_TOKENS)}
+    long = {"semantic_max_new_tokens": min(most, sliding_length(voices[0], settings))}
     lamp, market = (
         "Please turn on the light in the kitchen.",
         "Where is the next supermarket, please?",
@@ -91,7 +92,7 @@ def sliding_length(voice: Voice, settings: GenerationSettings) -> int:
     history = min(voice.fine_prompt.shape[1], fine.max_fine_history_length)
     frames = fine.max_fine_input_length - history + 1
     rate = settings.semantic_to_coarse_ratio / settings.coarse.n_coarse_codebooks
-    return min(math.ceil((frames + 1) / rate), settings.semantic.max_new_tokens)
+    return math.ceil((frames + 1) / rate)
 
 
 def resolve(options: dict[str, Any], settings: GenerationSettings) -> Options:
