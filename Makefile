@@ -6,7 +6,7 @@ WORKERS ?= 2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TYPES := build/types/bark_onnx
 
-.PHONY: help demo demo-export train-demo test lint types unit coverage docs build check-tag clean \
+.PHONY: help demo demo-export train-demo test lint types unit coverage docs build check-tag clean golden \
 	test-transformers-4 test-torch-free test-lowest test-cuda test-fake-cuda test-browser soak torture bench
 
 help: ## list the targets
@@ -38,6 +38,9 @@ demo: $(CPU_VENV)/.stamp ## the first minute: a sentence in hello.wav, with the 
 demo-export: $(VENV)/.stamp ## export the demo's checkpoint in all precisions, and speak one sentence to demo.wav
 	$(BIN)/bark-export demo demo-onnx --precision fp32,fp16,int8,int4 --force
 	$(BIN)/bark-onnx speak "$(DEMO_TEXT)" -m demo-onnx -o demo.wav --seed 0
+
+golden: $(VENV)/.stamp ## write the conformance kit of the demo again, in tests/golden/demo
+	$(BIN)/bark-export demo build/demo-kit --precision fp32,int8 --force --golden tests/golden/demo
 
 train-demo: $(VENV)/.stamp ## train a small Bark that talks, in build/demo; hours on two cores, resumed after an interrupt
 	test -e /usr/lib/x86_64-linux-gnu/libflite.so.1 || { apt-get update -q && apt-get install -q -y --no-install-recommends flite; }

@@ -152,14 +152,22 @@ def _record_files(folder: Path) -> dict[str, FileRecord]:
 
 
 @contextmanager
-def atomic_directory(target: Path, *, force: bool) -> Iterator[Path]:
+def atomic_directory(
+    target: Path, *, force: bool, what: str = "bundle", main_file: str = MANIFEST_NAME
+) -> Iterator[Path]:
     """Yield a temporary folder, which replaces `target` after a successful `with` block.
+
+    Args:
+        target: Folder to write.
+        force: Replaces one that was written before.
+        what: Content of the folder, for messages.
+        main_file: File by which such a folder is known.
 
     Raises:
         ExportError: `target` may not be replaced, or cannot be written.
     """
     try:
-        _check_target(target, force=force)
+        _check_target(target, what, main_file, force=force)
         with atomic_folder(target) as folder:
             yield folder
     except OSError as error:
@@ -170,16 +178,16 @@ def atomic_directory(target: Path, *, force: bool) -> Iterator[Path]:
         ) from error
 
 
-def _check_target(target: Path, *, force: bool) -> None:
+def _check_target(target: Path, what: str, main_file: str, *, force: bool) -> None:
     if not target.exists():
         return
     if not target.is_dir():
         raise ExportError(f"{target} is a file; expected a folder that does not exist yet")
     if not any(target.iterdir()):
         return
-    if not (target / MANIFEST_NAME).is_file():
+    if not (target / main_file).is_file():
         raise ExportError(
             f"{target} is a folder with other files; choose one that does not exist yet"
         )
     if not force:
-        raise ExportError(f"{target} already holds a bundle; give --force to replace it")
+        raise ExportError(f"{target} already holds a {what}; give --force to replace it")

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.graphs.bundle.demo import DEMO
 from bark_onnx.graphs.bundle.manifest import Manifest
 from bark_onnx.graphs.command_line import (
@@ -82,6 +83,12 @@ _DEMO_CHECKPOINT = Path(__file__).parent / "demo" / "checkpoint"
     show_default=True,
     help="Compare every graph with PyTorch; without, the export is a tenth faster.",
 )
+@_output(
+    "--golden",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Also write a conformance kit, which ports to other languages have to repeat.",
+)
 @_output("--verbose", is_flag=True, help="Print every comparison with PyTorch.")
 @_output(
     "--force",
@@ -100,6 +107,7 @@ def command(
     codec: str | None,
     size: str | None,
     verify: bool,
+    golden: Path | None,
     verbose: bool,
     force: bool,
 ) -> None:
@@ -135,6 +143,7 @@ def command(
         bundle,
         {"attention": attention, "precisions": precisions, "voices": voices, "verify": verify},
         {"codec": codec, "size": size, "tokenizer": tokenizer, "voices_from": voices_from},
+        golden=golden,
         force=force,
         progress=progress,
     )
@@ -153,12 +162,14 @@ def _export(
     options: dict[str, Any],
     source_options: dict[str, Any],
     *,
+    golden: Path | None,
     force: bool,
     progress: Callable[[str], None],
 ) -> Manifest:
     try:
         from bark_onnx.export.bundle import ExportOptions, export_bundle
         from bark_onnx.export.checkpoints.sources import SourceOptions, open_source
+        from bark_onnx.export.golden.kit import kit_folder, write_kit
         from bark_onnx.export.random_bark import RANDOM, write_checkpoint
     except ModuleNotFoundError as error:
         raise ExportError(
@@ -176,9 +187,13 @@ def _export(
             checkpoint = replace(open_source(str(_DEMO_CHECKPOINT), parts), source=source)
         else:
             checkpoint = open_source(source, parts)
-        return export_bundle(
-            checkpoint, bundle, ExportOptions(**options), force=force, progress=progress
-        )
+        with kit_folder(golden, bundle, force=force) as kit:
+            manifest = export_bundle(
+                checkpoint, bundle, ExportOptions(**options), force=force, progress=progress
+            )
+            if kit is not None:
+                write_kit(Bundle(bundle), kit, progress)
+    return manifest
 
 
 def parity_summary(manifest: Manifest) -> str:

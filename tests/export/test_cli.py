@@ -45,7 +45,7 @@ def test_help_shows_examples_and_every_option(run: Run, flag: str) -> None:
     assert "  bark-export ~/.cache/suno/bark_v0 " in out
     for option in ("--precision", "--attention", "--voices", "--verify / --no-verify", "--force"):
         assert option in out
-    for option in ("--codec", "--size", "--tokenizer", "--voices-from"):
+    for option in ("--codec", "--size", "--tokenizer", "--voices-from", "--golden"):
         assert option in out
     assert "demo" in out
 

@@ -1,0 +1,1 @@
+"""The conformance kit: what a port of Bark's loops to another language has to repeat."""
