@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from bark_onnx.graphs.bundle.manifest import Manifest
+from bark_onnx.graphs.contract import CONTRACT_VERSION
 from bark_onnx.graphs.errors import BundleError
 
 FOLDER = Path(__file__).parents[1] / "build" / "benchmarks"
@@ -55,7 +56,8 @@ def bundle_folder(
     else:
         compared = {name.split("/")[0] for name in manifest.precision_errors} | {"fp32"}
         present = manifest.precisions
-        if set(precisions) <= (compared if verify else set(present)):
+        is_current = manifest.contract_version == CONTRACT_VERSION
+        if is_current and set(precisions) <= (compared if verify else set(present)):
             return target
     click.echo(f"exporting {size} to {target.name}", err=True)
     all_precisions = tuple(dict.fromkeys([*present, *precisions]))

@@ -38,8 +38,12 @@ def open_session(graph: Path) -> Any:
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
+# Places that the buffers of a fused graph gain at a time.
+_BUFFER_STEP = 256
+
+
 class KeyValueCache:
-    """Cache of a causal graph between its runs: buffers of the full context if fused."""
+    """Cache of a causal graph between its runs: buffers that are lengthened if fused."""
 
     def __init__(
         self,
@@ -55,8 +59,8 @@ class KeyValueCache:
 
     def reset(self, batch: int) -> None:
         """Empty the cache, for a number of sequences."""
-        shape, length = self._shape, self._shape.context_length if self._is_fused else 0
-        empty = np.zeros((batch, shape.num_heads, length, shape.head_size), self._dtype)
+        shape = self._shape
+        empty = np.zeros((batch, shape.num_heads, 0, shape.head_size), self._dtype)
         self._values = [empty] * (2 * shape.num_layers)
         self.length = 0
 
@@ -64,6 +68,8 @@ class KeyValueCache:
         """Logits (batch, n) after the tokens (batch, sequence), which are added to the cache."""
         batch, count = ids.shape
         self.length += count
+        if self._is_fused:
+            self._lengthen()
         layers = range(self._shape.num_layers)
         names = (past_name(layer, part) for layer in layers for part in CACHE_PARTS)
         inputs: dict[str, NDArray[Any]] = {
@@ -78,3 +84,11 @@ class KeyValueCache:
             inputs[TOTAL_SEQUENCE_LENGTH] = np.array(self.length, np.int32)
         logits, *self._values = session.run(None, inputs)
         return logits
+
+    def _lengthen(self) -> None:
+        """Make the buffers as long as the next run needs, in steps."""
+        length = min(-(-self.length // _BUFFER_STEP) * _BUFFER_STEP, self._shape.context_length)
+        missing = length - self._values[0].shape[2]
+        if missing > 0:
+            margins = ((0, 0), (0, 0), (0, missing), (0, 0))
+            self._values = [np.pad(value, margins) for value in self._values]

@@ -14,7 +14,9 @@ from bark_onnx.graphs.errors import ContractError
 from bark_onnx.graphs.files.dataclass_json import from_json_dict, parse_json, shown
 from bark_onnx.graphs.shapes import CausalShape, CodecShape, FineShape, ModelShapes
 
-CONTRACT_VERSION = 1
+CONTRACT_VERSION = 2  # of the graphs that are exported
+# Fused graphs of version 1 fix the length of the cache buffer to that of the context.
+OLDEST_CONTRACT_VERSION = 1
 METADATA_KEY = "bark_onnx.contract"
 
 Stage = Literal["semantic", "coarse", "fine", "codec"]
@@ -46,6 +48,7 @@ def present_name(layer: int, part: str) -> str:
 
 
 CACHE_PARTS = ("key", "value")
+BUFFER_AXIS = "buffer"  # length of all cache buffers of a fused graph
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,12 @@ class GraphContract:
 
 
 def graph_contract(
-    stage: Stage, shapes: ModelShapes, attention: Attention, *, float_dtype: str = "float32"
+    stage: Stage,
+    shapes: ModelShapes,
+    attention: Attention,
+    *,
+    float_dtype: str = "float32",
+    version: int = CONTRACT_VERSION,
 ) -> GraphContract:
     """Build the contract of one stage's graph.
 
@@ -111,6 +119,7 @@ def graph_contract(
         shapes: Sizes of the sub-models.
         attention: "fused" (one in-place cache) or "standard" (a cache that grows).
         float_dtype: Name of the cache's dtype; logits and audio are always float32.
+        version: Version of the contract, which that of a bundle's graphs may precede.
     """
     if stage == "fine":
         inputs, outputs = _fine_tensors(shapes.fine)
@@ -118,17 +127,16 @@ def graph_contract(
         inputs, outputs = _codec_tensors(shapes.codec)
     else:
         shape = shapes.semantic if stage == "semantic" else shapes.coarse
-        inputs, outputs = _causal_tensors(
-            shape, attention, with_history=stage == "semantic", float_dtype=float_dtype
-        )
-    return GraphContract(CONTRACT_VERSION, stage, attention, inputs, outputs)
+        cache = _cache_tensors(shape, attention, float_dtype, version)
+        inputs, outputs = _causal_tensors(shape, attention, cache, with_history=stage == "semantic")
+    return GraphContract(version, stage, attention, inputs, outputs)
 
 
 Tensors = tuple[tuple[TensorContract, ...], tuple[TensorContract, ...]]
 
 
 def _causal_tensors(
-    shape: CausalShape, attention: Attention, *, with_history: bool, float_dtype: str
+    shape: CausalShape, attention: Attention, cache: Tensors, *, with_history: bool
 ) -> Tensors:
     tokens, unused = ("batch", "sequence"), shape.input_vocabulary
     inputs = [
@@ -147,16 +155,21 @@ def _causal_tensors(
         inputs.append(TensorContract(TOTAL_SEQUENCE_LENGTH, "int32", (), meaning))
     meaning = f"scores of the ids from {shape.first_logit_id} on, after the last position"
     logits = TensorContract(LOGITS, "float32", ("batch", shape.num_logits), meaning)
-    past, present = _cache_tensors(shape, attention, float_dtype)
+    past, present = cache
     return (*inputs, *past), (logits, *present)
 
 
-def _cache_tensors(shape: CausalShape, attention: Attention, float_dtype: str) -> Tensors:
+def _cache_tensors(
+    shape: CausalShape, attention: Attention, float_dtype: str, version: int
+) -> Tensors:
     lengths: list[int | str]
     if attention == "fused":
-        lengths = [shape.context_length, shape.context_length]
+        length = shape.context_length if version == 1 else BUFFER_AXIS
+        lengths = [length, length]
+        limits = f"from {TOTAL_SEQUENCE_LENGTH} to {shape.context_length}"
+        free = "" if version == 1 else f" its length is free {limits}, and the same in all layers;"
         meanings = (
-            "cache buffer; bind the same memory to the output of this layer and part",
+            f"cache buffer;{free} bind the same memory to the output of this layer and part",
             "the same buffer with the tokens of this run written into it",
         )
     else:
@@ -183,43 +196,22 @@ def _cache_tensors(shape: CausalShape, attention: Attention, float_dtype: str) -
 
 def _fine_tensors(shape: FineShape) -> Tensors:
     given, total = shape.num_given_codebooks, shape.num_codebooks
+    codes = f"codes; {shape.num_logits} marks an unknown code"
+    index = f"codebook to predict, from {given} to {total - 1}"
+    frames = "frames whose logits are returned"
     inputs = (
-        TensorContract(
-            CODES,
-            "int64",
-            ("batch", "frames", total),
-            f"codes; {shape.num_logits} marks an unknown code",
-        ),
-        TensorContract(
-            CODEBOOK_INDEX, "int64", (), f"codebook to predict, from {given} to {total - 1}"
-        ),
-        TensorContract(
-            FRAME_INDICES, "int64", ("read_frames",), "frames whose logits are returned"
-        ),
+        TensorContract(CODES, "int64", ("batch", "frames", total), codes),
+        TensorContract(CODEBOOK_INDEX, "int64", (), index),
+        TensorContract(FRAME_INDICES, "int64", ("read_frames",), frames),
     )
-    outputs = (
-        TensorContract(
-            LOGITS, "float32", ("batch", "read_frames", shape.num_logits), "scores of the codes"
-        ),
-    )
-    return inputs, outputs
+    read = ("batch", "read_frames", shape.num_logits)
+    return inputs, (TensorContract(LOGITS, "float32", read, "scores of the codes"),)
 
 
 def _codec_tensors(shape: CodecShape) -> Tensors:
-    inputs = (
-        TensorContract(
-            CODES,
-            "int64",
-            ("batch", shape.num_codebooks, "frames"),
-            f"codes below {shape.codebook_size}",
-        ),
+    codes = ("batch", shape.num_codebooks, "frames")
+    samples = ("batch", f"{shape.samples_per_frame} * frames")
+    return (
+        (TensorContract(CODES, "int64", codes, f"codes below {shape.codebook_size}"),),
+        (TensorContract(AUDIO, "float32", samples, f"waveform at {shape.sample_rate_hz} Hz"),),
     )
-    outputs = (
-        TensorContract(
-            AUDIO,
-            "float32",
-            ("batch", f"{shape.samples_per_frame} * frames"),
-            f"waveform at {shape.sample_rate_hz} Hz",
-        ),
-    )
-    return inputs, outputs

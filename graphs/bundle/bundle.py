@@ -55,7 +55,11 @@ class Bundle:
     def contract(self, stage: Stage, precision: str) -> GraphContract:
         """Expected inputs and outputs of a stage's graph."""
         return graph_contract(
-            stage, self.manifest.shapes, self.attention, float_dtype=float_dtype(precision)
+            stage,
+            self.manifest.shapes,
+            self.attention,
+            float_dtype=float_dtype(precision),
+            version=self.manifest.contract_version,
         )
 
     def graph(self, precision: str, stage: Stage) -> Path:

@@ -11,7 +11,12 @@ from pathlib import Path
 from typing import Annotated
 
 from bark_onnx.graphs.bundle.consistency import check_settings, check_shapes
-from bark_onnx.graphs.contract import ATTENTIONS, CONTRACT_VERSION, Stage
+from bark_onnx.graphs.contract import (
+    ATTENTIONS,
+    CONTRACT_VERSION,
+    OLDEST_CONTRACT_VERSION,
+    Stage,
+)
 from bark_onnx.graphs.errors import BundleError
 from bark_onnx.graphs.files.dataclass_json import (
     SchemaError,
@@ -183,12 +188,16 @@ def _check_names(manifest: Manifest) -> None:
 def _check_versions(path: Path, data: object) -> None:
     if not isinstance(data, dict):
         raise BundleError(f"{path}: the JSON is {shown(data)}, expected an object; {EXPORT_AGAIN}")
-    for key, ours in (("format_version", FORMAT_VERSION), ("contract_version", CONTRACT_VERSION)):
+    for key, oldest, newest in (
+        ("format_version", FORMAT_VERSION, FORMAT_VERSION),
+        ("contract_version", OLDEST_CONTRACT_VERSION, CONTRACT_VERSION),
+    ):
         found = data.get(key)
-        if found != ours:
-            newer = isinstance(found, int) and found > ours
+        if found not in range(oldest, newest + 1):
+            newer = isinstance(found, int) and found > newest
             remedy = "update bark-onnx" if newer else "export the checkpoint again"
-            raise BundleError(f"{path}: {key} is {shown(found)}, expected {ours}; {remedy}")
+            expected = newest if oldest == newest else f"{oldest} to {newest}"
+            raise BundleError(f"{path}: {key} is {shown(found)}, expected {expected}; {remedy}")
 
 
 def voice_file(name: str) -> str:

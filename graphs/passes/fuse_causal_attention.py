@@ -5,8 +5,8 @@
         -> y, present_k, present_v = GroupQueryAttention(x, , , past_k, past_v, seqlens_k, total)
 
 The packed projection is already in GroupQueryAttention's order [queries | keys | values]. The cache
-inputs and outputs become buffers of the full context length; the graph gains the inputs seqlens_k
-and total_sequence_length. `ApplyContractPass` sets the types and shapes of inputs and outputs.
+inputs and outputs become buffers of one length; the graph gains the inputs seqlens_k and
+total_sequence_length. `ApplyContractPass` sets the types and shapes of inputs and outputs.
 """
 
 import onnx_ir as ir

@@ -13,6 +13,7 @@ from bark_onnx.graphs.contract import (
     METADATA_KEY,
     STAGES,
     GraphContract,
+    Stage,
     graph_contract,
 )
 from bark_onnx.graphs.errors import BundleError, ContractError
@@ -35,14 +36,32 @@ def test_fused_semantic_graph_reads_and_writes_one_cache_buffer():
         "position_ids: int64[batch, sequence]",
         "seqlens_k: int32[batch]",
         "total_sequence_length: int32[]",
-        "past_key_values.0.key: float32[batch, 2, 1024, 4]",
-        "past_key_values.0.value: float32[batch, 2, 1024, 4]",
+        "past_key_values.0.key: float32[batch, 2, buffer, 4]",
+        "past_key_values.0.value: float32[batch, 2, buffer, 4]",
     ]
     assert outputs == [
         "logits: float32[batch, 10001]",
-        "present.0.key: float32[batch, 2, 1024, 4]",
-        "present.0.value: float32[batch, 2, 1024, 4]",
+        "present.0.key: float32[batch, 2, buffer, 4]",
+        "present.0.value: float32[batch, 2, buffer, 4]",
     ]
+
+
+def test_the_first_contract_fixes_the_length_of_the_cache_buffer_alone():
+    first = graph_contract("semantic", SHAPES, "fused", version=1)
+    second = graph_contract("semantic", SHAPES, "fused")
+    assert (first.version, second.version) == (1, 2)
+    for earlier, later in zip(_listed(first), _listed(second), strict=True):
+        assert earlier == [tensor.replace("buffer", "1024") for tensor in later]
+    assert "free" not in first.to_json()
+    assert "its length is free from total_sequence_length to 1024" in second.to_json()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_standard_graphs_are_the_same_in_both_contracts(stage: Stage):
+    first, second = (
+        graph_contract(stage, SHAPES, "standard", version=version) for version in (1, 2)
+    )
+    assert _listed(first) == _listed(second)
 
 
 def test_standard_coarse_graph_appends_to_a_growing_cache():
@@ -119,7 +138,7 @@ def test_contracts_are_equal_when_only_meanings_differ():
 def test_later_contract_is_refused_with_update_as_remedy():
     data = {"version": CONTRACT_VERSION + 1, "key_of_the_future": 1}
     with pytest.raises(
-        ContractError, match=r"^x\.onnx: contract version 2, .* 1; update bark-onnx$"
+        ContractError, match=r"^x\.onnx: contract version 3, .* 2; update bark-onnx$"
     ):
         GraphContract.from_json(json.dumps(data), "x.onnx")
 
@@ -216,7 +235,7 @@ def test_graph_with_a_later_contract_is_refused(tmp_path: Path):
     future = dataclasses.replace(CODEC, version=CONTRACT_VERSION + 1)
     path = _write(tmp_path, GRAPH, future.to_json())
     with pytest.raises(
-        ContractError, match=r"codec\.onnx: contract version 2, .*update bark-onnx$"
+        ContractError, match=r"codec\.onnx: contract version 3, .*update bark-onnx$"
     ):
         open_session(path, CODEC, ExecutionTarget(CpuProvider(), 1))
 

@@ -1,7 +1,8 @@
 """Decoder with a static cache in GPU memory, whose decode steps replay CUDA graphs.
 
 A step reads and writes fixed addresses only, so that ONNX Runtime can capture it as a CUDA graph
-once and replay it: one copy to the device, one launch, and one copy of the logits back.
+once and replay it: one copy to the device, one launch, and one copy of the logits back. Its buffers
+therefore have the length of the full context from the beginning.
 """
 
 from collections.abc import Callable

@@ -16,6 +16,7 @@ from bark_onnx.graphs.contract import (
     INPUT_IDS,
     POSITION_IDS,
     GraphContract,
+    TensorContract,
 )
 from bark_onnx.graphs.shapes import CausalShape
 from bark_onnx.runtime.inference.decoders.decoder import StepInput
@@ -38,18 +39,25 @@ class CausalSessions:
     @property
     def cache_dtype(self) -> np.dtype[Any]:
         """Data type of the cache."""
-        (dtype,) = {
-            tensor.numpy_dtype
-            for tensor in self.contract.inputs
-            if np.issubdtype(tensor.numpy_dtype, np.floating)
-        }
+        (dtype,) = {tensor.numpy_dtype for tensor in self._cache_inputs}
         return dtype
+
+    @property
+    def fixed_buffer_length(self) -> int | None:
+        """Length that a fused graph fixes for its cache buffers; None if it is free."""
+        (length,) = {tensor.shape[2] for tensor in self._cache_inputs}
+        return length if isinstance(length, int) else None
 
     @property
     def null_history_id(self) -> int | None:
         """History id whose embedding is zero; None if the graph has no history input."""
         has_history = any(tensor.name == HISTORY_IDS for tensor in self.contract.inputs)
         return self.shape.input_vocabulary if has_history else None
+
+    @property
+    def _cache_inputs(self) -> list[TensorContract]:
+        inputs = self.contract.inputs
+        return [each for each in inputs if np.issubdtype(each.numpy_dtype, np.floating)]
 
     def token_inputs(self, step: StepInput) -> dict[str, NDArray[Any]]:
         """Token inputs of either form of graph for one sequence, contiguous int64 (1, n) each."""

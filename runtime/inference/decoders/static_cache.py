@@ -1,6 +1,7 @@
 """Decoder with a static cache in CPU memory, which the graph writes in place.
 
-Inputs and outputs are bound to fixed memory, so a decode step allocates nothing.
+Inputs and outputs are bound to fixed memory, so a decode step allocates nothing unless the cache
+grows.
 """
 
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from bark_onnx.graphs.contract import (
     present_name,
 )
 from bark_onnx.graphs.voices.voice import Tokens
+from bark_onnx.runtime.inference.decoders.cache_buffer import CacheBuffer
 from bark_onnx.runtime.inference.decoders.decoder import StepInput
 from bark_onnx.runtime.inference.decoders.sessions import CausalSessions
 from bark_onnx.runtime.inference.sampling import Logits
@@ -32,7 +34,7 @@ PREFILL_CHUNK_TOKENS = 300
 
 
 class StaticCacheDecoder:
-    """A decoder whose slots hold caches of full context length.
+    """A decoder whose slots share one buffer, as long as the longest sequence so far needed.
 
     Args:
         sessions: Sessions of a fused graph.
@@ -44,11 +46,8 @@ class StaticCacheDecoder:
         self.slots = slots
         self.lengths = np.zeros(slots, np.int64)
         self._sessions = sessions
-        size = (slots, shape.num_heads, shape.context_length, shape.head_size)
-        # The system allocates the memory of a slot on its first write. One array is large enough
-        # for numpy to request huge pages, which a step reads 5 % faster (benchmarks/LOG.md).
-        memory = np.zeros((len(sessions.cache_parts), *size), sessions.cache_dtype)
-        self._caches = dict(zip(sessions.cache_parts, memory, strict=True))
+        self.cache = CacheBuffer(shape, slots, sessions.cache_dtype, sessions.fixed_buffer_length)
+        self._parts = self.cache.parts()
         self._logits = np.zeros((slots, shape.num_logits), np.float32)
         self._inputs: dict[str, NDArray[Any]] = {
             INPUT_IDS: np.zeros((slots, 1), np.int64),
@@ -66,6 +65,7 @@ class StaticCacheDecoder:
 
     def prefill(self, slot: int, step: StepInput) -> Logits:
         """See `Decoder`."""
+        self._grow(slot + 1, step.past_length + len(step.input_ids))
         for chunk in _chunks(step):
             self._prefill_chunk(slot, chunk)
         logits: Logits = self._logits[slot]
@@ -74,6 +74,7 @@ class StaticCacheDecoder:
     def decode(self, input_ids: Tokens) -> NDArray[np.float32]:
         """See `Decoder`."""
         count = len(input_ids)
+        self._grow(count, int(self.lengths[:count].max()) + 1)
         if count not in self._decode_bindings:
             self._decode_bindings[count] = self._bind_decode(count)
         lengths = self.lengths[:count]
@@ -87,19 +88,28 @@ class StaticCacheDecoder:
 
     def copy_slot(self, source: int, target: int) -> None:
         """See `Decoder`."""
+        self._grow(max(source, target) + 1, 0)
         length = self.lengths[source]
-        for cache in self._caches.values():
+        for cache in self._parts.values():
             cache[target, :, :length] = cache[source, :, :length]
         self.lengths[target] = length
 
     def swap_slots(self, first: int, second: int) -> None:
         """See `Decoder`."""
+        self._grow(max(first, second) + 1, 0)
         length, other = (int(self.lengths[slot]) for slot in (first, second))
-        for cache in self._caches.values():
+        for cache in self._parts.values():
             kept = cache[first, :, :length].copy()
             cache[first, :, :other] = cache[second, :, :other]
             cache[second, :, :length] = kept
         self.lengths[[first, second]] = other, length
+
+    def _grow(self, slots: int, length: int) -> None:
+        """Make room in the cache; bindings to buffers that have moved are dropped."""
+        if self.cache.grow(slots, length, self.lengths):
+            self._parts = self.cache.parts()
+            self._prefill_bindings.clear()
+            self._decode_bindings.clear()
 
     def _prefill_chunk(self, slot: int, chunk: StepInput) -> None:
         end = chunk.past_length + len(chunk.input_ids)
@@ -126,7 +136,7 @@ class StaticCacheDecoder:
     def _bind_cache(self, session: Any, first: int, count: int) -> Any:
         """Bind the cache and logits of `count` slots from `first`, but no token inputs."""
         binding = session.io_binding()
-        for (layer, part), cache in self._caches.items():
+        for (layer, part), cache in self._parts.items():
             view = cache[first : first + count]
             _bind_input(binding, past_name(layer, part), view, view.shape)
             _bind_output(binding, present_name(layer, part), view)

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.graphs.bundle.integrity import check_contents, check_sizes
 from bark_onnx.graphs.bundle.manifest import FORMAT_VERSION, Manifest
+from bark_onnx.graphs.contract import CONTRACT_VERSION
 from bark_onnx.graphs.errors import BundleError
 from bark_onnx.graphs.files.dataclass_json import shown
 from tests.support.manifests import assert_refused, manifest_with, rewrite_manifest
@@ -58,29 +60,38 @@ def test_bark_json_is_refused_when_it_holds_another_value(small_bundle: Path, co
     assert_refused(small_bundle, "bark.json", "the JSON is", "expected an object")
 
 
-@pytest.mark.parametrize("key", ["format_version", "contract_version"])
+VERSIONS = {"format_version": "1", "contract_version": "1 to 2"}
+
+
+@pytest.mark.parametrize("key", VERSIONS)
 def test_newer_version_is_refused_with_update_as_remedy(small_bundle: Path, key: str):
-    rewrite_manifest(small_bundle, lambda data: data.update({key: 2, "key_of_the_future": 1}))
-    assert_refused(small_bundle, f"{key} is 2", "expected 1", "update bark-onnx")
+    newer = CONTRACT_VERSION + 1 if key == "contract_version" else FORMAT_VERSION + 1
+    rewrite_manifest(small_bundle, lambda data: data.update({key: newer, "key_of_the_future": 1}))
+    words = (f"{key} is {newer}", f"expected {VERSIONS[key]}", "update bark-onnx")
+    assert_refused(small_bundle, *words)
 
 
-@pytest.mark.parametrize("key", ["format_version", "contract_version"])
+@pytest.mark.parametrize("version", [1, 2])
+def test_manifests_of_both_contracts_are_read(small_bundle: Path, version: int):
+    rewrite_manifest(small_bundle, lambda data: data.update(contract_version=version))
+    assert Bundle(small_bundle).contract("semantic", "fp32").version == version
+
+
+@pytest.mark.parametrize("key", VERSIONS)
 @pytest.mark.parametrize("version", [0, -1, None, "1", [1]])
 def test_older_or_malformed_version_is_refused_with_export_as_remedy(
     small_bundle: Path, key: str, version: object
 ):
     rewrite_manifest(small_bundle, lambda data: data.update({key: version}))
-    assert_refused(
-        small_bundle, f"{key} is {shown(version)}", "expected 1", "export the checkpoint again"
-    )
+    words = (f"{key} is {shown(version)}", f"expected {VERSIONS[key]}; export the checkpoint again")
+    assert_refused(small_bundle, *words)
 
 
-@pytest.mark.parametrize("key", ["format_version", "contract_version"])
+@pytest.mark.parametrize("key", VERSIONS)
 def test_missing_version_is_refused_with_export_as_remedy(small_bundle: Path, key: str):
     rewrite_manifest(small_bundle, lambda data: data.pop(key))
-    assert_refused(
-        small_bundle, f"{key} is null", f"expected {FORMAT_VERSION}", "export the checkpoint again"
-    )
+    words = (f"{key} is null", f"expected {VERSIONS[key]}; export the checkpoint again")
+    assert_refused(small_bundle, *words)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Decoders on real graphs: the logits after some tokens do not depend on how they were run."""
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,10 +27,11 @@ HISTORY = RNG.integers(0, 10_000, 1024)
 def _sessions(folder: Path, *, precision: str = "fp32", stage: CausalStage = "semantic") -> Any:
     bundle = Bundle(folder)
     contract = bundle.contract(stage, precision)
-    session = open_session(
-        bundle.graph(precision, stage), contract, ExecutionTarget(CpuProvider(), 1)
-    )
-    return CausalSessions(session, session, contract, getattr(bundle.manifest.shapes, stage))
+    target = ExecutionTarget(CpuProvider(), 1)
+    session = prefill = open_session(bundle.graph(precision, stage), contract, target)
+    if (path := bundle.prefill_graph(precision, stage)) is not None:
+        prefill = open_session(path, contract, target)
+    return CausalSessions(prefill, session, contract, getattr(bundle.manifest.shapes, stage))
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +121,62 @@ def test_long_prefills_run_in_chunks(
     assert sorted(seen) == runs
 
 
+def test_the_cache_of_a_short_text_is_a_fraction_of_the_full_context(random_bundle: Path):
+    decoder = StaticCacheDecoder(_sessions(random_bundle), 8)
+    shape = Bundle(random_bundle).manifest.shapes.semantic
+    token = 2 * shape.num_layers * shape.num_heads * shape.head_size * 4
+    lengths = []
+    for count in (257, 384, 385):
+        _prefill(decoder, count)
+        lengths.append(decoder.cache.length)
+        assert decoder.cache.nbytes == decoder.cache.length * token
+    decoder.lengths[0] = 512
+    decoder.decode(IDS[:1])
+    assert [*lengths, decoder.cache.length] == [384, 384, 512, 640]
+
+
+def _events(decoders: list[Decoder], number: int, *, longest: int) -> Iterator[list[np.ndarray]]:
+    """Logits of decoders while sequences come, go and move."""
+    rng = np.random.default_rng(1)
+    count = 0
+    for _ in range(number):
+        event = rng.integers(0, 4)
+        if count < 5 and (count == 0 or event == 0):
+            step = StepInput(rng.integers(0, 10_000, rng.integers(1, longest)), 0)
+            yield [decoder.prefill(count, step).copy() for decoder in decoders]
+            count += 1
+        elif count > 1 and event == 1:
+            leaving = int(rng.integers(0, count - 1))
+            for decoder in decoders:
+                decoder.copy_slot(count - 1, leaving)
+            count -= 1
+        elif count > 1 and event == 2:
+            pair = rng.choice(count, 2, replace=False).tolist()
+            for decoder in decoders:
+                decoder.swap_slots(*pair)
+        else:
+            input_ids = rng.integers(0, 10_000, count)
+            yield [decoder.decode(input_ids).copy() for decoder in decoders]
+        assert decoders[0].lengths[:count].tolist() == decoders[1].lengths[:count].tolist()
+
+
+@pytest.mark.parametrize("stage", ["semantic", "coarse"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_the_length_of_the_cache_buffer_changes_no_bit_of_the_logits(
+    half_bundle: Path, precision: str, stage: CausalStage
+):
+    sessions = _sessions(half_bundle, precision=precision, stage=stage)
+    growing, full = (StaticCacheDecoder(sessions, 5) for _ in range(2))
+    full.cache.length = 1024
+    sizes = set()
+    for short, long in _events([growing, full], 120, longest=400):
+        np.testing.assert_array_equal(short, long)
+        sizes.add((growing.cache.slots, growing.cache.length))
+        assert full.cache.length == 1024
+    assert len(sizes) >= 4
+    assert max(length for _, length in sizes) < 1024
+
+
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_the_cuda_graph_decoder_equals_the_static_one_while_sequences_come_and_go(
     random_bundle: Path, half_bundle: Path, precision: str
@@ -126,29 +184,7 @@ def test_the_cuda_graph_decoder_equals_the_static_one_while_sequences_come_and_g
     bundle = random_bundle if precision == "fp32" else half_bundle
     sessions = _sessions(bundle, precision=precision, stage="coarse")
     decoders = [StaticCacheDecoder(sessions, 5), CudaGraphDecoder(sessions, 5, "cpu")]
-    rng = np.random.default_rng(1)
-    count = 0
-    for _ in range(60):
-        event = rng.integers(0, 4)
-        if count < 5 and (count == 0 or event == 0):
-            step = StepInput(rng.integers(0, 10_000, rng.integers(1, 60)), 0)
-            found = [decoder.prefill(count, step).copy() for decoder in decoders]
-            count += 1
-        elif count > 1 and event == 1:
-            leaving = int(rng.integers(0, count - 1))
-            for decoder in decoders:
-                decoder.copy_slot(count - 1, leaving)
-            count -= 1
-            continue
-        elif count > 1 and event == 2:
-            pair = rng.choice(count, 2, replace=False).tolist()
-            for decoder in decoders:
-                decoder.swap_slots(*pair)
-            continue
-        else:
-            input_ids = rng.integers(0, 10_000, count)
-            found = [decoder.decode(input_ids).copy() for decoder in decoders]
-        assert decoders[0].lengths[:count].tolist() == decoders[1].lengths[:count].tolist()
+    for found in _events(decoders, 60, longest=60):
         np.testing.assert_allclose(found[1], found[0], atol=1e-4 if precision == "fp32" else 0.05)
 
 
