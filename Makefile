@@ -16,7 +16,7 @@ $(VENV)/.stamp: pyproject.toml constraints.txt
 	@echo 'Installing PyTorch and all other packages into $(VENV): 1.7 GB, a few minutes'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --constraint constraints.txt 'torch==2.13.0'
-	$(PIP) --constraint constraints.txt --editable '.[cpu,serve,export,plot,dev,docs,recognition]'
+	$(PIP) --constraint constraints.txt --editable '.[cpu,serve,export,plot,transformers,optimum,dev,docs,recognition]'
 	touch $@
 
 CPU_VENV := .venv-cpu
@@ -54,14 +54,15 @@ lint: $(VENV)/.stamp ## ruff: format and rules; codespell; the layers
 	$(BIN)/codespell
 	$(BIN)/lint-imports --no-cache
 
-# mypy cannot follow an editable install, so it sees the three folders under their import names.
+# mypy cannot follow an editable install, so it sees the folders under their import names.
 .PHONY: $(TYPES)
 $(TYPES):
 	mkdir -p $@
-	ln -sfn ../../../export ../../../graphs ../../../runtime $@/
+	ln -sfn ../../../export ../../../graphs ../../../runtime ../../../deploy/transformers $@/
 
 types: $(VENV)/.stamp $(TYPES) ## mypy, strict on graphs and runtime, also on export and benchmarks
-	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p bark_onnx.graphs -p bark_onnx.runtime -p bark_onnx.export
+	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p bark_onnx.graphs -p bark_onnx.runtime -p bark_onnx.export -p bark_onnx.transformers
+	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml ../../deploy/optimum
 	cd build/types && MYPYPATH=. ../../$(BIN)/mypy --config-file ../../pyproject.toml ../../benchmarks
 
 unit: $(VENV)/.stamp ## the test suite alone
@@ -87,7 +88,7 @@ test-transformers-4: ## the parity tests against transformers 4.57, in .venv-tra
 	$(PYTHON) -m venv .venv-transformers-4
 	.venv-transformers-4/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --constraint constraints-transformers-4.txt 'torch==2.13.0'
 	.venv-transformers-4/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --constraint constraints-transformers-4.txt --editable '.[cpu,serve,export,plot,dev]'
-	HF_HUB_OFFLINE=1 .venv-transformers-4/$(SCRIPTS)/python -m pytest -n $(WORKERS) --dist loadfile tests/export tests/integration/test_parity.py tests/integration/test_demo.py tests/runtime/inference/test_stages.py tests/integration/test_batch.py
+	HF_HUB_OFFLINE=1 .venv-transformers-4/$(SCRIPTS)/python -m pytest -n $(WORKERS) --dist loadfile tests/export tests/deploy/transformers tests/integration/test_parity.py tests/integration/test_demo.py tests/runtime/inference/test_stages.py tests/integration/test_batch.py
 
 test-torch-free: $(CPU_VENV)/.stamp ## speak in .venv-cpu, which has the extra [cpu] and nothing else
 	$(CPU_BIN)/python tests/support/speak_without_torch.py demo
@@ -107,7 +108,7 @@ test-lowest: ## speak and test in .venv-lowest, with the lowest versions that py
 test-cuda: ## the parity tests and the benchmarks on a GPU, in .venv-cuda, with the extra [gpu]
 	$(PYTHON) -m venv .venv-cuda
 	.venv-cuda/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[gpu,export,dev]'
-	HF_HUB_OFFLINE=1 .venv-cuda/$(SCRIPTS)/python -m pytest --provider cuda tests/integration/test_cuda.py tests/integration/test_parity.py
+	HF_HUB_OFFLINE=1 .venv-cuda/$(SCRIPTS)/python -m pytest --provider cuda tests/integration/test_cuda.py tests/integration/test_parity.py tests/deploy/transformers
 	.venv-cuda/$(SCRIPTS)/python benchmarks/batch.py --provider cuda --precision fp16
 	.venv-cuda/$(SCRIPTS)/python benchmarks/compare.py --provider cuda
 

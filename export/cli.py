@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -221,8 +221,15 @@ def parity_table(manifest: Manifest) -> str:
     return "\n".join(template.format(*line) for line in lines)
 
 
-def main() -> None:
-    """Run the command; an error is one line on stderr and exit status 1."""
+def main(arguments: Sequence[str] | None = None, *, name: str = "bark-export") -> None:
+    """Run the command; an error is one line on stderr and exit status 1.
+
+    Args:
+        arguments: Arguments; None takes those of the process.
+        name: Name of the program, as messages show it.
+    """
     prepare_streams()
     raise_interrupts()
-    run_command(command, "bark-export", interrupted="interrupted; nothing was left behind")
+    run_command(
+        command, name, arguments=arguments, interrupted="interrupted; nothing was left behind"
+    )

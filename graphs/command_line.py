@@ -7,7 +7,7 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial, reduce
 from typing import Any, NoReturn
@@ -57,10 +57,23 @@ def add_options(*options: Callable[[Command], Command]) -> Callable[[Command], C
     return lambda function: reduce(lambda command, add: add(command), reversed(options), function)
 
 
-def run_command(command: click.Command, name: str, *, interrupted: str = "interrupted") -> None:
-    """Run a click command and exit the process; see `exit_on_errors`."""
+def run_command(
+    command: click.Command,
+    name: str,
+    *,
+    arguments: Sequence[str] | None = None,
+    interrupted: str = "interrupted",
+) -> None:
+    """Run a click command and exit the process after an error; see `exit_on_errors`.
+
+    Args:
+        command: Command to run.
+        name: Name of the program, as messages show it.
+        arguments: Arguments; None takes those of the process.
+        interrupted: Message for an interrupt without a message of its own.
+    """
     with exit_on_errors(name, interrupted=interrupted):
-        command.main(prog_name=name, standalone_mode=False)
+        command.main(arguments, prog_name=name, standalone_mode=False)
 
 
 @contextmanager

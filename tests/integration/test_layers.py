@@ -62,7 +62,7 @@ def test_layers_of_the_page_are_those_of_the_contract() -> None:
     assert shown == LAYERS
 
 
-@pytest.mark.parametrize("package", ["export", "graphs"])
+@pytest.mark.parametrize("package", ["export", "graphs", "transformers"])
 def test_page_shows_the_layers_of_the_other_packages(package: str) -> None:
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     layers = BY_NAME[f"layers of {package}"]["layers"]

@@ -19,7 +19,12 @@ import bark_onnx.runtime
 import bark_onnx.runtime.api
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("export", "graphs", "runtime")
+FOLDERS = ("export", "graphs", "runtime", "deploy/transformers")
+REGISTER = "deploy/optimum"  # of a namespace that belongs to optimum
+IMPORTED_AS = {
+    "deploy/transformers": "bark_onnx.transformers",
+    REGISTER: "optimum.commands.register",
+}
 DATA = ("runtime/server/page", "export/demo/categories", "export/demo/checkpoint", "graphs/demo")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 TORCH_SIDE = ("torch", "transformers", "onnx", "onnx_ir", "onnxscript", "optimum")
@@ -62,11 +67,20 @@ PUBLIC = [
 
 
 def packages_of_the_tree() -> set[str]:
-    return {
-        ".".join(("bark_onnx", *path.parent.relative_to(ROOT).parts))
+    return {IMPORTED_AS[REGISTER]} | {
+        installed_path(path.parent).replace("/", ".")
         for folder in FOLDERS
         for path in (ROOT / folder).rglob("__init__.py")
     }
+
+
+def installed_path(path: Path) -> str:
+    """Path in a wheel of a file or folder of the tree."""
+    name = path.relative_to(ROOT).as_posix()
+    for folder, package in IMPORTED_AS.items():
+        if name == folder or name.startswith(f"{folder}/"):
+            return package.replace(".", "/") + name.removeprefix(folder)
+    return f"bark_onnx/{name}"
 
 
 def modules_of_the_tree() -> set[str]:
@@ -104,6 +118,16 @@ def test_every_folder_with_modules_is_a_package() -> None:
         assert (ROOT / name).with_name("__init__.py").is_file(), name
 
 
+def test_the_namespace_of_optimum_has_no_init_file() -> None:
+    # PEP 420: optimum and every other extension of it share the folder.
+    assert [path.name for path in (ROOT / REGISTER).glob("*.py")] == ["register_bark_onnx.py"]
+
+
+def test_every_folder_of_deploy_with_modules_is_installed() -> None:
+    found = {path.parent.relative_to(ROOT).as_posix() for path in (ROOT / "deploy").rglob("*.py")}
+    assert found == set(IMPORTED_AS)
+
+
 def test_the_version_is_the_one_that_is_installed() -> None:
     assert version("bark-onnx") == PROJECT["project"]["version"]
 
@@ -111,7 +135,8 @@ def test_the_version_is_the_one_that_is_installed() -> None:
 def test_everything_typed_says_so() -> None:
     for folder in FOLDERS:
         assert (ROOT / folder / "py.typed").is_file()
-        assert PROJECT["tool"]["setuptools"]["package-data"][f"bark_onnx.{folder}"][0] == "py.typed"
+        package = installed_path(ROOT / folder).replace("/", ".")
+        assert PROJECT["tool"]["setuptools"]["package-data"][package][0] == "py.typed"
 
 
 def test_what_the_runtime_needs_is_no_more_than_the_base_dependencies() -> None:
@@ -132,7 +157,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("setuptools is not installed, and building must not download it")
     copy = tmp_path_factory.mktemp("build") / "tree"
     copy.mkdir()
-    for folder in FOLDERS:
+    for folder in (*FOLDERS, REGISTER):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / folder, copy / folder, ignore=ignored)
     for path in ROOT.iterdir():
@@ -142,11 +167,12 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def expected_in_a_wheel() -> set[str]:
-    modules = {f"bark_onnx/{name}" for name in modules_of_the_tree()}
+    files = {ROOT / name for name in modules_of_the_tree()}
     for data in DATA:
-        paths = (path for path in (ROOT / data).rglob("*") if path.is_file())
-        modules |= {f"bark_onnx/{path.relative_to(ROOT).as_posix()}" for path in paths}
-    return modules | {f"bark_onnx/{folder}/py.typed" for folder in FOLDERS}
+        files |= {path for path in (ROOT / data).rglob("*") if path.is_file()}
+    files |= {ROOT / folder / "py.typed" for folder in FOLDERS}
+    files |= {*(ROOT / REGISTER).glob("*.py")}
+    return {installed_path(path) for path in files}
 
 
 def wheel_from(tree: Path, target: Path) -> zipfile.ZipFile:
@@ -171,7 +197,7 @@ def test_the_wheel_holds_every_module_and_nothing_else(tree: Path, tmp_path: Pat
         text = wheel.read(metadata).decode()
         scripts = wheel.read(metadata.replace("METADATA", "entry_points.txt")).decode()
     assert f"Version: {version('bark-onnx')}" in text
-    for extra in ("cpu", "gpu", "serve", "export"):
+    for extra in ("cpu", "gpu", "serve", "export", "transformers", "optimum"):
         assert f"Provides-Extra: {extra}" in text
     assert "bark-export = bark_onnx.export.cli:main" in scripts
     assert "bark-onnx = bark_onnx.runtime.cli.main:main" in scripts
@@ -272,7 +298,7 @@ def test_a_bundle_speaks_where_the_torch_side_cannot_be_imported(random_bundle: 
 
 def imports_of(path: Path) -> set[str]:
     """Every module that a file imports, at its top or inside a function, by full name."""
-    package = ("bark_onnx", *path.relative_to(ROOT).parent.parts)
+    package = tuple(installed_path(path.parent).split("/"))
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -297,7 +323,8 @@ def banned(path: Path, *packages: str) -> list[str]:
 def test_dependencies_point_one_way(name: str) -> None:
     path, parts = ROOT / name, Path(name).parts
     if parts[0] == "runtime":
-        assert not banned(path, *TORCH_SIDE, "bark_onnx.export", "bark_onnx.graphs.passes")
+        forbidden = (*TORCH_SIDE, "bark_onnx.export", "bark_onnx.graphs.passes")
+        assert not banned(path, *forbidden, "bark_onnx.transformers")
     elif parts[:2] == ("graphs", "passes"):
         assert not banned(path, "torch", "transformers", "bark_onnx.export", "bark_onnx.runtime")
     elif parts[0] == "graphs":
@@ -306,12 +333,15 @@ def test_dependencies_point_one_way(name: str) -> None:
             "bark_onnx.export",
             "bark_onnx.runtime",
             "bark_onnx.graphs.passes",
+            "bark_onnx.transformers",
         )
         assert not banned(path, *forbidden)
+    elif parts[0] == "export":
+        assert not banned(path, "bark_onnx.runtime", "bark_onnx.transformers")
     else:
-        assert not banned(path, "bark_onnx.runtime")
+        assert not banned(path, "bark_onnx.export", "bark_onnx.graphs.passes")
     # A second copy of a package would be imported from the folder that happens to be the root.
-    assert not banned(path, *FOLDERS)
+    assert not banned(path, *(parts.partition("/")[0] for parts in FOLDERS))
 
 
 def test_only_one_file_of_the_runtime_imports_onnxruntime() -> None:

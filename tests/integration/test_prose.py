@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("export", "graphs", "runtime", "benchmarks")
+FOLDERS = ("deploy", "export", "graphs", "runtime", "benchmarks")
 PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs/*.md")
 
 # Archaic words, human verbs for code, and cleft negations.

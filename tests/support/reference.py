@@ -63,13 +63,19 @@ class Reference:
             samples[0].numpy(),
         )
 
+    @property
+    def tokens(self) -> dict[str, torch.Tensor]:
+        """Tokens of the last call by sub-model, with all rows of the batch."""
+        return dict(self._tokens)
+
     def _watch(self, name: str) -> None:
         stage = getattr(self.model, name)
         generate = stage.generate
 
-        def watched(*args: Any, **kwargs: Any) -> torch.Tensor:
+        def watched(*args: Any, **kwargs: Any) -> Any:
             tokens = generate(*args, **kwargs)
-            self._tokens[name] = tokens.clone()
+            first = tokens[0] if isinstance(tokens, tuple) else tokens  # with return_output_lengths
+            self._tokens[name] = first.clone()
             return tokens
 
         stage.generate = watched

@@ -24,7 +24,8 @@ def make_hub_cache(cache: Path, checkpoint: Path) -> Path:
     shutil.copytree(checkpoint, snapshot)
     index = snapshot / "speaker_embeddings_path.json"
     files = json.loads(index.read_text())["v2/en_speaker_0"]
-    index.write_text(json.dumps(dict.fromkeys(VOICES, files)))
+    source = {"repo_or_path": "suno/bark-small"}  # without it, BarkProcessor finds no voice
+    index.write_text(json.dumps(source | dict.fromkeys(VOICES, files)))
     return snapshot
 
 
