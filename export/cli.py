@@ -54,6 +54,12 @@ _DEMO_CHECKPOINT = Path(__file__).parent / "demo" / "checkpoint"
     show_default=True,
     help="Voices to convert: all, none, or names separated by commas.",
 )
+@_contents(
+    "--tokenizer-graph",
+    is_flag=True,
+    help="Write tokenizer.onnx, too, for programs without a tokenizer: text in, the prompt of "
+    "semantic.onnx out. They need the operators of onnxruntime-extensions.",
+)
 @_parts(
     "--voices-from",
     type=click.Path(path_type=Path),
@@ -102,6 +108,7 @@ def command(
     precision: str,
     attention: Attention,
     voices: str,
+    tokenizer_graph: bool,
     voices_from: Path | None,
     tokenizer: str | None,
     codec: str | None,
@@ -141,7 +148,13 @@ def command(
     manifest = _export(
         source,
         bundle,
-        {"attention": attention, "precisions": precisions, "voices": voices, "verify": verify},
+        {
+            "attention": attention,
+            "precisions": precisions,
+            "voices": voices,
+            "verify": verify,
+            "tokenizer_graph": tokenizer_graph,
+        },
         {"codec": codec, "size": size, "tokenizer": tokenizer, "voices_from": voices_from},
         golden=golden,
         force=force,
