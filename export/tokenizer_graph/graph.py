@@ -5,7 +5,7 @@ expressions and a few operators on ids give the graph the rules of `tokenizers` 
 
 1. All punctuation and Chinese characters of Unicode are words, and control characters vanish; the
    operator knows some. Capital letters and accents are replaced if the tokenizer ignores them.
-2. A word that is too long is unknown; the operator's limit is 200 characters.
+2. A word that is too long is unknown, whichever limit the operator has.
 3. A word with an unknown part is unknown as a whole; the operator keeps the parts before.
 """
 

@@ -13,7 +13,7 @@ from bark_onnx.export.tokenizer_graph.characters import (
 from bark_onnx.graphs.errors import CheckpointError
 from bark_onnx.graphs.files.dataclass_json import shown
 
-_MAX_WORD_CHARACTERS = 200  # the operator's own limit, which no attribute changes
+_MAX_WORD_CHARACTERS = 100  # the operator's own limit, which no attribute changes
 _MAX_PATTERNS = 1000  # each is a node of the graph; a tokenizer that keeps letters has two
 _PRIVATE_USE = range(0xE000, 0xF900)  # characters that a tokenizer removes from texts
 
@@ -24,7 +24,7 @@ class TokenizerRules:
 
     entries: tuple[str, ...]  # by id; "" where no word of a text has this id
     unknown_id: int
-    prefix: str  # of pieces that continue a word
+    prefix: str  # of parts that continue a word
     max_word_characters: int  # a longer word is unknown
     special: dict[str, int]  # ids of tokens that a text may contain as they are written
     replacements: dict[str, str]  # of `character_replacements`
@@ -100,7 +100,7 @@ def _fault(data: dict[str, Any]) -> str | None:
     if data["model"]["max_input_chars_per_word"] > _MAX_WORD_CHARACTERS:
         return f"words of more than {_MAX_WORD_CHARACTERS} characters"
     if not data["model"]["continuing_subword_prefix"]:
-        return "no prefix of pieces that continue a word"
+        return "no prefix of parts that continue a word"
     for token in data["added_tokens"]:
         if any(token[key] for key in ("single_word", "lstrip", "rstrip", "normalized")):
             return f"an added token {shown(token['content'])} with rules of its own"

@@ -29,7 +29,7 @@ def changed(**parts: dict[str, Any]) -> Tokenizer:
     ("tokenizer", "words"),
     [
         (changed(normalizer={"clean_text": False}), ["clean_text"]),
-        (changed(model={"max_input_chars_per_word": 201}), ["200 characters"]),
+        (changed(model={"max_input_chars_per_word": 101}), ["100 characters"]),
         (changed(model={"continuing_subword_prefix": ""}), ["no prefix"]),
         (changed(normalizer={"type": "Lowercase"}), ["normalizer", "Lowercase"]),
         (changed(pre_tokenizer={"type": "WhitespaceSplit"}), ["pre-tokenizer", "WhitespaceSplit"]),
