@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TYPES := build/types/bark_onnx
 
 .PHONY: help demo demo-export train-demo test lint types unit coverage docs build check-tag clean golden \
-	test-transformers-4 test-torch-free test-lowest test-cuda test-fake-cuda test-browser soak torture bench
+	test-transformers-4 test-torch-free test-lowest test-cuda test-fake-cuda test-browser soak torture bench test-c
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -16,7 +16,7 @@ $(VENV)/.stamp: pyproject.toml constraints.txt
 	@echo 'Installing PyTorch and all other packages into $(VENV): 1.7 GB, a few minutes'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --constraint constraints.txt 'torch==2.13.0'
-	$(PIP) --constraint constraints.txt --editable '.[cpu,serve,export,plot,transformers,optimum,dev,docs,recognition]'
+	$(PIP) --constraint constraints.txt --editable '.[cpu,serve,export,tokenizer-graph,plot,transformers,optimum,dev,docs,recognition]'
 	touch $@
 
 CPU_VENV := .venv-cpu
@@ -123,6 +123,13 @@ test-fake-cuda: ## the CUDA path without a GPU, in .venv-fake-cuda: ONNX Runtime
 test-browser: $(VENV)/.stamp ## the server's page, and pages of others, in Chromium, which it installs on Debian if missing
 	command -v chromium chromedriver >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends chromium chromium-driver; }
 	$(BIN)/python -m pytest tests/runtime/server/test_page.py tests/runtime/server/test_browser_access.py
+
+ORT_HEADER := build/onnxruntime/usr/include/onnxruntime/onnxruntime_c_api.h
+$(ORT_HEADER):
+	tests/embedding/get_header.sh build/onnxruntime
+
+test-c: $(VENV)/.stamp $(ORT_HEADER) ## a C program repeats the conformance kit; Debian has the header that it needs
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/embedding/test_c.py
 
 SOAK_REQUESTS ?= 10000
 soak: $(VENV)/.stamp ## requests of all kinds to one server, its memory sampled, half an hour; SOAK_REQUESTS=10000

@@ -8,15 +8,21 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import onnx_ir as ir
+
 from bark_onnx.export.checkpoints.checkpoint import Checkpoint
 from bark_onnx.export.checkpoints.voices import convert_voices
 from bark_onnx.export.parity import compare_stage
 from bark_onnx.export.precision_error import compare_precision
 from bark_onnx.export.quantize import quantize_stage
+from bark_onnx.export.tokenizer_graph.comparison import compare_tokenizer, custom_operators
+from bark_onnx.export.tokenizer_graph.graph import build_graph
+from bark_onnx.export.tokenizer_graph.rules import read_rules
 from bark_onnx.export.trace import CODEC_OPSET, OPSET, save_graph, trace_stage
 from bark_onnx.graphs.bundle.integrity import hash_file
 from bark_onnx.graphs.bundle.manifest import (
     MANIFEST_NAME,
+    TOKENIZER_GRAPH_NAME,
     TOKENIZER_NAME,
     VOICES_FOLDER,
     WORDS_NAME,
@@ -44,6 +50,7 @@ class ExportOptions:
     precisions: tuple[str, ...] = ("fp32",)
     voices: str = "all"  # "all", "none", or names separated by commas
     verify: bool = True  # compares each graph with its torch module
+    tokenizer_graph: bool = False  # writes tokenizer.onnx, too
 
 
 def export_bundle(
@@ -63,6 +70,8 @@ def export_bundle(
     """
     with atomic_directory(target, force=force) as folder:
         checkpoint.read_tokenizer().save(str(folder / TOKENIZER_NAME))
+        if options.tokenizer_graph:
+            _export_tokenizer(checkpoint, folder, options, progress)
         names = convert_voices(checkpoint, options.voices, folder / VOICES_FOLDER)
         _copy_words(checkpoint.folder / WORDS_NAME, folder / WORDS_NAME)
         progress(f"tokenizer and {len(names)} {'voice' if len(names) == 1 else 'voices'}")
@@ -86,6 +95,21 @@ def export_bundle(
         (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
         Manifest.read(folder)  # nothing is exported that cannot be loaded
     return manifest
+
+
+def _export_tokenizer(
+    checkpoint: Checkpoint, folder: Path, options: ExportOptions, progress: Progress
+) -> None:
+    if options.verify:
+        custom_operators()  # fails before the work if they are missing
+    progress("tokenizer: writing its graph")
+    tokenizer, settings = checkpoint.read_tokenizer(), checkpoint.generation.semantic
+    rules = read_rules(tokenizer, checkpoint.source)
+    path = folder / TOKENIZER_GRAPH_NAME
+    ir.save(build_graph(rules, settings, checkpoint.shapes.semantic), path)
+    if options.verify:
+        progress("tokenizer: comparing its graph with tokenizer.json")
+        compare_tokenizer(tokenizer, rules, settings, path)
 
 
 def _copy_words(source: Path, target: Path) -> None:

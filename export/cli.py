@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from bark_onnx.export.parity_report import parity_summary, parity_table
 from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.graphs.bundle.demo import DEMO
 from bark_onnx.graphs.bundle.manifest import Manifest
@@ -53,6 +54,12 @@ _DEMO_CHECKPOINT = Path(__file__).parent / "demo" / "checkpoint"
     default="all",
     show_default=True,
     help="Voices to convert: all, none, or names separated by commas.",
+)
+@_contents(
+    "--tokenizer-graph",
+    is_flag=True,
+    help="Write tokenizer.onnx, too, for programs without a tokenizer: text in, the prompt of "
+    "semantic.onnx out. They need the operators of onnxruntime-extensions.",
 )
 @_parts(
     "--voices-from",
@@ -102,6 +109,7 @@ def command(
     precision: str,
     attention: Attention,
     voices: str,
+    tokenizer_graph: bool,
     voices_from: Path | None,
     tokenizer: str | None,
     codec: str | None,
@@ -141,7 +149,13 @@ def command(
     manifest = _export(
         source,
         bundle,
-        {"attention": attention, "precisions": precisions, "voices": voices, "verify": verify},
+        {
+            "attention": attention,
+            "precisions": precisions,
+            "voices": voices,
+            "verify": verify,
+            "tokenizer_graph": tokenizer_graph,
+        },
         {"codec": codec, "size": size, "tokenizer": tokenizer, "voices_from": voices_from},
         golden=golden,
         force=force,
@@ -194,31 +208,6 @@ def _export(
             if kit is not None:
                 write_kit(Bundle(bundle), kit, progress)
     return manifest
-
-
-def parity_summary(manifest: Manifest) -> str:
-    """The number of comparisons, and the one that comes closest to its tolerance."""
-    cases = [(graph, case) for graph, cases in manifest.parity.items() for case in cases]
-    graph, closest = max(cases, key=lambda each: each[1].largest_difference / each[1].tolerance)
-    return (
-        f"{len(cases)} comparisons with PyTorch passed; the closest, {graph}: "
-        f"{closest.largest_difference:.1e} of {closest.tolerance:.1e}"
-    )
-
-
-def parity_table(manifest: Manifest) -> str:
-    """Format the comparisons of all graphs with their torch modules, one line each."""
-    lines = [("graph", "inputs", "largest difference", "allowed")]
-    for graph, cases in manifest.parity.items():
-        lines += [
-            (graph, case.case, f"{case.largest_difference:.1e}", f"{case.tolerance:.1e}")
-            for case in cases
-        ]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    template = "  ".join(
-        f"{{:{align}{width}}}" for align, width in zip("<<>>", widths, strict=True)
-    )
-    return "\n".join(template.format(*line) for line in lines)
 
 
 def main(arguments: Sequence[str] | None = None, *, name: str = "bark-export") -> None:

@@ -23,8 +23,12 @@ from bark_onnx.graphs.shapes import CausalShape
 Tokens = NDArray[np.int64]
 
 
-def open_session(graph: Path) -> Any:
+def open_session(graph: Path, *, library: str | None = None) -> Any:
     """Open an ONNX Runtime session on the CPU.
+
+    Args:
+        graph: Path of the .onnx file.
+        library: Path of a library with custom operators.
 
     Raises:
         ExportError: onnxruntime is not installed.
@@ -35,6 +39,8 @@ def open_session(graph: Path) -> Any:
         raise ExportError(f"--verify: {error}, or give --no-verify") from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    if library is not None:
+        options.register_custom_ops_library(library)
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 

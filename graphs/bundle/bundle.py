@@ -12,6 +12,7 @@ from bark_onnx.graphs.bundle.integrity import (
 )
 from bark_onnx.graphs.bundle.manifest import (
     EXPORT_AGAIN,
+    TOKENIZER_GRAPH_NAME,
     TOKENIZER_NAME,
     VOICES_FOLDER,
     WORDS_NAME,
@@ -88,6 +89,17 @@ class Bundle:
         """
         self._check([TOKENIZER_NAME])
         return self.folder / TOKENIZER_NAME
+
+    def tokenizer_graph(self) -> Path | None:
+        """Path of tokenizer.onnx, after a check of its checksum; None if the bundle has none.
+
+        Raises:
+            BundleError: The file was altered.
+        """
+        if TOKENIZER_GRAPH_NAME not in self.manifest.files:
+            return None
+        self._check([TOKENIZER_GRAPH_NAME])
+        return self.folder / TOKENIZER_GRAPH_NAME
 
     def known_words(self) -> frozenset[str]:
         """Words that the checkpoint was trained on, in lower case; empty if it knows any word.

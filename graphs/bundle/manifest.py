@@ -33,6 +33,7 @@ from bark_onnx.graphs.shapes import ModelShapes
 FORMAT_VERSION = 1
 MANIFEST_NAME = "bark.json"
 TOKENIZER_NAME = "tokenizer.json"
+TOKENIZER_GRAPH_NAME = "tokenizer.onnx"  # of an export with --tokenizer-graph
 WORDS_NAME = "words.txt"  # of a checkpoint that knows few words, one a line
 VOICES_FOLDER = "voices"
 PREFILL_SUFFIX = ".prefill.onnx"

@@ -8,7 +8,8 @@ import click
 from click.core import ParameterSource
 
 from bark_onnx.graphs.bundle.bundle import Bundle
-from bark_onnx.graphs.bundle.manifest import WORDS_NAME
+from bark_onnx.graphs.bundle.manifest import TOKENIZER_GRAPH_NAME, WORDS_NAME
+from bark_onnx.graphs.bundle.tokenizer_graph import tokenizer_contract
 from bark_onnx.graphs.contract import STAGES, GraphContract
 from bark_onnx.graphs.errors import AudioError, OptionsError, printable
 from bark_onnx.graphs.files.dataclass_json import SchemaError
@@ -202,13 +203,20 @@ def print_bundle(opened: Bundle) -> None:
 
 
 def _print_graphs(opened: Bundle) -> None:
+    if opened.tokenizer_graph() is not None:
+        semantic = opened.manifest.generation.semantic, opened.manifest.shapes.semantic
+        _print_contract(TOKENIZER_GRAPH_NAME, tokenizer_contract(*semantic))
     for stage in STAGES:
         precisions: dict[GraphContract, list[str]] = {}
         for name in opened.manifest.precisions:
             precisions.setdefault(opened.contract(stage, name), []).append(name)
         for contract, names in precisions.items():
             where = f"{','.join(names)}/" if len(precisions) > 1 else ""
-            click.echo(f"\n{where}{stage}.onnx (contract {contract.version})")
-            for direction, tensors in (("in ", contract.inputs), ("out", contract.outputs)):
-                for tensor in tensors:
-                    click.echo(f"  {direction} {tensor} - {tensor.meaning}")
+            _print_contract(f"{where}{stage}.onnx", contract)
+
+
+def _print_contract(graph: str, contract: GraphContract) -> None:
+    click.echo(f"\n{graph} (contract {contract.version})")
+    for direction, tensors in (("in ", contract.inputs), ("out", contract.outputs)):
+        for tensor in tensors:
+            click.echo(f"  {direction} {tensor} - {tensor.meaning}")

@@ -11,7 +11,7 @@ import pytest
 import bark_onnx.export.bundle
 from bark_onnx.export.bundle import ExportOptions
 from bark_onnx.export.checkpoints.checkpoint import Checkpoint
-from bark_onnx.export.cli import parity_summary, parity_table
+from bark_onnx.export.parity_report import parity_summary, parity_table
 from bark_onnx.graphs.bundle.manifest import Manifest
 from bark_onnx.graphs.errors import ExportError
 from bark_onnx.graphs.installation import install_command

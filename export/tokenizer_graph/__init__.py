@@ -1,0 +1,1 @@
+"""A tokenizer.json as a graph: text in, the prompt of the semantic stage out."""
