@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TYPES := build/types/bark_onnx
 
 .PHONY: help demo demo-export golden train-demo test lint types unit coverage docs build check-tag clean \
-	test-transformers-4 test-torch-free test-lowest test-cuda test-browser soak torture bench
+	test-transformers-4 test-torch-free test-lowest test-cuda test-browser test-javascript soak torture bench
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -111,9 +111,12 @@ test-cuda: ## the parity tests and the benchmarks on a GPU, in .venv-cuda, with 
 	.venv-cuda/$(SCRIPTS)/python benchmarks/batch.py --provider cuda --precision fp16
 	.venv-cuda/$(SCRIPTS)/python benchmarks/compare.py --provider cuda
 
-test-browser: $(VENV)/.stamp ## the server's page, and pages of others, in Chromium, which it installs on Debian if missing
+test-javascript: $(VENV)/.stamp ## the JavaScript package in Node, with values that Python computes; npm installs its packages
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/embedding/test_javascript.py
+
+test-browser: $(VENV)/.stamp ## the server's page, pages of others and the page that speaks, in Chromium, which it installs on Debian if missing
 	command -v chromium chromedriver >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends chromium chromium-driver; }
-	$(BIN)/python -m pytest tests/runtime/server/test_page.py tests/runtime/server/test_browser_access.py
+	$(BIN)/python -m pytest tests/runtime/server/test_page.py tests/runtime/server/test_browser_access.py tests/embedding/test_browser.py
 
 SOAK_REQUESTS ?= 10000
 soak: $(VENV)/.stamp ## requests of all kinds to one server, its memory sampled, half an hour; SOAK_REQUESTS=10000
