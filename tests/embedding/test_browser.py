@@ -113,6 +113,7 @@ def test_webassembly_says_the_tokens_of_python(
         page = Page(chrome, address, in_camel_case(case["options"]))
         assert not page.find("player").get_attribute("src")
         assert not chrome.find_element(By.CSS_SELECTOR, "option[value=webgpu]").is_enabled()
+        page.find("voice").send_keys(case["voice"])
         status, tokens = page.speak(case["text"])
         assert tokens["semantic"] == case["semantic_tokens"]
         assert tokens["coarse"] == case["coarse_tokens"]
