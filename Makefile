@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TYPES := build/types/bark_onnx
 
 .PHONY: help demo demo-export train-demo test lint types unit coverage docs build check-tag clean golden \
-	test-transformers-4 test-torch-free test-lowest test-cuda test-fake-cuda test-browser soak torture bench test-c
+	test-transformers-4 test-torch-free test-lowest test-cuda test-fake-cuda test-browser soak torture bench test-c test-javascript
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -120,9 +120,12 @@ test-fake-cuda: ## the CUDA path without a GPU, in .venv-fake-cuda: ONNX Runtime
 	.venv-fake-cuda/bin/python -m tests.support.fake_cuda.build $(FAKE_CUDA)
 	HF_HUB_OFFLINE=1 FAKE_CUDA_LOG=$(FAKE_CUDA)/log LD_LIBRARY_PATH=$(FAKE_CUDA) .venv-fake-cuda/bin/python -m pytest tests/integration/test_fake_cuda.py
 
-test-browser: $(VENV)/.stamp ## the server's page, and pages of others, in Chromium, which it installs on Debian if missing
+test-javascript: $(VENV)/.stamp ## the JavaScript package in Node, with values that Python computes; npm installs its packages
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/embedding/test_javascript.py
+
+test-browser: $(VENV)/.stamp ## the server's page, pages of others and the page that speaks, in Chromium, which it installs on Debian if missing
 	command -v chromium chromedriver >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends chromium chromium-driver; }
-	$(BIN)/python -m pytest tests/runtime/server/test_page.py tests/runtime/server/test_browser_access.py
+	$(BIN)/python -m pytest tests/runtime/server/test_page.py tests/runtime/server/test_browser_access.py tests/embedding/test_browser.py
 
 ORT_HEADER := build/onnxruntime/usr/include/onnxruntime/onnxruntime_c_api.h
 $(ORT_HEADER):
