@@ -17,7 +17,7 @@ from typing import Any
 import httpx2
 
 COMMAND = Path(sys.executable).with_name("bark-onnx")
-START_SECONDS = 180.0  # Ray's processes need 15 s, and several times as long on a busy machine
+START_SECONDS = 300.0  # Ray's processes need 15 s, and several times as long on a busy machine
 WAIT_SECONDS = 120.0
 MODEL = "demo"
 
@@ -128,7 +128,7 @@ class Killer:
             self._left -= 1
             if self._left > 0:
                 return
-            self._left = self._random.randint(15, 60)
+            self._left = self._random.randint(20, 80)
             found = self._cluster.speakers()
             if found:
                 victim = self._random.choice(found)

@@ -8,6 +8,7 @@ import pytest
 
 with warnings.catch_warnings(), contextlib.suppress(ModuleNotFoundError):
     warnings.simplefilter("ignore")  # Ray's own, when it is imported
+    import ray.serve  # noqa: F401
 
 from tests.support.cluster import ClusterProcess, serve_on_ray
 
