@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TYPES := build/types/bark_onnx
 
 .PHONY: help demo demo-export train-demo test lint types unit coverage docs build check-tag clean golden \
-	test-transformers-4 test-torch-free test-lowest test-cuda test-fake-cuda test-browser soak torture bench test-c test-javascript
+	test-transformers-4 test-torch-free test-lowest test-cuda test-fake-cuda test-browser soak torture bench test-c test-javascript test-ray
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -16,7 +16,7 @@ $(VENV)/.stamp: pyproject.toml constraints.txt
 	@echo 'Installing PyTorch and all other packages into $(VENV): 1.7 GB, a few minutes'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --constraint constraints.txt 'torch==2.13.0'
-	$(PIP) --constraint constraints.txt --editable '.[cpu,serve,export,tokenizer-graph,plot,transformers,optimum,dev,docs,recognition]'
+	$(PIP) --constraint constraints.txt --editable '.[cpu,serve,batch,export,tokenizer-graph,plot,transformers,optimum,dev,docs,recognition]'
 	touch $@
 
 CPU_VENV := .venv-cpu
@@ -137,6 +137,17 @@ test-c: $(VENV)/.stamp $(ORT_HEADER) ## a C program repeats the conformance kit;
 SOAK_REQUESTS ?= 10000
 soak: $(VENV)/.stamp ## requests of all kinds to one server, its memory sampled, half an hour; SOAK_REQUESTS=10000
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -s tests/runtime/server/test_soak.py --soak-requests $(SOAK_REQUESTS)
+
+RAY_VENV := .venv-ray
+RAY_TESTS := tests/runtime/cluster
+$(RAY_VENV)/.stamp: pyproject.toml constraints.txt
+	@echo 'Installing the runtime with Ray, without PyTorch, into $(RAY_VENV): 800 MB, a minute'
+	$(PYTHON) -m venv $(RAY_VENV)
+	$(RAY_VENV)/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cpu,serve,ray]' pytest hypothesis openai httpx2
+	touch $@
+
+test-ray: $(RAY_VENV)/.stamp ## a cluster of this machine, whose replicas are killed under load, in .venv-ray, with the extra [ray]
+	HF_HUB_OFFLINE=1 RAY_USAGE_STATS_ENABLED=0 $(RAY_VENV)/$(SCRIPTS)/python -m pytest --confcutdir tests/runtime $(RAY_TESTS)
 
 TORTURE ?= --seed 0
 torture: $(VENV)/.stamp ## generated hostile files, options, signals and requests, minutes; TORTURE='--seed 1 --minutes 20'

@@ -70,7 +70,9 @@ class Bark(LoadedBundle):
             ClosedError: `close` was called.
         """
         chosen = (options or GenerationOptions()).replace(**overrides)
-        return self._submit([self._builder.build(text, voice, seed, chosen)], on_progress)[0]
+        return self.submit_requests([self._builder.build(text, voice, seed, chosen)], on_progress)[
+            0
+        ]
 
     def speak_batch(
         self,
@@ -97,7 +99,7 @@ class Bark(LoadedBundle):
         """
         chosen = (options or GenerationOptions()).replace(**overrides)
         requests = self._builder.build_batch(texts, voices, seed, chosen)
-        return wait_all(self._submit(requests, on_progress))
+        return wait_all(self.submit_requests(requests, on_progress))
 
     def plan(
         self,
@@ -201,7 +203,7 @@ class Bark(LoadedBundle):
         text = task.segment.text
         ids, options = self._builder.tokenizer.encode(text), self._builder.resolve(task.options)
         request = Request(text, ids, task.voice, task.seed, options, task.provenance)
-        return self._submit([request], on_progress, client)[0]
+        return self.submit_requests([request], on_progress, client)[0]
 
     def _as_plan(self, text: str | StreamPlan, arguments: Mapping[str, Any]) -> StreamPlan:
         if not isinstance(text, StreamPlan):

@@ -1,4 +1,4 @@
-"""bark-onnx serve. Imports the packages of the extra [serve] only when it runs."""
+"""bark-onnx serve. Imports the packages of the extras [serve] and [ray] only when it runs."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,165 +7,32 @@ from typing import Any
 
 import click
 
-from bark_onnx.graphs.command_line import (
-    Command,
-    GroupedCommand,
-    add_options,
-    grouped_option,
-)
-from bark_onnx.graphs.errors import ServerError
+from bark_onnx.graphs.command_line import Command, GroupedCommand
+from bark_onnx.graphs.errors import OptionsError, ServerError
 from bark_onnx.graphs.installation import install_command
-from bark_onnx.graphs.precisions import PRECISIONS
 from bark_onnx.runtime.bark import Bark
-from bark_onnx.runtime.cli.options.common import LOW_MEMORY_HELP, Integers, Numbers
-from bark_onnx.runtime.inference.providers.selection import PROVIDERS
+from bark_onnx.runtime.cli.options.serving import serve_options
 from bark_onnx.runtime.server.settings import ServerSettings
 
-_DEFAULTS = ServerSettings(model_id="")
-_COUNT, _PORT = Integers(1), Integers(0, 65535)
-_SHARE = Numbers(0, 1, min_open=True)
-_SILENCE, _DURATION = Numbers(0, 10), Numbers(0, min_open=True)
-_PROVIDER, _LEVEL = click.Choice(PROVIDERS), click.Choice(("debug", "info", "warning", "error"))
-_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
-_FOLDER = click.Path(path_type=Path, file_okay=False)
-_SOCKET = click.Path(path_type=Path)
-
-_PROVIDER_HELP = "Where the graphs run; auto: CUDA if it starts."
-_PRECISION_HELP = f"Precision of the graphs: {', '.join(PRECISIONS)}; default: the fastest."
-_THREADS_HELP = "CPU threads; more than cores are far slower; default: one per physical core."
-_UPLOADS_HELP = "Folder for uploaded voices, created if missing; default: none."
-
-_MODEL, _NETWORK, _VOICES = "Model and hardware", "Network", "Voices"
-_TEXT, _LIMITS, _LOGS = "Long text", "Limits", "Logging"
-
 _COMMAND_LINE = click.core.ParameterSource.COMMANDLINE
-
-Decorator = Callable[[Command], Command]
-
-
-def _option(group: str, flag: str, *names: str, **attributes: Any) -> Decorator:
-    """Create an option that can also be set by an environment variable of the same name."""
-    variable = flag.split("/")[0].strip("-").upper().replace("-", "_")
-    attributes = {"envvar": f"BARK_ONNX_SERVE_{variable}", "show_envvar": True, **attributes}
-    return grouped_option(group)(flag, *names, **attributes)
-
-
-def _setting(group: str, name: str, **attributes: Any) -> Decorator:
-    """Create the option of a numeric field of `ServerSettings`."""
-    flag = f"--{name.replace('_', '-')}"
-    return _option(group, flag, default=getattr(_DEFAULTS, name), **attributes)
-
-
-_OPTIONS = add_options(
-    grouped_option(_MODEL)(
-        *("-m", "--model", "bundle"),
-        required=True,
-        envvar="BARK_ONNX_MODEL",
-        show_envvar=True,
-        metavar="BUNDLE",
-        help="Folder or hub id of a bundle.",
-    ),
-    _option(_MODEL, "--model-id", help="Name in /v1/models; default: the bundle's."),
-    _option(_MODEL, "--provider", type=_PROVIDER, default="auto", help=_PROVIDER_HELP),
-    _option(_MODEL, "--precision", metavar="NAME", help=_PRECISION_HELP),
-    _option(_MODEL, "--threads", type=_COUNT, help=_THREADS_HELP),
-    _option(_MODEL, "--low-memory", is_flag=True, help=LOW_MEMORY_HELP),
-    _option(
-        *(_MODEL, "--max-batch-size"),
-        type=_COUNT,
-        default=8,
-        help="Sequences decoded together, one for each segment.",
-    ),
-    _option(
-        *(_MODEL, "--warm-up/--no-warm-up", "warms_up"),
-        default=True,
-        help="Run one warm-up request before /ready returns 200.",
-    ),
-    _option(_NETWORK, "--host", default="127.0.0.1", help="Address to listen on; 0.0.0.0: all."),
-    _option(_NETWORK, "--port", type=_PORT, default=8000, help="TCP port; 0: a free one."),
-    _option(
-        *(_NETWORK, "--unix-socket"),
-        type=_SOCKET,
-        help="Path of a Unix socket to listen on, instead of --host and --port.",
-    ),
-    _option(
-        _NETWORK, "--api-key", help="Bearer token required from clients; prefer --api-key-file."
-    ),
-    _option(
-        *(_NETWORK, "--api-key-file"),
-        type=_FILE,
-        help="File with one API key per line, each of which is accepted; read again when it "
-        "changes.",
-    ),
-    _option(
-        *(_NETWORK, "--cors-origin", "cors_origins"),
-        multiple=True,
-        help="Allowed CORS origin; repeatable.",
-    ),
-    _option(
-        *(_NETWORK, "--allowed-host", "allowed_hosts"),
-        multiple=True,
-        help="Further name of this server in requests, as behind a proxy; *: any; repeatable.",
-    ),
-    _option(
-        *(_VOICES, "--voices", "aliases"),
-        type=_FILE,
-        help='JSON file of other names for voices: {"alloy": "v2/en_speaker_6", "any": null}; '
-        "null: the model chooses. Default: OpenAI's names.",
-    ),
-    _option(_VOICES, "--uploads", type=_FOLDER, help=_UPLOADS_HELP),
-    _setting(_VOICES, "max_uploads_bytes", type=_COUNT, help="Size of all uploaded voices."),
-    _setting(_TEXT, "concurrency", type=_COUNT, help="Segments of one text generated in parallel."),
-    _setting(_TEXT, "silence_seconds", type=_SILENCE, help="Silence between segments."),
-    _option(_LIMITS, "--max-queue", type=_COUNT, default=64, help="Waiting segments; then: 429."),
-    _setting(
-        *(_LIMITS, "client_share"),
-        type=_SHARE,
-        help="Part of the queue that one client may hold, an API key or else an address; 1: all.",
-    ),
-    _setting(_LIMITS, "max_text_characters", type=_COUNT, help="Length of a request's text."),
-    _setting(_LIMITS, "max_body_bytes", type=_COUNT, help="Size of a request, uploads included."),
-    _setting(
-        *(_LIMITS, "max_connections"),
-        type=_COUNT,
-        help="Connections; beyond, unfinished and idle ones are dropped.",
-    ),
-    _setting(_LIMITS, "request_seconds", type=_DURATION, help="Time until a request's last byte."),
-    _setting(
-        *(_LIMITS, "client_seconds"),
-        type=_DURATION,
-        help="Time for a client to send a request, or to continue reading a response.",
-    ),
-    _setting(
-        *(_LIMITS, "shutdown_seconds"),
-        type=_DURATION,
-        help="Time for running requests to finish after a signal.",
-    ),
-    _option(_LOGS, "--log-texts", "logs_texts", is_flag=True, help="Log the texts of requests."),
-    _option(_LOGS, "--log-level", type=_LEVEL, default="info", help="Lowest level to log."),
-)
+_MODEL = ("provider", "precision", "threads", "low_memory", "max_batch_size", "max_queue")
+_CLUSTER = ("uses_ray", "ray_address", "replicas", "max_replicas")
 
 
 @click.command(
     cls=GroupedCommand, context_settings={"show_default": True, "max_content_width": 100}
 )
-@_OPTIONS
+@serve_options
 def serve(
     bundle: str,
     host: str,
     port: int,
     unix_socket: Path | None,
     log_level: str,
-    provider: str,
-    precision: str | None,
-    threads: int | None,
-    low_memory: bool,
-    max_batch_size: int,
-    max_queue: int,
     model_id: str | None,
     aliases: Path | None,
     cors_origins: tuple[str, ...],
-    **settings: Any,
+    **others: Any,
 ) -> None:
     """Serve a bundle behind OpenAI's speech API, with a web page at /.
 
@@ -183,29 +50,30 @@ def serve(
         configure_logs(log_level)
         fields = {"option": "--api-key", "expected": "--api-key-file, as other users see arguments"}
         log.warning("insecure option", extra={"fields": fields})
-    load = partial(
-        Bark.load,
-        bundle,
-        provider=provider,
-        precision=precision,
-        threads=threads,
-        low_memory=low_memory,
-        max_batch_size=max_batch_size,
-        max_queue=max_queue,
+    model, cluster = _take(others, _MODEL), _take(others, _CLUSTER)
+    settings = ServerSettings(
+        model_id=model_id or _name_of(bundle),
+        aliases=read_aliases(aliases) if aliases else None,
+        cors_origins=tuple(cors_origins),
+        **others,
     )
-    run(
-        ServerSettings(
-            model_id=model_id or _name_of(bundle),
-            aliases=read_aliases(aliases) if aliases else None,
-            cors_origins=tuple(cors_origins),
-            **settings,
-        ),
-        load,
-        host=host,
-        port=port,
-        unix_socket=unix_socket,
-        log_level=log_level,
-    )
+    where = {"host": host, "port": port, "unix_socket": unix_socket, "log_level": log_level}
+    if cluster.pop("uses_ray"):
+        load, where["make_service"] = _import_cluster(bundle, model, cluster, settings)
+    else:
+        _check_unused(cluster)
+        load = partial(Bark.load, bundle, **model)
+    run(settings, load, **where)
+
+
+def _take(values: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: values.pop(name) for name in names}
+
+
+def _check_unused(cluster: dict[str, Any]) -> None:
+    for name, value in cluster.items():
+        if value is not None:
+            raise OptionsError(f"--{name.replace('_', '-')} needs --ray; give both, or neither")
 
 
 def _name_of(bundle: str) -> str:
@@ -222,3 +90,30 @@ def _import_server() -> Command:
             f"{install_command('cpu,serve')}"
         ) from error
     return run
+
+
+def _import_cluster(
+    bundle: str, model: dict[str, Any], cluster: dict[str, Any], settings: ServerSettings
+) -> tuple[Callable[..., Bark], Callable[..., Any]]:
+    """How the speakers are started, and the service of an ingress."""
+    try:
+        from bark_onnx.runtime.cluster.service import ClusterService
+        from bark_onnx.runtime.cluster.settings import SpeakerSettings
+        from bark_onnx.runtime.cluster.start import check_address, start_cluster
+    except ModuleNotFoundError as error:
+        raise ServerError(
+            f"The package {error.name} is missing; install Ray with: "
+            f"{install_command('cpu,serve,ray')}"
+        ) from error
+    address, threads = cluster["ray_address"], model.pop("threads")
+    if address is not None:
+        check_address(address)
+    speakers = SpeakerSettings(
+        bundle=bundle,
+        replicas=cluster["replicas"] or 1,
+        max_replicas=cluster["max_replicas"],
+        warms_up=settings.warms_up,
+        shutdown_seconds=settings.shutdown_seconds,
+        **model,
+    )
+    return partial(start_cluster, speakers, address=address, threads=threads), ClusterService

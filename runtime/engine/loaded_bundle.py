@@ -31,14 +31,12 @@ class LoadedBundle:
     def __init__(self, bundle: Bundle, models: StageModels, *, max_queue: int | None) -> None:
         self._bundle = bundle
         self._models = models
-        recorder = ProvenanceRecorder(
+        self._builder = request_builder(
             bundle,
             precision=models.precision,
             provider=models.target.provider.name,
             onnxruntime_version=models.onnxruntime_version,
         )
-        tokenizer = TextTokenizer.from_bundle(bundle)
-        self._builder = RequestBuilder(bundle.manifest, tokenizer, VoiceLibrary(bundle), recorder)
         self._engine = Engine(models, max_queue=max_queue)
         # The engine holds no reference to this object, so that it can be collected while the
         # engine idles. At the interpreter's exit the engine ends by itself.
@@ -171,12 +169,44 @@ class LoadedBundle:
         """Fail unfinished requests with ClosedError, and free the models. Waits for one step."""
         self._engine.close()
 
-    def _submit(
+    def submit_requests(
         self,
         requests: list[Request],
-        on_progress: OnProgress | None,
+        on_progress: OnProgress | None = None,
         client: Client = PROGRAM,
     ) -> list[SpeechFuture]:
+        """Generate the speech of one call's requests in the background: of all, or of none.
+
+        Args:
+            requests: Requests that were checked, as `submit` and `submit_segment` make them.
+            on_progress: As for `speak`.
+            client: Party that takes turns with others.
+
+        Raises:
+            EngineError: The engine is closed, has died, or its queue is full; also without
+                requests.
+        """
         progress, manifest = Progress(on_progress), self._bundle.manifest
         generators = [generate_speech(request, manifest, progress) for request in requests]
         return self._engine.submit(generators, keepalive=self, client=client)
+
+
+def request_builder(
+    bundle: Bundle, *, precision: str, provider: str, onnxruntime_version: str
+) -> RequestBuilder:
+    """What every request to a bundle is built from.
+
+    Args:
+        bundle: The bundle.
+        precision: Precision of the graphs that generate the speech.
+        provider: Provider that runs them.
+        onnxruntime_version: Version of ONNX Runtime that runs them.
+    """
+    recorder = ProvenanceRecorder(
+        bundle,
+        precision=precision,
+        provider=provider,
+        onnxruntime_version=onnxruntime_version,
+    )
+    tokenizer = TextTokenizer.from_bundle(bundle)
+    return RequestBuilder(bundle.manifest, tokenizer, VoiceLibrary(bundle), recorder)

@@ -54,7 +54,7 @@ class StageModels:
         check_threads(threads)
         chosen = select_provider(bundle, provider, precision)
         self.target = ExecutionTarget(chosen, threads, is_persistent=not low_memory)
-        self.precision = select_precision(bundle, chosen, precision)
+        self.precision = select_precision(bundle, chosen.name, precision)
         self.max_batch_size = max_batch_size
         self.low_memory = low_memory
         self._bundle = bundle

@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from starlette.types import Lifespan
 
 from bark_onnx.runtime.server.access import HostRule
 from bark_onnx.runtime.server.api_keys import ApiKeys
@@ -18,6 +19,7 @@ from bark_onnx.runtime.server.middleware import GUARDED, RequestMiddleware
 from bark_onnx.runtime.server.page_files import read_page
 from bark_onnx.runtime.server.routes import router
 from bark_onnx.runtime.server.service import SpeechService
+from bark_onnx.runtime.server.tiers import tier_router
 
 _CORS: dict[str, Any] = {
     "allow_methods": ["GET", "POST", "DELETE"],
@@ -37,12 +39,15 @@ class _Application(FastAPI):
         return self.openapi_schema
 
 
-def create_app(service: SpeechService, *, host: str = "127.0.0.1") -> FastAPI:
+def create_app(
+    service: SpeechService, *, host: str = "127.0.0.1", loads_first: bool = False
+) -> FastAPI:
     """Create the application of a service, which it starts and stops.
 
     Args:
         service: The served bundle.
         host: Name or address that the server listens on.
+        loads_first: Whether no request is answered before the bundle is loaded.
 
     Raises:
         OptionsError: The file of API keys cannot be read, or a key in it is invalid.
@@ -51,15 +56,6 @@ def create_app(service: SpeechService, *, host: str = "127.0.0.1") -> FastAPI:
     keys = ApiKeys(settings.api_key, settings.api_key_file)
     read_page()
 
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        loop = asyncio.get_running_loop()
-        loop.set_default_executor(ThreadPoolExecutor(_THREADS, "bark-onnx server"))
-        loading = asyncio.create_task(service.start())
-        yield
-        await loading
-        await service.stop()
-
     app = _Application(
         title="bark-onnx",
         summary="Bark text-to-speech behind OpenAI's speech API",
@@ -67,11 +63,13 @@ def create_app(service: SpeechService, *, host: str = "127.0.0.1") -> FastAPI:
         docs_url=None,  # FastAPI's pages load scripts from other sites
         redoc_url=None,
         redirect_slashes=False,  # the middleware removes them
-        lifespan=lifespan,
+        lifespan=_lifespan(service, loads_first=loads_first),
     )
     app.state.service = service
-    app.state.routes = router.routes
-    app.include_router(router)
+    routers = [router, tier_router] if service.tiers else [router]
+    app.state.routes = [route for each in routers for route in each.routes]
+    for each in routers:
+        app.include_router(each)
     add_error_handlers(app)
     app.add_middleware(
         RequestMiddleware,
@@ -84,6 +82,23 @@ def create_app(service: SpeechService, *, host: str = "127.0.0.1") -> FastAPI:
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **_CORS)
     return app
+
+
+def _lifespan(service: SpeechService, *, loads_first: bool) -> Lifespan[FastAPI]:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(_THREADS, "bark-onnx server"))
+        loading = asyncio.create_task(service.start())
+        if loads_first:
+            await loading
+            if service.startup_error is not None:
+                raise service.startup_error
+        yield
+        await loading
+        await service.stop()
+
+    return lifespan
 
 
 def _completed_document(document: dict[str, Any], service: SpeechService) -> dict[str, Any]:

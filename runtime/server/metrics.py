@@ -1,7 +1,8 @@
-"""Prometheus metrics of /metrics."""
+"""Prometheus metrics of /metrics: of the engine, of requests, and of several processes."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from typing import TypeAlias
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -15,12 +16,56 @@ _BATCH_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 _NEWEST_SHARE = 0.2  # of the newest request in the moving average
 _STAGE = ["stage"]
 
+MetricFamily: TypeAlias = Metric  # a metric with the samples of all its labels
 
-class Metrics:
-    """All metrics of one server. Observes the engine's steps."""
+
+class EngineMetrics:
+    """Metrics of one engine, whose steps it observes."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        counter = partial(Counter, registry=self._registry)
+        self._tokens = counter("bark_tokens", "Sequences summed over all steps.", _STAGE)
+        self._step_seconds = counter("bark_step_seconds", "Seconds spent in steps.", _STAGE)
+        self._speed = Gauge(
+            "bark_tokens_per_second",
+            "Sequences over seconds of the newest step.",
+            _STAGE,
+            registry=self._registry,
+        )
+        self._batch_size = Histogram(
+            "bark_batch_size",
+            "Sequences per step.",
+            _STAGE,
+            buckets=_BATCH_SIZES,
+            registry=self._registry,
+        )
+
+    def watch(self, status: Callable[[], EngineStatus]) -> None:
+        """Report an engine's load, read at every scrape."""
+        self._registry.register(_LoadCollector(status))
+
+    def on_step(self, stage: str, batch_size: int, seconds: float) -> None:
+        """Count a step of the engine; called in the engine's thread."""
+        self._tokens.labels(stage).inc(batch_size)
+        self._step_seconds.labels(stage).inc(seconds)
+        self._speed.labels(stage).set(batch_size / seconds if seconds else 0)
+        self._batch_size.labels(stage).observe(batch_size)
+
+    def families(self) -> list[MetricFamily]:
+        """All metrics as they are now."""
+        return [*self._registry.collect()]
+
+    def text(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+class Metrics(EngineMetrics):
+    """All metrics of one server."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self._mean_request_seconds = 0.0
         counter = partial(Counter, registry=self._registry)
         histogram = partial(Histogram, registry=self._registry)
@@ -43,28 +88,6 @@ class Metrics:
         self._factor = histogram(
             "bark_real_time_factor", "Request time over audio duration.", buckets=_FACTORS
         )
-        self._tokens = counter("bark_tokens", "Sequences summed over all steps.", _STAGE)
-        self._step_seconds = counter("bark_step_seconds", "Seconds spent in steps.", _STAGE)
-        self._speed = Gauge(
-            "bark_tokens_per_second",
-            "Sequences over seconds of the newest step.",
-            _STAGE,
-            registry=self._registry,
-        )
-        self._batch_size = histogram(
-            "bark_batch_size", "Sequences per step.", _STAGE, buckets=_BATCH_SIZES
-        )
-
-    def watch(self, status: Callable[[], EngineStatus]) -> None:
-        """Report an engine's load, read at every scrape."""
-        self._registry.register(_LoadCollector(status))
-
-    def on_step(self, stage: str, batch_size: int, seconds: float) -> None:
-        """Count a step of the engine; called in the engine's thread."""
-        self._tokens.labels(stage).inc(batch_size)
-        self._step_seconds.labels(stage).inc(seconds)
-        self._speed.labels(stage).set(batch_size / seconds if seconds else 0)
-        self._batch_size.labels(stage).observe(batch_size)
 
     def on_first_audio(self, seconds: float) -> None:
         """Count the time that one request waited for its first audio."""
@@ -86,9 +109,35 @@ class Metrics:
         """Moving average of the time of requests that ended ok; 0 before the first."""
         return self._mean_request_seconds
 
-    def text(self) -> bytes:
-        """All metrics in Prometheus' text format."""
-        return generate_latest(self._registry)
+
+class _Families(Collector):
+    """Metrics of several processes as if they were of one."""
+
+    def __init__(self, families: Iterable[MetricFamily]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[MetricFamily]:
+        return self._families
+
+
+def joined_text(parts: Iterable[tuple[Mapping[str, str], Iterable[MetricFamily]]]) -> bytes:
+    """Metrics of several processes in Prometheus' text format.
+
+    Args:
+        parts: Labels of each process, which all of its samples get, and its metrics.
+    """
+    joined: dict[str, MetricFamily] = {}
+    for labels, families in parts:
+        for family in families:
+            target = joined.setdefault(
+                family.name, Metric(family.name, family.documentation, family.type)
+            )
+            target.samples += [
+                sample._replace(labels={**labels, **sample.labels}) for sample in family.samples
+            ]
+    registry = CollectorRegistry()
+    registry.register(_Families([*joined.values()]))
+    return generate_latest(registry)
 
 
 class _LoadCollector(Collector):
@@ -97,7 +146,7 @@ class _LoadCollector(Collector):
     def __init__(self, status: Callable[[], EngineStatus]) -> None:
         self._status = status
 
-    def collect(self) -> Iterable[Metric]:
+    def collect(self) -> Iterable[MetricFamily]:
         status = self._status()
         yield GaugeMetricFamily(
             "bark_requests_waiting", "Engine requests without a slot.", status.waiting

@@ -188,6 +188,8 @@ async def ready(request: Request) -> Status:
     """Ready once the bundle is loaded and warmed up, while speech can be generated."""
     service = _service(request)
     service.check_ready()
+    for tier in service.tiers.values():
+        tier.check_ready()
     service.readiness.check()
     return Status(status="ready")
 
@@ -207,7 +209,7 @@ async def ready(request: Request) -> Status:
 )
 async def metrics(request: Request) -> Response:
     """Requests by outcome, queue, slots, durations and batch sizes for Prometheus."""
-    return Response(_service(request).metrics.text(), media_type=CONTENT_TYPE_LATEST)
+    return Response(await _service(request).metrics_text(), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/", summary="Web page", tags=["operations"], response_class=HTMLResponse)

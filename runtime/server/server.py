@@ -109,12 +109,13 @@ def _seconds_since(moment: float) -> float:
 
 def serve(
     settings: ServerSettings,
-    load: Callable[[], Bark],
+    load: Callable[..., Bark],
     *,
     host: str,
     port: int,
     unix_socket: Path | None = None,
     log_level: str = "info",
+    make_service: Callable[[ServerSettings, Callable[..., Bark]], SpeechService] = SpeechService,
 ) -> None:
     """Serve until SIGTERM or SIGINT.
 
@@ -125,6 +126,7 @@ def serve(
         port: TCP port; 0 selects a free one.
         unix_socket: Path of a socket to listen on, instead of the two above.
         log_level: Lowest level that is logged: debug, info, warning or error.
+        make_service: Function that makes the service of `settings` and `load`.
 
     Raises:
         ServerError: The address is not available.
@@ -137,7 +139,7 @@ def serve(
     limit = limit_by_files(settings.max_connections)
     settings = dataclasses.replace(settings, max_connections=limit)
 
-    service = SpeechService(settings, load)
+    service = make_service(settings, load)
     is_proxied = unix_socket is not None
     server = make_server(service, host="localhost" if is_proxied else host, trusts_proxy=is_proxied)
     opened = (

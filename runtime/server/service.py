@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from bark_onnx.graphs.errors import BarkError, ServerError, first_line
 from bark_onnx.runtime import Bark, GenerationOptions
@@ -18,6 +18,7 @@ from bark_onnx.runtime.server.logs import log
 from bark_onnx.runtime.server.metrics import Metrics
 from bark_onnx.runtime.server.readiness import Readiness
 from bark_onnx.runtime.server.settings import ServerSettings
+from bark_onnx.runtime.server.tiers import Tier
 from bark_onnx.runtime.server.uploads import UploadFolder
 from bark_onnx.runtime.server.voices import VoiceRegistry
 from bark_onnx.runtime.text.sentences import detect_language, sentence_ends
@@ -45,6 +46,7 @@ class SpeechService:
         created: Unix time of the start.
         startup_error: Error that prevented loading the bundle.
         on_startup_error: Called after `startup_error` is set.
+        tiers: Parts of the server that run in processes of their own, by name; none here.
     """
 
     def __init__(self, settings: ServerSettings, load: Callable[[], Bark]) -> None:
@@ -59,6 +61,7 @@ class SpeechService:
         self.created = int(time.time())
         self.startup_error: BarkError | None = None
         self.on_startup_error: Callable[[], object] | None = None
+        self.tiers: Mapping[str, Tier] = {}
         self._load = load
         self._bark: Bark | None = None
         self._voices: VoiceRegistry | None = None
@@ -102,10 +105,18 @@ class SpeechService:
             cause = f"{type(error).__name__}: {first_line(error)}"
             self._fail(ServerError(f"The server cannot start ({cause}); the log has more"))
             return
-        bark.add_observer(self.metrics)
-        self.metrics.watch(bark.engine_status)
+        self.observe(bark)
         self._bark = bark
         log.info("ready", extra={"fields": dataclasses.asdict(bark.describe())})
+
+    def observe(self, bark: Bark) -> None:
+        """Begin to count the work of the loaded bundle."""
+        bark.add_observer(self.metrics)
+        self.metrics.watch(bark.engine_status)
+
+    async def metrics_text(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return self.metrics.text()
 
     async def stop(self) -> None:
         """Close the bundle; requests that are still running fail."""
@@ -144,6 +155,8 @@ class SpeechService:
         _ = self.bark  # raises while it loads
 
     def _fail(self, error: BarkError) -> None:
+        if self.admission.is_draining:  # which may be why nothing was loaded
+            return
         self.startup_error = error
         if self.on_startup_error is not None:
             self.on_startup_error()

@@ -1,4 +1,4 @@
-"""The page that speaks in the browser, in Chromium: WebAssembly, and WebGPU on a software adapter."""
+"""The page that speaks in the browser, in Chromium: WebAssembly, and WebGPU in software."""
 
 import json
 import shutil

@@ -50,8 +50,8 @@ def select_provider(bundle: Bundle, name: str, precision: str | None) -> Executi
     return cuda
 
 
-def select_precision(bundle: Bundle, provider: ExecutionProvider, precision: str | None) -> str:
-    """The requested precision, or the fastest one that the provider supports.
+def select_precision(bundle: Bundle, provider: str, precision: str | None) -> str:
+    """The requested precision, or the fastest one that a provider of this name supports.
 
     Raises:
         BundleError: The bundle lacks the requested precision.
@@ -68,15 +68,15 @@ def select_precision(bundle: Bundle, provider: ExecutionProvider, precision: str
             f"{bundle.folder} has no {precision} graphs, only {', '.join(present)}; "
             f"export with --precision {precision}"
         )
-    supported = _supported_precisions(bundle, provider)
+    supported = _supported_precisions(bundle, _BY_NAME[provider])
     if precision is None and supported:
         return supported[0]
     if precision in supported:
         return precision
     found = precision or ", ".join(present)
     raise ProviderError(
-        f"provider {provider.name} does not run {found} with {bundle.attention} attention; "
-        f"{UNSUPPORTED_HINT[provider.name]}"
+        f"provider {provider} does not run {found} with {bundle.attention} attention; "
+        f"{UNSUPPORTED_HINT[provider]}"
     )
 
 

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,18 @@ def test_malformed_file_of_keys_is_a_one_line_error(
     keys.write_text(text)
     done = run("-m", random_bundle, "--port", 0, "--api-key-file", keys)
     failed(done, 1, str(keys), "expected")
+
+
+@pytest.mark.parametrize("option", ["--ray-address", "--replicas", "--max-replicas"])
+def test_option_of_a_cluster_needs_a_cluster(random_bundle: Path, option: str) -> None:
+    done = run("-m", random_bundle, "--port", 0, option, "1")
+    failed(done, 1, option, "needs --ray")
+
+
+@pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is installed, so it is not missing")
+def test_missing_ray_is_a_one_line_error(random_bundle: Path) -> None:
+    done = run("-m", random_bundle, "--port", 0, "--ray")
+    failed(done, 1, "ray", install_command("cpu,serve,ray"))
 
 
 def failed(done: subprocess.CompletedProcess[str], status: int, *words: str) -> None:

@@ -519,3 +519,20 @@ def test_damaged_upload_is_reported_without_its_path(
     (uploads / "bad.npz").write_bytes(b"bad")
     error = refused(upload_server.speak(voice="bad"), 400)
     assert json.dumps(str(uploads))[1:-1] not in error["message"]
+
+
+def test_voice_is_seen_at_once_by_every_server_of_a_folder(
+    bark: ScriptedBark, tmp_path: Path
+) -> None:
+    uploads = tmp_path / "uploads"
+    with (
+        running_server(lambda: bark, uploads=uploads) as one,
+        running_server(lambda: bark, uploads=uploads) as other,
+    ):
+        assert upload(one, archive(), "mine").status_code == 201
+        assert "mine" in [
+            each["id"] for each in other.http.get("/v1/audio/voices").json()["voices"]
+        ]
+        assert other.speak(voice="mine").status_code == 200
+        assert other.http.delete("/v1/audio/voices/mine").status_code == 200
+        assert one.speak(voice="mine").status_code == 400
