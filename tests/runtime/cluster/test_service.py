@@ -180,27 +180,18 @@ def test_a_signal_ends_a_server_that_waits_for_its_first_replica() -> None:
         assert not starting.events("failed")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--precision", "fp16"], ["fp16", "int8"]),
-        (["--ray-address", "127.0.0.1:1"], ["127.0.0.1:1", "HOST:PORT"]),
-    ],
-)
-def test_a_cluster_that_cannot_serve_is_a_one_line_error(
-    arguments: list[str], words: list[str]
-) -> None:
+def test_speakers_that_cannot_start_are_a_one_line_error() -> None:
     done = subprocess.run(
-        [COMMAND, "serve", "-m", "demo", "--ray", "--port", "0", *arguments],
+        [COMMAND, "serve", "-m", "demo", "--ray", "--port", "0", "--precision", "fp16"],
         capture_output=True,
         text=True,
         timeout=START_SECONDS,
     )
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("bark-onnx: ")
-    for word in words:
-        assert word in last
+    assert last.startswith("bark-onnx: The speaker replicas cannot start: ")
+    assert "fp16" in last
+    assert "int8" in last
 
 
 def _codec_runs(cluster: ClusterProcess) -> dict[str, float]:
