@@ -66,7 +66,12 @@ def _first_answer(handle: Any, should_stop: Callable[[], bool]) -> SpeakerInfo:
         else:
             return info
     response.cancel()
-    raise ClosedError("The server was ended before a speaker replica was ready")
+    raise ended_early()
+
+
+def ended_early() -> ClosedError:
+    """Error of a start that was given up."""
+    return ClosedError("The server was ended before a speaker replica was ready")
 
 
 def _check_deployment(handle: Any) -> None:

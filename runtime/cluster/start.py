@@ -15,7 +15,7 @@ from ray.util import list_named_actors
 from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.graphs.errors import OptionsError, ServerError, first_line
 from bark_onnx.runtime.cluster.application import speaker_application
-from bark_onnx.runtime.cluster.connection import bundle_everywhere, connect
+from bark_onnx.runtime.cluster.connection import bundle_everywhere, connect, ended_early
 from bark_onnx.runtime.cluster.remote_bark import RemoteBark
 from bark_onnx.runtime.cluster.settings import SpeakerSettings
 
@@ -42,11 +42,14 @@ def start_cluster(
 
     Raises:
         ServerError: No cluster answers at the address, or the speakers cannot start.
+        ClosedError: `should_stop` returned True.
         BarkError: The bundle cannot be opened.
     """
     bundle = Bundle(settings.bundle)
     cluster = _Cluster(address, cpus=settings.most_replicas * (threads or 1))
     try:
+        if should_stop():
+            raise ended_early()
         settings = dataclasses.replace(
             settings,
             bundle=bundle_everywhere(bundle),

@@ -89,7 +89,7 @@ def serve_on_ray(*arguments: object, is_ready: bool = True) -> Iterator[ClusterP
         url = json.loads(log.read_text().splitlines()[0])["url"]
         with httpx2.Client(base_url=url, timeout=WAIT_SECONDS) as http:
             if is_ready:
-                wait_for(lambda: http.get("/ready").status_code == 200, START_SECONDS)
+                wait_for(lambda: _is_ready(http), START_SECONDS)
             yield ClusterProcess(process, url, http, log)
     except BaseException:
         sys.stderr.write(log.read_text())
@@ -102,6 +102,13 @@ def serve_on_ray(*arguments: object, is_ready: bool = True) -> Iterator[ClusterP
             process.kill()
             process.wait()
             log.unlink()
+
+
+def _is_ready(http: httpx2.Client) -> bool:
+    try:
+        return http.get("/ready").status_code == 200
+    except httpx2.TransportError:  # a process that starts on a busy machine drops connections
+        return False
 
 
 def wait_for(holds: Callable[[], bool], seconds: float = WAIT_SECONDS) -> None:

@@ -127,7 +127,7 @@ def test_option_of_a_cluster_needs_a_cluster(random_bundle: Path, option: str) -
 @pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is installed, so it is not missing")
 def test_missing_ray_is_a_one_line_error(random_bundle: Path) -> None:
     done = run("-m", random_bundle, "--port", 0, "--ray")
-    failed(done, 1, "ray", install_command("cpu,serve,ray"))
+    failed(done, 1, "The package ray is missing", "pip install", "[cpu,serve,ray]")
 
 
 def failed(done: subprocess.CompletedProcess[str], status: int, *words: str) -> None:
