@@ -16,7 +16,7 @@ $(VENV)/.stamp: pyproject.toml constraints.txt
 	@echo 'Installing PyTorch and all other packages into $(VENV): 1.7 GB, a few minutes'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --constraint constraints.txt 'torch==2.13.0'
-	$(PIP) --constraint constraints.txt --editable '.[cpu,serve,export,plot,dev,docs,recognition]'
+	$(PIP) --constraint constraints.txt --editable '.[cpu,serve,export,plot,batch,dev,docs,recognition]'
 	touch $@
 
 CPU_VENV := .venv-cpu

@@ -14,6 +14,7 @@ BarkError
 │   └── ClosedError    the engine is closed
 ├── AudioError         a sound file or its metadata cannot be written or read
 │   └── PlayerError    sound cannot be played
+├── BatchError         rows, folder or cluster of a batch cannot be used
 └── ServerError        a server cannot start or does not answer
 
 A message is one line: what, found, expected, remedy.
@@ -78,6 +79,10 @@ class AudioError(BarkError):
 
 class PlayerError(AudioError):
     """Sound cannot be played: no program for it is installed, or the program ended early."""
+
+
+class BatchError(BarkError):
+    """The rows, the folder or the cluster of a batch cannot be used."""
 
 
 class ServerError(BarkError):

@@ -2,6 +2,7 @@
 
 import click
 
+from bark_onnx.runtime.cli.batch import batch
 from bark_onnx.runtime.cli.info import info
 from bark_onnx.runtime.cli.serve import serve
 from bark_onnx.runtime.cli.speak import speak
@@ -16,10 +17,11 @@ def command() -> None:
     \b
     Examples:
       bark-onnx speak "Hello, my dog is cute" -m bark-small-onnx --voice v2/en_speaker_6
+      bark-onnx batch prompts.csv -m bark-small-onnx -o prompts/
       bark-onnx info speech.wav
       bark-onnx serve -m bark-small-onnx
     """
 
 
-for subcommand in (speak, voices, info, serve):
+for subcommand in (speak, batch, voices, info, serve):
     command.add_command(subcommand)

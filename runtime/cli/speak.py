@@ -12,16 +12,11 @@ import click
 from bark_onnx.graphs.command_line import add_options, grouped_option
 from bark_onnx.graphs.errors import OptionsError
 from bark_onnx.graphs.interrupts import raise_interrupts
-from bark_onnx.graphs.precisions import PRECISIONS
 from bark_onnx.runtime.bark import Bark
-from bark_onnx.runtime.cli.options.common import (
-    LOW_MEMORY_HELP,
-    bundle_option,
-    flags_in_errors,
-    values_of,
-)
+from bark_onnx.runtime.cli.options.common import bundle_option, flags_in_errors, values_of
 from bark_onnx.runtime.cli.options.completion import complete_voice
 from bark_onnx.runtime.cli.options.generation import build_generation_options, generation_options
+from bark_onnx.runtime.cli.options.hardware import HARDWARE, hardware_options
 from bark_onnx.runtime.cli.options.output import OutputOptions, output_options
 from bark_onnx.runtime.cli.options.stream import (
     build_stream_options,
@@ -36,12 +31,9 @@ from bark_onnx.runtime.cli.speech.output import write_stream
 from bark_onnx.runtime.cli.speech.progress import ProgressBars
 from bark_onnx.runtime.cli.speech.summary import SpeechSummary
 from bark_onnx.runtime.cli.speech.voice_saver import VoiceSaver
-from bark_onnx.runtime.inference.sessions import PROVIDERS
 from bark_onnx.runtime.seeds import resolve_seed
 
 _voice_option = grouped_option("Voice")
-_model_option = grouped_option("Model and hardware")
-_HARDWARE = ("provider", "precision", "threads", "low_memory")
 
 
 @click.command(cls=SunoCompatCommand)
@@ -74,26 +66,7 @@ _HARDWARE = ("provider", "precision", "threads", "low_memory")
 )
 @stream_options
 @generation_options
-@add_options(
-    _model_option(
-        "--provider",
-        type=click.Choice(PROVIDERS),
-        default="auto",
-        show_default=True,
-        help="Where the graphs run; auto: CUDA if it starts.",
-    ),
-    _model_option(
-        "--precision",
-        metavar="NAME",
-        help=f"Precision of the graphs: {', '.join(PRECISIONS)}. Default: the fastest.",
-    ),
-    _model_option(
-        "--threads",
-        type=int,
-        help="CPU threads; more than cores are far slower. Default: one per physical core.",
-    ),
-    _model_option("--low-memory", is_flag=True, help=LOW_MEMORY_HELP),
-)
+@hardware_options
 @suno_options
 @flags_in_errors()
 def speak(
@@ -132,7 +105,7 @@ def speak(
     seed = resolve_seed(seed)
     # 2. The model loads while its first stages run.
     started = time.perf_counter()
-    hardware = {name: values[name] for name in _HARDWARE}
+    hardware = {name: values[name] for name in HARDWARE}
     bark = Bark.load(bundle, wait=False, **hardware)
     info = bark.describe()
     summary = SpeechSummary(

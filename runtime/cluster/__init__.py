@@ -1,4 +1,4 @@
-"""Serves a bundle on several machines with Ray Serve; its modules import Ray.
+"""Serves a bundle, and generates batches, on several machines with Ray; its modules import Ray.
 
 `app` builds the application from arguments, for `serve run` and Serve configs; `demo` is the one
 of the demo, for `serve build`.

@@ -60,7 +60,7 @@ class StageModels:
         check_device_options(provider, threads)
         chosen = _select_provider(bundle, provider, precision)
         self.target = ExecutionTarget(chosen, threads, is_persistent=not low_memory)
-        self.precision = _select_precision(bundle, chosen, precision)
+        self.precision = select_precision(bundle, chosen, precision)
         self.max_batch_size = max_batch_size
         self.low_memory = low_memory
         self._bundle = bundle
@@ -169,7 +169,13 @@ def _select_provider(
     return "cuda" if usable or provider == "cuda" else "cpu"
 
 
-def _select_precision(bundle: Bundle, provider: str, precision: str | None) -> str:
+def select_precision(bundle: Bundle, provider: str, precision: str | None) -> str:
+    """The requested precision; None selects the fastest that the provider supports.
+
+    Raises:
+        BundleError: The bundle lacks the precision.
+        ProviderError: The provider does not support it.
+    """
     present = bundle.manifest.precisions
     if precision is not None and precision not in PRECISIONS:
         raise BundleError(

@@ -15,7 +15,7 @@ MAX_MODULE_LINES = 230
 MAX_FUNCTION_LINES = 40  # of the body, without the docstring
 MAX_CLASS_LINES = 220
 MAX_ROOT_MODULES = 5  # of runtime/, beside its packages
-MAX_PRODUCT_LINES = 25_000  # 16,497 once; the demo's training and protection from abuse came since
+MAX_PRODUCT_LINES = 26_500  # 16,497 once; the demo's training and protection from abuse came since
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Many texts from a file to a folder of sound files, resumed wherever a run ended."""
