@@ -20,7 +20,7 @@ from bark_onnx.graphs.voices.voice import is_voice_path
 from bark_onnx.runtime.batch.row import Row
 from bark_onnx.runtime.batch.speaker import FinishedRow, OnRow, SpeakerSettings
 from bark_onnx.runtime.cluster.attempts import Attempts
-from bark_onnx.runtime.cluster.ray_driver import connect, smallest_node, without_messages_of_ray
+from bark_onnx.runtime.cluster.ray_driver import connect, smallest_node, without_stdout
 from bark_onnx.runtime.cluster.row_worker import MAX_ATTEMPTS, RowWorker, to_table
 from bark_onnx.runtime.inference.providers.selection import select_precision
 
@@ -62,7 +62,7 @@ class RayPool:
         self.settings = settings
         bundle = Bundle(settings.bundle)
         with ExitStack() as stack:
-            stack.enter_context(without_messages_of_ray())
+            stack.enter_context(without_stdout())
             connect(address, cpus=(workers or 1) * (threads or 1))
             stack.callback(ray.shutdown)
             resources = ray.cluster_resources()

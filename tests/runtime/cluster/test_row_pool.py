@@ -141,10 +141,10 @@ def test_batch_that_began_on_ray_goes_on_without(folder: Path, number: signal.Si
 
 def test_cluster_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text('{"text": "Hello"}')
-    process = start(tmp_path, "out", "--ray", "auto")
+    process = start(tmp_path, "out", "--ray", "127.0.0.1:9")
     out, err = process.communicate()
     assert (process.returncode, out, err.count("\n")) == (1, "", 1), err
-    assert err.startswith("bark-onnx: No Ray cluster answers at auto (")
+    assert err.startswith("bark-onnx: No Ray cluster answers at 127.0.0.1:9 (")
     assert not (tmp_path / "out").exists()
 
 
