@@ -130,7 +130,7 @@ test("voices that do not fit the checkpoint are refused", async () => {
     [{ semanticPrompt, coarsePrompt: coarsePrompt.slice(1), finePrompt }, /coarsePrompt has 1 codebooks, expected 2/],
     [{ semanticPrompt, coarsePrompt, finePrompt: finePrompt.map((codes) => codes.slice(1)) }, /expected the same number/],
     [{ semanticPrompt: [1.5], coarsePrompt, finePrompt }, /holds 1.5, expected integers from 0/],
-    [{ semanticPrompt: [], coarsePrompt, finePrompt }, /semanticPrompt is no array/],
+    [{ semanticPrompt: [], coarsePrompt, finePrompt }, /semanticPrompt is not an array/],
   ];
   for (const [voice, message] of cases) {
     await refuses(() => bark.speak(TEXT, { ...FEW, voice }), "VoiceError", message);

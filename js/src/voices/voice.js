@@ -110,7 +110,7 @@ export class Voice {
     const rows = isList(given) ? [...given] : [];
     if (!rows.length || !rows.every((row) => isList(row) && row.length)) {
       const expected = maxRows === 1 ? "an array" : "an array of one array per codebook";
-      throw new VoiceError(`${this.where}: ${key} is no array; expected ${expected} of integers`);
+      throw new VoiceError(`${this.where}: ${key} is not an array; expected ${expected} of integers`);
     }
     const arrays = rows.map((row) => Array.from(row, Number));
     const length = arrays[0].length;
