@@ -116,7 +116,7 @@ def test_arguments_that_change_nothing_are_accepted(arguments: dict[str, Any]):
         ({"min_eos_p": 2.0}, ("min_eos_p is 2.0",)),
         ({"do_sample": 1}, ("do_sample is 1", "True or False")),
         ({"logits_processor": []}, ("logits_processor is not supported",)),
-        ({"streamer": object()}, ("streamer is not supported",)),
+        ({"streamer": "a streamer"}, ("streamer is not supported",)),
         ({"voice_preset": "v2/en_speaker_0"}, ("voice_preset is not supported",)),
         ({"tempreature": 0.4}, ("tempreature is not supported", "temperature")),
         ({"token_type_ids": None}, ("token_type_ids is not supported",)),
