@@ -25,16 +25,29 @@ def has_optimum() -> bool:
     )
 
 
+def is_installed() -> bool:
+    """Whether the command is in optimum's namespace."""
+    try:
+        return find_spec("optimum.commands.register.register_bark_onnx") is not None
+    except ModuleNotFoundError:
+        return False
+
+
 needs_optimum = pytest.mark.skipif(not has_optimum(), reason="the extra [optimum] is missing")
 
 
 @pytest.fixture(scope="session")
 def namespace(make_once: MakeOnce) -> Path:
-    """A folder as site-packages is after an install: the namespace of optimum, and ours in it."""
+    """A folder as site-packages is after an install: the namespace of optimum, and ours in it.
+
+    Empty where an install has put our file there.
+    """
 
     def make(folder: Path) -> None:
         register = folder / "optimum" / "commands" / "register"
         register.mkdir(parents=True)
+        if is_installed():
+            return
         source = ROOT / "deploy" / "optimum" / "register_bark_onnx.py"
         (register / source.name).write_bytes(source.read_bytes())
 
