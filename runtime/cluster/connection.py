@@ -1,7 +1,6 @@
 """Waits until a speaker replica is warm, and connects to all of them."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from ray import serve
@@ -10,6 +9,7 @@ from ray.serve.exceptions import RayServeException
 
 from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.graphs.errors import ClosedError, ServerError
+from bark_onnx.runtime.cluster.processes import reported_error
 from bark_onnx.runtime.cluster.remote_bark import RemoteBark
 from bark_onnx.runtime.cluster.remote_engine import RemoteEngine
 from bark_onnx.runtime.cluster.settings import SpeakerSettings
@@ -18,7 +18,7 @@ from bark_onnx.runtime.cluster.speakers import Speakers
 
 _POLL_SECONDS = 0.5
 _FAILED = ("DEPLOY_FAILED", "UNHEALTHY")
-_ERROR = "bark_onnx.graphs.errors."  # how a traceback names an error of this library
+_NO_REPORT = "Ray's logs have the cause"
 
 
 def connect(
@@ -47,12 +47,6 @@ def connect(
     return RemoteBark(bundle, engine, info, on_close=on_close)
 
 
-def bundle_everywhere(bundle: Bundle) -> str:
-    """How processes with other working folders open a bundle: its absolute path, or its hub id."""
-    is_folder = Path(bundle.source).exists()
-    return str(bundle.folder.resolve()) if is_folder else bundle.source
-
-
 def _first_answer(handle: Any, should_stop: Callable[[], bool]) -> SpeakerInfo:
     response = handle.describe.remote()
     while not should_stop():
@@ -78,13 +72,5 @@ def _check_deployment(handle: Any) -> None:
     application = serve.status().applications.get(handle.app_name)
     deployment = application and application.deployments.get(handle.deployment_name)
     if deployment and deployment.status in _FAILED:
-        raise ServerError(f"The speaker replicas cannot start: {_reason(deployment.message)}")
-
-
-def _reason(message: str) -> str:
-    """The error in what Ray reports of a deployment: that of this library, or the last line."""
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    own = [line for line in lines if line.startswith(_ERROR)]
-    if own:
-        return own[-1].partition(": ")[2]
-    return lines[-1] if lines else "Ray's logs have the cause"
+        reason = reported_error(deployment.message, _NO_REPORT)
+        raise ServerError(f"The speaker replicas cannot start: {reason}")

@@ -20,6 +20,7 @@ from bark_onnx.graphs.voices.voice import is_voice_path
 from bark_onnx.runtime.batch.row import Row
 from bark_onnx.runtime.batch.speaker import FinishedRow, OnRow, SpeakerSettings
 from bark_onnx.runtime.cluster.attempts import Attempts
+from bark_onnx.runtime.cluster.processes import bundle_everywhere, reported_error
 from bark_onnx.runtime.cluster.ray_driver import connect, smallest_node, without_stdout
 from bark_onnx.runtime.cluster.row_worker import MAX_ATTEMPTS, RowWorker, to_table
 from bark_onnx.runtime.inference.providers.selection import select_precision
@@ -28,7 +29,6 @@ _THREADS = 4  # of a worker, where that many CPUs are in a machine
 _WAVE_ROWS = 10_000  # in the object store at a time
 _TABLES = 4  # per worker, if rows are few: those that end first help the others
 _TABLE_ROUNDS = 8  # rows of a large table, in rows that are generated at the same time
-_ERROR = "bark_onnx.graphs.errors."  # how a traceback names an error of this library
 
 
 class RayPool:
@@ -76,7 +76,7 @@ class RayPool:
             self._workers = workers or max(int(room), 1)
             self._stack = stack.pop_all()
         self._hardware = {
-            "bundle": _everywhere(bundle),
+            "bundle": bundle_everywhere(bundle),
             "provider": self.provider,
             "precision": self.precision,
             "threads": self._threads,
@@ -150,7 +150,7 @@ class RayPool:
                 reason: str | None = ray.get(attempts.reason.remote())
                 return reason
             except Exception as error:  # Ray raises its own and those of the workers
-                return _reason(error)
+                return reported_error(str(error), type(error).__name__)
             for values in table.to_pylist():
                 row = waiting.pop(values["number"], None)
                 if row is not None:
@@ -168,18 +168,3 @@ def _read_voices(rows: Iterable[Row], on_row: OnRow) -> dict[int, bytes]:
             except VoiceError as error:
                 on_row(FinishedRow(row, None, error=str(error)))
     return voices
-
-
-def _everywhere(bundle: Bundle) -> str:
-    """How processes with other working folders open a bundle: its absolute path, or its hub id."""
-    is_folder = Path(bundle.source).exists()
-    return str(bundle.folder.resolve()) if is_folder else bundle.source
-
-
-def _reason(error: BaseException) -> str:
-    """The error of this library in what Ray reports of a worker, or its last line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    own = [line for line in lines if line.startswith(_ERROR)]
-    if own:
-        return own[-1].partition(": ")[2]
-    return lines[-1] if lines else type(error).__name__

@@ -15,7 +15,8 @@ from ray.util import list_named_actors
 from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.graphs.errors import OptionsError, ServerError, first_line
 from bark_onnx.runtime.cluster.application import speaker_application
-from bark_onnx.runtime.cluster.connection import bundle_everywhere, connect, ended_early
+from bark_onnx.runtime.cluster.connection import connect, ended_early
+from bark_onnx.runtime.cluster.processes import bundle_everywhere
 from bark_onnx.runtime.cluster.remote_bark import RemoteBark
 from bark_onnx.runtime.cluster.settings import SpeakerSettings
 

@@ -14,7 +14,8 @@ from ray.serve.schema import ServeDeploySchema
 
 from bark_onnx.graphs.errors import OptionsError
 from bark_onnx.runtime import cluster
-from bark_onnx.runtime.cluster.connection import _reason
+from bark_onnx.runtime.cluster.connection import _NO_REPORT
+from bark_onnx.runtime.cluster.processes import reported_error
 from bark_onnx.runtime.cluster.settings import SpeakerSettings
 
 ROOT = Path(__file__).parents[3]
@@ -118,9 +119,9 @@ def test_reason_of_a_failed_deployment_is_the_error_of_this_library() -> None:
         "Failed to start replica:\nTraceback (most recent call last):\n"
         '  File "x.py", line 1\nbark_onnx.graphs.errors.BundleError: fp16 is missing\n'
     )
-    assert _reason(message) == "fp16 is missing"
-    assert _reason("no memory") == "no memory"
-    assert "logs" in _reason("")
+    assert reported_error(message, "") == "fp16 is missing"
+    assert reported_error("no memory", "") == "no memory"
+    assert "logs" in reported_error("", _NO_REPORT)
 
 
 def test_package_has_no_other_names() -> None:
