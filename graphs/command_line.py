@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from bark_onnx.graphs.errors import BarkError, printable, system_reason
-from bark_onnx.graphs.interrupts import exit_status, find_interrupt
+from bark_onnx.graphs.interrupts import exit_status, find_interrupt, release_frames
 
 _STDERR_FD = 2
 _UNGROUPED = "Other"
@@ -99,6 +99,7 @@ def exit_on_errors(name: str, *, interrupted: str = "interrupted") -> Iterator[N
         path = context.command_path if context is not None else name
         _fail(f"{name}: {message}; see {path} --help", error.exit_code)
     except (KeyboardInterrupt, click.Abort) as stop:
+        release_frames(stop)
         _fail(f"{name}: {str(stop) or interrupted}", exit_status(stop))
     except OSError as error:
         _fail(f"{name}: {_describe(error)}", 1)

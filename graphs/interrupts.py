@@ -3,6 +3,7 @@
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -39,9 +40,14 @@ def raise_interrupts() -> None:
 def delayed_interrupts(on_interrupt: Callable[[], object] | None = None) -> Iterator[None]:
     """Raise interrupts after the block, so that a file is not written in part.
 
+    Interrupts are raised in the main thread alone; a block in another one is not interrupted.
+
     Args:
         on_interrupt: Called at each interrupt in the block, such as to end what it waits for.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     received: list[int] = []
 
     def delay(number: int, _: FrameType | None) -> None:
@@ -90,6 +96,14 @@ def find_interrupt(error: BaseException) -> KeyboardInterrupt | None:
     return cause
 
 
+def release_frames(stop: BaseException) -> None:
+    """Drop what the frames of an exception hold, so that their temporary files are removed now."""
+    error: BaseException | None = stop
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
+
+
 def _raise(number: int, _: FrameType | None) -> None:
     for each in _SIGNALS:
         if signal.getsignal(each) is _raise:
@@ -109,10 +123,19 @@ class _InterruptRepeater:
             self._otherwise(unraisable)
             return
         number = unraisable.exc_value.number
-        repeat = threading.Timer(_REPEAT_SECONDS, signal.raise_signal, (number,))
+        repeat = threading.Timer(_REPEAT_SECONDS, _interrupt_main_thread, (number,))
         repeat.daemon = True  # the process may end meanwhile
         repeat.start()
         self.dropped = number  # last, as another signal may come at any time
+
+
+def _interrupt_main_thread(number: int) -> None:
+    """Send a signal to the main thread, which may be waiting for something."""
+    main = threading.main_thread().ident
+    if sys.platform == "win32" or main is None:
+        signal.raise_signal(number)
+    else:
+        signal.pthread_kill(main, number)
 
 
 def _ignore(_: int, frame: FrameType | None) -> None:

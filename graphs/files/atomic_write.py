@@ -3,17 +3,16 @@
 import errno
 import io
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from bark_onnx.graphs.errors import BarkError, system_reason
+from bark_onnx.graphs.files.leftovers import former_name
 from bark_onnx.graphs.files.partial_file import (
     PartialFile,
     follow_links,
-    former_name,
     is_special,
     partial_folder,
 )
@@ -109,17 +108,16 @@ def _check_replaceable(target: Path) -> None:
 
 
 def _replace(target: Path, folder: Path) -> None:
-    """Rename `folder` to `target`; the former target is removed last."""
+    """Rename `folder` to `target`; `partial_folder` removes the former target."""
     former = former_name(folder)
-    if target.exists():
-        target.rename(former)
     try:
+        if target.exists():
+            target.rename(former)
         folder.rename(target)
     except BaseException:
         if former.exists() and not target.exists():
             former.rename(target)
         raise
-    shutil.rmtree(former, ignore_errors=True)
 
 
 def _umask() -> int:

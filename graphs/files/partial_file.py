@@ -1,14 +1,7 @@
-"""Files and folders under a temporary name of their own, until they replace their target.
-
-The name is hidden, and no longer for a long target. A lock marks it as in use: what a process that
-was killed left behind is not locked, and the next writer of the same target removes it.
-"""
+"""Files and folders under a temporary name of their own, until they replace their target."""
 
 import errno
-import hashlib
 import os
-import secrets
-import shutil
 import stat
 import sys
 from collections.abc import Iterator
@@ -17,11 +10,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-if sys.platform != "win32":
-    import fcntl
+from bark_onnx.graphs.files.leftovers import (
+    lock,
+    lock_folder,
+    new_name,
+    remove_folder,
+    remove_leftovers,
+)
+from bark_onnx.graphs.interrupts import delayed_interrupts
 
-_SUFFIX = ".partial"
-_FORMER = "-former"  # before the suffix, of a folder that is being replaced
 _MAX_LINKS = 40  # as Linux
 _ANY_WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 _SHARED = stat.S_ISVTX | stat.S_IWOTH  # a folder such as /tmp
@@ -29,6 +26,9 @@ _SHARED = stat.S_ISVTX | stat.S_IWOTH  # a folder such as /tmp
 
 class PartialFile:
     """A new file beside its target, which `commit` replaces. Otherwise `close` removes it.
+
+    An interrupt can come between any two steps: before `__init__` or `__enter__` is done, `__del__`
+    removes the file.
 
     Attributes:
         target: Path of the target, behind all symbolic links.
@@ -39,13 +39,15 @@ class PartialFile:
         OSError: The file cannot be created, or the target is write-protected.
     """
 
+    fd = -1
+    _is_open = False
+
     def __init__(self, path: Path) -> None:
         self.target = follow_links(path)
         if is_write_protected(self.target):
             raise PermissionError(errno.EACCES, "it is write-protected", str(self.target))
         remove_leftovers(self.target)
-        self.path, self.fd = _create(self.target)
-        self._is_open = True
+        self._create()
 
     def __enter__(self) -> Self:
         return self
@@ -56,6 +58,9 @@ class PartialFile:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
         self.close()
 
     def commit(self) -> None:
@@ -85,28 +90,56 @@ class PartialFile:
             self._close_fd()
             self.path.unlink(missing_ok=True)
 
+    def _create(self) -> None:
+        """Create and lock a file that did not exist."""
+        flags = os.O_CREAT | os.O_EXCL | os.O_RDWR
+        for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"):  # not everywhere
+            flags |= getattr(os, name, 0)
+        while True:
+            self.path = self.target.with_name(new_name(self.target))
+            self._is_open = True  # before the file exists: an interrupt may follow at once
+            try:
+                self.fd = os.open(self.path, flags, 0o666)
+            except OSError:
+                self._is_open = False
+                raise
+            # Before the lock, another process could take the file for a leftover.
+            if lock(self.fd) is not False and os.fstat(self.fd).st_nlink:
+                return
+            self._close_fd()
+
     def _close_fd(self) -> None:
         self._is_open = False
-        os.close(self.fd)
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
 
 
 @contextmanager
 def partial_folder(target: Path) -> Iterator[Path]:
     """Yield a new folder beside `target`, which is removed at the end if it is still there.
 
+    So is a folder of `former_name`, once `target` exists.
+
     Raises:
         OSError: The folder cannot be created.
     """
     remove_leftovers(target)
-    folder = target.with_name(_new_name(target))
-    folder.mkdir(mode=0o700)
-    fd = _lock_folder(folder)
+    folder, fd = target.with_name(new_name(target)), None
     try:
+        folder.mkdir(mode=0o700)
+        fd = lock_folder(folder)
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        if fd is not None:
-            os.close(fd)
+        try:
+            with delayed_interrupts():
+                remove_folder(folder, target)
+        except KeyboardInterrupt:  # no second one follows
+            remove_folder(folder, target)
+            raise
+        finally:
+            if fd is not None:
+                os.close(fd)
 
 
 def follow_links(path: Path) -> Path:
@@ -149,81 +182,3 @@ def is_write_protected(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     return stat.S_ISREG(mode) and not mode & _ANY_WRITE
-
-
-def former_name(folder: Path) -> Path:
-    """Path of a target while `folder`, from `partial_folder`, takes its place."""
-    return folder.with_name(f"{folder.stem}{_FORMER}{_SUFFIX}")
-
-
-def remove_leftovers(target: Path) -> None:
-    """Remove the temporary files and folders of `target` that no live process has locked."""
-    prefix, has_target = _prefix(target), target.exists()
-    with suppress(OSError), os.scandir(target.parent) as entries:  # a folder that is not readable
-        for entry in [entry for entry in entries if entry.name.startswith(prefix)]:
-            is_only_copy = not has_target and entry.name.endswith(_FORMER + _SUFFIX)
-            if entry.name.endswith(_SUFFIX) and not entry.is_symlink() and not is_only_copy:
-                _remove_unlocked(Path(entry))
-
-
-def _prefix(target: Path) -> str:
-    return f".bark-onnx-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]}-"
-
-
-def _new_name(target: Path) -> str:
-    return f"{_prefix(target)}{secrets.token_hex(4)}{_SUFFIX}"
-
-
-def _create(target: Path) -> tuple[Path, int]:
-    """Create and lock a file that did not exist; returns its path and descriptor."""
-    flags = os.O_CREAT | os.O_EXCL | os.O_RDWR
-    for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"):  # not everywhere
-        flags |= getattr(os, name, 0)
-    while True:
-        path = target.with_name(_new_name(target))
-        fd = os.open(path, flags, 0o666)
-        # Before the lock, another process could take the file for a leftover.
-        if _lock(fd) is not False and os.fstat(fd).st_nlink:
-            return path, fd
-        os.close(fd)
-
-
-def _lock(fd: int) -> bool | None:
-    """Lock a file or folder. False if another process has it; None without support for locks."""
-    if sys.platform == "win32":
-        return None  # an open file cannot be removed there
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return None
-    return True
-
-
-def _lock_folder(folder: Path) -> int | None:
-    if sys.platform == "win32":
-        return None
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    _lock(fd)
-    return fd
-
-
-def _remove_unlocked(path: Path) -> None:
-    """Remove a leftover if its lock is free; where locks are not supported, it stays."""
-    is_folder = path.is_dir()
-    if sys.platform == "win32":
-        if not is_folder:
-            with suppress(OSError):  # in use
-                path.unlink()
-        return
-    with suppress(OSError):  # gone, or another user's
-        fd = os.open(path, os.O_NOFOLLOW | (os.O_RDONLY if is_folder else os.O_RDWR))
-        try:
-            if _lock(fd):
-                if is_folder:
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink()
-        finally:
-            os.close(fd)

@@ -38,7 +38,7 @@ def run(*signals: signal.Signals) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-c", PROGRAM.replace("{signals}", numbers)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=20,  # less than the program sleeps
     )
 
 
