@@ -40,6 +40,21 @@ def peak_megabytes(process: int | None = None) -> float:
     return int(match.group(1)) / 1024
 
 
+def process_tree(process: int) -> list[int]:
+    """A process and all that it has started, directly or not, and that still run."""
+    children: dict[int, list[int]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        children.setdefault(int(fields[1]), []).append(int(folder.name))
+    found = [process]
+    for each in found:
+        found += children.get(each, [])
+    return found
+
+
 def device_megabytes() -> float:
     """Memory in use on the first GPU; no engine frees any before it ends."""
     used = _query_gpu("memory.used")

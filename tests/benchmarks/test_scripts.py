@@ -90,6 +90,7 @@ def test_serve_measures_a_server_with_and_without_batching():
         assert point["audio_per_second"] > 0
         assert point["mean_batch_size"] == 1 or point["max_batch_size"] > 1 < point["clients"]
         assert point["peak_mb"] > 100
+        assert point["replicas"] == 0
 
 
 @pytest.mark.parametrize("path", sorted((BENCHMARKS / "results").iterdir()), ids=lambda it: it.name)
