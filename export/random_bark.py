@@ -47,7 +47,7 @@ class RandomBark:
     num_heads: int = 2
     hidden_size: int = 64
     bias: bool = False
-    text_vocabulary: int = 0  # 0: the size of its own tokenizer
+    text_vocabulary: int = 0  # entries of the tokenizer, the last ones unused; 0: those it needs
     codec: dict[str, Any] = field(default_factory=lambda: {"num_filters": 4, "hidden_size": 16})
     max_new_tokens: int = 150  # three seconds
     seed: int = 0
@@ -169,7 +169,9 @@ def write_checkpoint(folder: Path, sizes: RandomBark | None = None) -> None:
     config = {**sizes.config().to_dict(), "architectures": ["BarkModel"]}
     _write_json(folder / CONFIG_NAME, config)
     _write_json(folder / GENERATION_NAME, sizes.generation_config())
-    (folder / "vocab.txt").write_text("\n".join(_vocabulary()) + "\n", encoding="utf-8")
+    vocabulary = _vocabulary()
+    vocabulary += [f"[unused{it}]" for it in range(sizes.text_vocabulary - len(vocabulary))]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
     _write_json(
         folder / "tokenizer_config.json",
         {"tokenizer_class": "BertTokenizer", "do_lower_case": False, "model_max_length": 512},
