@@ -75,7 +75,8 @@ def coarse_loss(
     codes = transformer.pad([w[1] for w in windows], transformer.IGNORED)
     infer = torch.full((len(pairs), 1), sizes.COARSE_INFER)
     entered = torch.cat([semantic, infer, codes[:, :-1].clamp(min=0)], 1)
-    hidden = transformer.hidden_states(model, model.input_embeds_layer(entered))
+    embed, device = model.input_embeds_layer, model.lm_head.weight.device
+    hidden = transformer.hidden_states(model, embed(entered.to(device)))
     hidden = hidden[:, sizes.COARSE_INPUT :]
     losses = {}
     for book, name in enumerate(("envelope", "pitch")):
@@ -83,7 +84,8 @@ def coarse_loss(
         head = model.lm_head.weight[first : first + sizes.CODEBOOK_SIZE]
         targets = codes[:, book :: sizes.NUM_COARSE]
         targets = torch.where(targets < 0, targets, targets - first)
-        losses[name] = transformer.token_loss(hidden[:, book :: sizes.NUM_COARSE], head, targets)
+        outputs = hidden[:, book :: sizes.NUM_COARSE]
+        losses[name] = transformer.token_loss(outputs, head, targets.to(device))
     return losses
 
 

@@ -63,18 +63,33 @@ def train_codec(work: Path) -> None:
     _scale_layers(decoder, clips.batch(torch.Generator().manual_seed(0))[0])
 
     def loss(generator: torch.Generator) -> dict[str, Tensor]:
-        inputs, target, voicing = clips.batch(generator)
-        with torch.autocast("cpu", torch.bfloat16):
-            audio = decoder(*inputs)
-        skipped = _WARM_UP * sizes.FRAME_SAMPLES
-        audio, target, voicing = audio[:, skipped:], target[:, skipped:], voicing[:, _WARM_UP:]
-        return {
-            "spectrum": spectral_loss(audio, target),
-            "harmonics": harmonic_loss(audio, target),
-            "phase": phase_loss(audio, target, voicing),
-        }
+        return codec_losses(decoder, *clips.batch(generator))
 
     train("codec", model, loss, _SETTINGS, work)
+
+
+def codec_losses(
+    decoder: codec.Decoder, inputs: tuple[Tensor, ...], target: Tensor, voicing: Tensor
+) -> dict[str, Tensor]:
+    """Distances of what the decoder makes of a batch from its target.
+
+    Args:
+        decoder: Decoder, on the device that computes.
+        inputs: Its inputs.
+        target: Audio (batch, samples).
+        voicing: Voicing (batch, frames).
+    """
+    device = next(decoder.parameters()).device
+    target, voicing = target.to(device), voicing.to(device)
+    with torch.autocast(device.type, torch.bfloat16):
+        audio = decoder(*(each.to(device) for each in inputs))
+    skipped = _WARM_UP * sizes.FRAME_SAMPLES
+    audio, target, voicing = audio[:, skipped:], target[:, skipped:], voicing[:, _WARM_UP:]
+    return {
+        "spectrum": spectral_loss(audio, target),
+        "harmonics": harmonic_loss(audio, target),
+        "phase": phase_loss(audio, target, voicing),
+    }
 
 
 def _load_clips(work: Path, quantizer: Quantizer, noise: Tensor) -> _Clips:
@@ -146,14 +161,15 @@ def phase_loss(audio: Tensor, target: Tensor, voicing: Tensor) -> Tensor:
     )
     difference = found * size_found.pow(-0.4) - wanted * size_wanted.pow(-0.4)
     difference = (difference.real.square() + difference.imag.square() + 1e-5).sqrt()
-    hertz = torch.arange(size // 2 + 1) * (sizes.RATE_HZ / size)
+    hertz = torch.arange(size // 2 + 1, device=audio.device) * (sizes.RATE_HZ / size)
     weight = ((6000 - hertz) / 3000).clamp(0, 1)[None, :, None]
     weight = weight * interpolate(voicing[:, None], found.shape[-1], mode="linear")
     return (difference * weight).sum() / ((size_wanted.pow(0.6) * weight).sum() + 1)
 
 
 def _spectrum(audio: Tensor, size: int, hop: int) -> Tensor:
-    return torch.stft(audio, size, hop, window=torch.hann_window(size), return_complex=True)
+    window = torch.hann_window(size, device=audio.device)
+    return torch.stft(audio, size, hop, window=window, return_complex=True)
 
 
 def _magnitudes(audio: Tensor, size: int) -> Tensor:

@@ -83,7 +83,8 @@ def fine_loss(model: BarkFineModel, sampler: Sampler, generator: torch.Generator
 
 def _loss(model: Any, entered: Tensor, targets: Tensor, book: int) -> Tensor:
     layers = model.input_embeds_layers
+    head = model.lm_heads[book - model.config.n_codes_given].weight
+    entered, targets = entered.to(head.device), targets.to(head.device)
     embeddings = torch.stack([layers[i](entered[:, i]) for i in range(book + 1)]).sum(0)
     hidden = transformer.hidden_states(model, embeddings)
-    head = model.lm_heads[book - model.config.n_codes_given].weight
     return transformer.token_loss(hidden, head[: sizes.CODEBOOK_SIZE], targets)

@@ -103,7 +103,8 @@ def ideal_output(hidden: Tensor, turns: Tensor, noise: Tensor, amplitude: Tensor
         noise: Output (batch, frames, 2 * NOISES) of the sources of noise.
         amplitude: Amplitude (batch, 1) of the voice.
     """
-    distance = (hidden[:, PITCH] * _UNIT + _CENTER)[..., None] - torch.arange(PITCHES)
+    pitches = torch.arange(PITCHES, device=hidden.device)
+    distance = (hidden[:, PITCH] * _UNIT + _CENTER)[..., None] - pitches
     gates = torch.sigmoid(_SHARPNESS * (distance + 0.5))
     gates = gates * torch.sigmoid(-_SHARPNESS * (distance - 0.5))
     angle = 2 * math.pi * turns

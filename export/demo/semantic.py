@@ -95,15 +95,16 @@ def semantic_losses(
     history = [[] if voice is None else voice.semantic[-length:].tolist() for _, voice in pairs]
     tokens = [utterance.semantic.tolist() for utterance, _ in pairs]
     embed = model.input_embeds_layer
-    prompt = embed(transformer.pad(text, sizes.text_pad(vocabulary), length)) + embed(
-        transformer.pad(history, end, length)
+    device = embed.weight.device
+    prompt = embed(transformer.pad(text, sizes.text_pad(vocabulary), length).to(device)) + embed(
+        transformer.pad(history, end, length).to(device)
     )
     infer = torch.full((len(pairs), 1), sizes.semantic_infer(vocabulary))
-    entered = torch.cat([infer, transformer.pad(tokens, end)], 1)
+    entered = torch.cat([infer, transformer.pad(tokens, end)], 1).to(device)
     hidden, attention = transformer.hidden_states_and_attention(
         model, torch.cat([prompt, embed(entered)], 1)
     )
-    targets = transformer.pad([[*row, end] for row in tokens], transformer.IGNORED)
+    targets = transformer.pad([[*row, end] for row in tokens], transformer.IGNORED).to(device)
     return {
         "tokens": transformer.token_loss(
             hidden[:, length:], model.lm_head.weight[: end + 1], targets
@@ -115,7 +116,7 @@ def semantic_losses(
 def _attention_loss(attention: list[Tensor], places: list[tuple[Tensor, Tensor]]) -> Tensor:
     length, losses = sizes.TEXT_LENGTH, []
     for heads, rows in zip((_LETTER_HEADS, _WORD_HEADS), zip(*places, strict=True), strict=True):
-        padded = nn.utils.rnn.pad_sequence([*rows], True, torch.nan)
+        padded = nn.utils.rnn.pad_sequence([*rows], True, torch.nan).to(attention[0].device)
         written = slice(length, length + padded.shape[1])
         losses += [
             transformer.attention_loss(attention[layer][:, head, written, :length], padded + behind)

@@ -36,7 +36,10 @@ class Settings:
 
 
 class _Run:
-    """A model in training, and all that is needed to go on after an interrupt."""
+    """A model in training, and all that is needed to go on after an interrupt.
+
+    The state of the optimizer follows the model to its device.
+    """
 
     def __init__(self, model: nn.Module, settings: Settings) -> None:
         self.model, self.settings = model, settings
@@ -85,7 +88,7 @@ class _Run:
         partial.replace(path)
 
     def restore(self, path: Path) -> None:
-        state = torch.load(path)
+        state = torch.load(path, map_location=next(self.model.parameters()).device)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average, self.step, self.seconds = state["average"], state["step"], state["seconds"]
@@ -102,8 +105,9 @@ def train(
 ) -> None:
     """Train a model, and write the moving average of its weights as NAME.pt in `work`.
 
-    A run that was interrupted goes on where NAME.state.pt was written, at most a minute before. The
-    log NAME.jsonl gets a line every hundred steps.
+    The model moves to the GPU if there is one; `CUDA_VISIBLE_DEVICES=` keeps it on the CPU. A run
+    that was interrupted goes on where NAME.state.pt was written, at most a minute before. The log
+    NAME.jsonl gets a line every hundred steps.
 
     Args:
         name: Name of the stage.
@@ -114,7 +118,7 @@ def train(
         validate: Losses on sentences that are not trained on.
     """
     state = work / f"{name}.state.pt"
-    run = _Run(model, settings)
+    run = _Run(model.to(device()), settings)
     if state.exists():
         run.restore(state)
     log = (work / f"{name}.jsonl").open("a")
@@ -147,10 +151,15 @@ def train(
             if validate is not None:
                 held_out = {key: round(value.item(), 4) for key, value in validate().items()}
                 log.write(json.dumps({"held_out": held_out, "machine": _machine()}) + "\n")
-    transformer.fold_parts(model)
+    transformer.fold_parts(model.cpu())
     torch.save(model.state_dict(), work / f"{name}.pt")
 
 
+def device() -> torch.device:
+    """The first GPU that torch can use, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def _machine() -> str:
-    threads = torch.get_num_threads()
-    return f"{platform.machine()}, {threads} threads, torch {torch.__version__}"
+    gpu = torch.cuda.get_device_name() if device().type == "cuda" else platform.machine()
+    return f"{gpu}, {torch.get_num_threads()} threads, torch {torch.__version__}"

@@ -71,10 +71,10 @@ def hidden_states(model: Any, embeddings: Tensor) -> Tensor:
 
 def hidden_states_and_attention(model: Any, embeddings: Tensor) -> tuple[Tensor, list[Tensor]]:
     """Those of `hidden_states`, and the attention (batch, heads, positions, positions) by layer."""
-    positions = torch.arange(embeddings.shape[1])
+    positions = torch.arange(embeddings.shape[1], device=embeddings.device)
     hidden = embeddings + model.position_embeds_layer(positions)
     attention = []
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(embeddings.device.type, torch.bfloat16):
         for layer in model.layers:
             hidden, *_, weights = layer(hidden, output_attentions=True)
             attention.append(weights)
@@ -89,15 +89,17 @@ def attention_loss(attention: Tensor, places: Tensor) -> Tensor:
         places: Place (batch, tokens) among the positions that each token is about; NaN for none.
     """
     known = ~places.isnan()
-    distance = torch.arange(attention.shape[-1]) - places[known][:, None]
+    positions = torch.arange(attention.shape[-1], device=places.device)
+    distance = positions - places.nan_to_num()[..., None]
     near = torch.exp(-0.5 * distance.square())
-    share = (attention[known].float() * near).sum(-1)
-    return -share.clamp(min=1e-6).log().mean()
+    share = (attention.float() * near).sum(-1)
+    losses = -share.clamp(min=1e-6).log()
+    return torch.where(known, losses, 0.0).sum() / known.sum()
 
 
 def token_loss(hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
     """Mean negative log-likelihood of targets (...) under the rows `head` of an output layer."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(hidden.device.type, torch.bfloat16):
         logits = nn.functional.linear(hidden, head)
     return cross_entropy(logits.float().flatten(0, -2), targets.flatten(), ignore_index=IGNORED)
 
