@@ -4,6 +4,8 @@ Source: `bark/cli.py` of suno-ai/bark, where the temperature of the waveform is 
 stage.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +39,12 @@ class SunoCompatCommand(GroupedCommand):
         given = {name: ctx.params.pop(_PARAMETER.format(name)) for name in SUNO_NAMES}
         folder, file = given.pop("output_dir"), given.pop("output_filename")
         if folder is not None or file is not None:
-            ctx.params["output"] = str(_make_folder(folder) / (file or _FILE_NAME))
+            ctx.params["output"] = str(Path(folder or ".") / (file or _FILE_NAME))
         for name, value in given.items():
             if value is not None:
                 ctx.params[SUNO_NAMES[name]] = value
-        return super().invoke(ctx)
+        with _made_folder(Path(folder or ".")):
+            return super().invoke(ctx)
 
 
 def suno_options(function: Command) -> Command:
@@ -61,9 +64,16 @@ def _check_alone(ctx: click.Context, name: str, target: str) -> None:
             raise OptionsError(f"Found both --{name} and {shown}; expected one of them")
 
 
-def _make_folder(folder: str | None) -> Path:
-    """The folder, created if it is missing, as Suno's command does."""
-    path = Path(folder or ".")
-    with wrap_os_errors(AudioError, f"{path}: cannot be created"):
-        path.mkdir(parents=True, exist_ok=True)
-    return path
+@contextmanager
+def _made_folder(folder: Path) -> Iterator[None]:
+    """Create a folder if it is missing, as Suno's command does; after an error, remove it again."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        with wrap_os_errors(AudioError, f"{folder}: cannot be created"):
+            folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for each in missing:
+            with suppress(OSError):  # it holds what was said, or was never created
+                each.rmdir()
+        raise

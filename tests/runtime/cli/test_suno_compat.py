@@ -99,3 +99,10 @@ def test_suno_options_are_hidden(run: Run) -> None:
     for name in NAMES:
         assert f"--{name} " not in text
     assert "_temp " not in text
+
+
+def test_output_dir_is_removed_again_after_an_error(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    for folder in ("a/b", "kept/c", "kept"):
+        assert_fails(run("speak", "a", "-m", "nowhere", "--output_dir", folder), 1, "nowhere")
+    assert [path.name for path in tmp_path.rglob("*")] == ["kept"]
