@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 _SIGNALS = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
@@ -16,7 +16,13 @@ _REPEAT_SECONDS = 0.01
 
 
 class Interrupt(KeyboardInterrupt):
-    """An interrupt by a signal."""
+    """An interrupt by a signal.
+
+    Attributes:
+        raised: Number of the signal whose interrupt was raised, if any.
+    """
+
+    raised: ClassVar[int | None] = None
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -29,6 +35,7 @@ def raise_interrupts() -> None:
     Once: further ones do not disturb the end. What the process ignores, as under nohup, stays
     ignored. An interrupt that Python drops, since it was raised in a finalizer, is repeated.
     """
+    Interrupt.raised = None
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _raise)
@@ -89,11 +96,23 @@ def exit_status(stop: BaseException) -> int:
 
 
 def find_interrupt(error: BaseException) -> KeyboardInterrupt | None:
-    """The interrupt that caused an error, such as one of a library that was being imported."""
+    """The interrupt that caused an error, such as one of a library that was being imported.
+
+    A library in another language may drop an interrupt and raise an error of its own. So if an
+    interrupt was raised, but the error does not come from handling it, it caused the error.
+    """
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, KeyboardInterrupt):
         cause = cause.__cause__
+    if cause is None and Interrupt.raised is not None and not _is_of_handling(error):
+        return Interrupt(Interrupt.raised)
     return cause
+
+
+def _is_of_handling(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 def release_frames(stop: BaseException) -> None:
@@ -108,6 +127,7 @@ def _raise(number: int, _: FrameType | None) -> None:
     for each in _SIGNALS:
         if signal.getsignal(each) is _raise:
             signal.signal(each, _ignore)
+    Interrupt.raised = number
     raise Interrupt(number)
 
 

@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 from bark_onnx.graphs.command_line import exit_on_errors
-from bark_onnx.graphs.errors import ProviderError
+from bark_onnx.graphs.errors import BundleError, ProviderError
 from bark_onnx.graphs.interrupts import Interrupt, exit_status
 from tests.support.command import ENTRY_POINT, assert_fails, wait_for_partial
 from tests.support.exporting import contents
@@ -238,6 +238,33 @@ def test_interrupt_of_a_library_that_is_imported_is_one_line(
         raise ProviderError("onnxruntime cannot be loaded") from error
     assert end.value.code == status
     assert_one_line(capsys.readouterr().err.strip(), "bark-onnx: interrupted")
+
+
+def test_interrupt_that_a_library_has_replaced_by_its_own_error_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Interrupt, "raised", int(signal.SIGTERM))
+    with pytest.raises(SystemExit) as end, exit_on_errors("bark-onnx"):
+        raise BundleError("not readable")  # as safetensors, which asks Python for types
+    assert end.value.code == 143
+    assert_one_line(capsys.readouterr().err.strip(), "bark-onnx: interrupted")
+
+
+def test_error_while_an_interrupt_is_handled_is_not_the_interrupt(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Interrupt, "raised", int(signal.SIGTERM))
+
+    def fail_to_keep_the_sound() -> None:
+        try:
+            raise Interrupt(signal.SIGTERM)
+        except Interrupt:
+            raise BundleError("cannot be written") from None
+
+    with pytest.raises(SystemExit) as end, exit_on_errors("bark-onnx"):
+        fail_to_keep_the_sound()
+    assert end.value.code == 1
+    assert_one_line(capsys.readouterr().err.strip(), "bark-onnx: cannot be written")
 
 
 def test_signals_at_the_same_time_are_one_interrupt() -> None:
