@@ -22,7 +22,8 @@ def tone() -> bytes:
 
 def check_readable_sound(path: Path) -> None:
     """Check that a file is sound: frames, all of them finite."""
-    samples, rate_hz = soundfile.read(path, dtype="float32")
+    with path.open("rb") as file:  # soundfile refuses names that are not valid UTF-8
+        samples, rate_hz = soundfile.read(file, dtype="float32")
     assert rate_hz >= 8000
     assert len(samples) > 0, f"{path.name} has no frames"
     assert np.isfinite(samples).all(), f"{path.name} has samples that are not finite"
