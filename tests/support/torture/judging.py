@@ -10,7 +10,7 @@ from tests.support.torture.trees import Tree, changes, tree
 _TRACEBACK = "Traceback (most recent call last)"
 _NAMES = ("bark-onnx: ", "bark-export: ")
 _ASIDE = ("bark-onnx: warning: ", "bark-export: warning: ", "[")  # warnings, and progress
-_LEFTOVERS = (".partial", "bark-onnx-")  # in names of temporary files and folders
+_TEMPORARY = ("bark-onnx-", ".bark-onnx-")  # beginnings of names of temporary files and folders
 
 _MAX_NOTES = 2  # lines on standard error after success
 
@@ -78,7 +78,8 @@ def _damage(
     damage = []
     for path in found:
         is_output = any(path == name or path.startswith(f"{name}/") for name in outputs)
-        if any(part in path for part in _LEFTOVERS):
+        is_temporary = any(part.startswith(_TEMPORARY) for part in Path(path).parts)
+        if is_temporary or (path.endswith(".partial") and not is_output):
             damage.append(f"left behind: {path}")
         elif not (may_write and is_output):
             change = "changed" if path in before else "new"
