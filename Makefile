@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TYPES := build/types/bark_onnx
 
 .PHONY: help demo demo-export train-demo test lint types unit coverage docs build check-tag clean golden \
-	test-transformers-4 test-torch-free test-lowest test-cuda test-fake-cuda test-browser soak torture bench test-c test-javascript test-ray
+	test-transformers-4 test-torch-free test-lowest test-cuda test-fake-cuda gpu-counts gpu-day test-browser soak torture bench test-c test-javascript test-ray
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -113,12 +113,23 @@ test-cuda: ## the parity tests and the benchmarks on a GPU, in .venv-cuda, with 
 	.venv-cuda/$(SCRIPTS)/python benchmarks/compare.py --provider cuda
 
 FAKE_CUDA := build/fake_cuda
+FAKE_CUDA_TESTS := tests/integration/test_fake_cuda.py tests/integration/test_fake_gpu_day.py
 test-fake-cuda: ## the CUDA path without a GPU, in .venv-fake-cuda: ONNX Runtime's provider over a fake runtime
 	$(PYTHON) -m venv .venv-fake-cuda
 	.venv-fake-cuda/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt 'torch==2.13.0'
 	.venv-fake-cuda/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[export,dev]' onnxruntime-gpu
 	.venv-fake-cuda/bin/python -m tests.support.fake_cuda.build $(FAKE_CUDA)
-	HF_HUB_OFFLINE=1 FAKE_CUDA_LOG=$(FAKE_CUDA)/log LD_LIBRARY_PATH=$(FAKE_CUDA) .venv-fake-cuda/bin/python -m pytest tests/integration/test_fake_cuda.py
+	HF_HUB_OFFLINE=1 FAKE_CUDA_LOG=$(FAKE_CUDA)/log LD_LIBRARY_PATH=$(FAKE_CUDA) .venv-fake-cuda/bin/python -m pytest $(FAKE_CUDA_TESTS)
+
+FAKE_RUN = HF_HUB_OFFLINE=1 FAKE_CUDA_LOG=$(FAKE_CUDA)/log LD_LIBRARY_PATH=$(FAKE_CUDA) .venv-fake-cuda/bin/python
+gpu-counts: ## count again what speech asks of a GPU, in benchmarks/gpu/counts.json; after test-fake-cuda, with its environment
+	$(FAKE_RUN) benchmarks/gpu_counts.py
+	.venv-fake-cuda/bin/python benchmarks/gpu_expectation.py
+
+gpu-day: ## everything that a GPU is needed for, in 25 minutes, in .venv-gpu, with the extra [gpu] and a PyTorch that knows the GPU
+	$(PYTHON) -m venv .venv-gpu
+	.venv-gpu/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[gpu,export,dev]'
+	.venv-gpu/$(SCRIPTS)/python benchmarks/gpu_day.py
 
 test-javascript: $(VENV)/.stamp ## the JavaScript package in Node, with values that Python computes; npm installs its packages
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/embedding/test_javascript.py

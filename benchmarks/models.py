@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from bark_onnx.graphs.bundle.manifest import Manifest
-from bark_onnx.graphs.contract import CONTRACT_VERSION
+from bark_onnx.graphs.contract import CONTRACT_VERSION, Attention
 from bark_onnx.graphs.errors import BundleError
 
 FOLDER = Path(__file__).parents[1] / "build" / "benchmarks"
@@ -20,8 +20,13 @@ _FULL: dict[str, Any] = {
     "codec": {},
     "max_new_tokens": 768,
 }
+# `heads-of-64` is as tiny and takes the kernels of real checkpoints; the layers of the others take
+# as many calls as those of real ones, and little time.
 SIZES: dict[str, dict[str, Any]] = {
     "tiny": {},
+    "heads-of-64": {"hidden_size": 128},
+    "12-layers": {"num_layers": 12, "hidden_size": 128, **_FULL},
+    "24-layers": {"num_layers": 24, "hidden_size": 128, **_FULL},
     "bark-small": {"num_layers": 12, "num_heads": 12, "hidden_size": 768, **_FULL},
     "bark": {"num_layers": 24, "num_heads": 16, "hidden_size": 1024, **_FULL},
 }
@@ -45,10 +50,14 @@ def checkpoint_folder(size: str) -> Path:
 
 
 def bundle_folder(
-    size: str, precisions: tuple[str, ...] = ("fp32",), *, verify: bool = False
+    size: str,
+    precisions: tuple[str, ...] = ("fp32",),
+    *,
+    verify: bool = False,
+    attention: Attention = "fused",
 ) -> Path:
     """Folder of a bundle of one size with at least these precisions, exported on first use."""
-    target = FOLDER / f"{size}-onnx"
+    target = FOLDER / (f"{size}-onnx" if attention == "fused" else f"{size}-{attention}-onnx")
     try:
         manifest = Manifest.read(target)
     except BundleError:
@@ -61,11 +70,18 @@ def bundle_folder(
             return target
     click.echo(f"exporting {size} to {target.name}", err=True)
     all_precisions = tuple(dict.fromkeys([*present, *precisions]))
-    return export_checkpoint(checkpoint_folder(size), target, all_precisions, verify=verify)
+    return export_checkpoint(
+        checkpoint_folder(size), target, all_precisions, verify=verify, attention=attention
+    )
 
 
 def export_checkpoint(
-    checkpoint: Path, target: Path, precisions: tuple[str, ...], *, verify: bool = False
+    checkpoint: Path,
+    target: Path,
+    precisions: tuple[str, ...],
+    *,
+    verify: bool = False,
+    attention: Attention = "fused",
 ) -> Path:
     """Export a checkpoint, always with fp32, and replace the target."""
     from bark_onnx.export.bundle import ExportOptions, export_bundle
@@ -74,7 +90,11 @@ def export_checkpoint(
     export_bundle(
         open_checkpoint(str(checkpoint)),
         target,
-        ExportOptions(precisions=tuple(dict.fromkeys(["fp32", *precisions])), verify=verify),
+        ExportOptions(
+            precisions=tuple(dict.fromkeys(["fp32", *precisions])),
+            verify=verify,
+            attention=attention,
+        ),
         force=True,
         progress=lambda step: click.echo(step, err=True),
     )

@@ -49,9 +49,11 @@ int cudaGetDevice(int *device) { *device = 0; return SUCCESS; }
 int cudaSetDevice(int device) { (void)device; return SUCCESS; }
 int cudaDriverGetVersion(int *version) { *version = 13000; return SUCCESS; }
 int cudaRuntimeGetVersion(int *version) { *version = 13000; return SUCCESS; }
+static size_t used; /* bytes of device memory */
+static const size_t total_memory = 141ull << 30;
 int cudaMemGetInfo(size_t *free, size_t *total) {
-    *free = 120ull << 30;
-    *total = 141ull << 30;
+    *free = total_memory - used;
+    *total = total_memory;
     return SUCCESS;
 }
 
@@ -89,7 +91,7 @@ int cudaGetDeviceProperties(struct Properties *found, int device) {
     (void)device;
     memset(found, 0, 1000);
     strcpy(found->name, "Fake GPU");
-    found->total_memory = 141ull << 30;
+    found->total_memory = total_memory;
     found->shared_memory = 48 << 10;
     found->registers = 65536;
     found->warp = 32;
@@ -124,7 +126,8 @@ static int allocate(void **address, size_t size, int on_device) {
         pthread_mutex_lock(&mutex);
         if (block_count == MAX_BLOCKS) abort();
         blocks[block_count].begin = *address;
-        blocks[block_count++].size = whole;
+        blocks[block_count++].size = size;
+        used += size;
         pthread_mutex_unlock(&mutex);
     }
     return SUCCESS;
@@ -151,6 +154,7 @@ int cudaFree(void *address) {
     for (int i = 0; i < block_count; i++)
         if (blocks[i].begin == address) {
             size = blocks[i].size;
+            used -= size;
             blocks[i] = blocks[--block_count];
             break;
         }

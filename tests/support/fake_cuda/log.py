@@ -58,6 +58,16 @@ class Counts:
         )
 
 
+def peak_bytes(events: Iterable[Event]) -> int:
+    """Most device memory in use at a time, above that before the first event."""
+    used = peak = 0
+    for event in events:
+        if event.call in ("malloc", "free"):
+            used += int(event.fields[0]) * (1 if event.call == "malloc" else -1)
+            peak = max(peak, used)
+    return peak
+
+
 class CudaLog:
     """Reads the log while it is written."""
 
