@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TYPES := build/types/bark_onnx
 
 .PHONY: help demo demo-export train-demo test lint types unit coverage docs build check-tag clean golden \
-	test-transformers-4 test-torch-free test-lowest test-cuda test-fake-cuda gpu-counts gpu-day test-browser soak torture bench test-c test-javascript test-ray
+	test-transformers-4 test-torch-free test-lowest test-cuda test-fake-cuda gpu-counts gpu-memory gpu-day test-browser soak torture bench test-c test-javascript test-ray
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -125,6 +125,9 @@ FAKE_RUN = HF_HUB_OFFLINE=1 FAKE_CUDA_LOG=$(FAKE_CUDA)/log LD_LIBRARY_PATH=$(FAK
 gpu-counts: ## count again what speech asks of a GPU, in benchmarks/gpu/counts.json; after test-fake-cuda, with its environment
 	$(FAKE_RUN) benchmarks/gpu_counts.py
 	.venv-fake-cuda/bin/python benchmarks/gpu_expectation.py
+
+gpu-memory: ## memory of a GPU by stage, with all stages loaded and with low memory, over the runtime of test-fake-cuda
+	$(FAKE_RUN) benchmarks/gpu_day.py --part memory --size bark-small
 
 gpu-day: ## everything that a GPU is needed for, in 25 minutes, in .venv-gpu, with the extra [gpu] and a PyTorch that knows the GPU
 	$(PYTHON) -m venv .venv-gpu

@@ -24,7 +24,11 @@ sys.path.append(str(Path(__file__).parents[1]))
 from bark_onnx.graphs.contract import STAGES
 from bark_onnx.runtime import Bark
 from bark_onnx.runtime.engine.stage_executor import StageExecutor
-from tests.support.fake_cuda.log import Counts, CudaLog, Event
+from tests.support.fake_cuda.log import (  # type: ignore[import-not-found]
+    Counts,
+    CudaLog,
+    Event,
+)
 
 _RATE_HZ = 49.9
 

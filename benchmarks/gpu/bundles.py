@@ -1,6 +1,7 @@
 """Makes the bundles of all parts, which need no GPU: a second run finds them."""
 
 import time
+from functools import partial
 
 from models import bundle_folder
 
@@ -13,6 +14,6 @@ def run(day: Day, notes: Notes) -> None:
     """See the module."""
     for size in dict.fromkeys((SMALL, *day.sizes)):
         started = time.perf_counter()
-        notes.attempt(f"export of {size}", lambda size=size: bundle_folder(size, ("fp32", "fp16")))
+        notes.attempt(f"export of {size}", partial(bundle_folder, size, ("fp32", "fp16")))
         notes.add(f"seconds to export {size}", time.perf_counter() - started)
     notes.attempt("standard attention", lambda: bundle_folder(SMALL, attention="standard"))

@@ -17,21 +17,13 @@ from bark_onnx.runtime import Bark
 from bark_onnx.runtime.inference.models import StageModels
 from gpu.day import Day, Notes
 from gpu.device import DeviceMemory
+from gpu.parts import LOW_MEMORY
 
-_SETTINGS = ((False, 1), (False, 16), (True, 1), (True, 16))  # low memory, max_batch_size
 
-
-def run(day: Day, notes: Notes) -> None:
-    """See the module."""
-    for size in day.sizes:
-        for low_memory, batch in _SETTINGS:
-            name = f"{size}, {batch} sequences{', low memory' if low_memory else ''}"
-            found = notes.attempt(
-                name,
-                lambda size=size, low=low_memory, batch=batch: peaks(size, low, batch, day),
-            )
-            for what, megabytes in (found or {}).items():
-                notes.add(f"MB, {name}, {what}", megabytes)
+def run(day: Day, notes: Notes, size: str, batch: str, mode: str) -> None:
+    """See the module. A process of its own: caches stay in an arena of the process."""
+    for what, megabytes in peaks(size, mode == LOW_MEMORY, int(batch), day).items():
+        notes.add(f"MB, {size}, {batch} sequences, {mode}, {what}", megabytes)
 
 
 def peaks(size: str, low_memory: bool, batch: int, day: Day) -> dict[str, float]:

@@ -18,6 +18,7 @@ class Part:
 
 
 DAY_SECONDS = 25 * 60
+ALL_LOADED, LOW_MEMORY = "all loaded", "low memory"
 
 # Settings of sessions that differ from the product's, and the environment of each.
 TIMINGS: dict[str, dict[str, str]] = {
@@ -34,7 +35,7 @@ def parts_of(day: Day) -> tuple[Part, ...]:
     shares = 1.0 / len(day.sizes)
     return (
         Part("system", "gpu.system", 20),
-        Part("bundles", "gpu.bundles", 270),
+        Part("bundles", "gpu.bundles", 240),
         Part("placement", "gpu.placement", 50),
         Part("kernels", "gpu.kernels", 40, environment=_KERNEL_NAMES),
         Part("steps", "gpu.steps", 70),
@@ -53,7 +54,14 @@ def parts_of(day: Day) -> tuple[Part, ...]:
             Part(f"transformers, {size}", "gpu.reference", 240 * shares, (size,))
             for size in day.sizes
         ),
-        Part("memory", "gpu.memory", 70),
+        *(
+            Part(
+                f"memory of {size}, {batch}, {mode}", "gpu.memory", 24 * shares, (size, batch, mode)
+            )
+            for size in day.sizes
+            for batch in ("1", "16")
+            for mode in (ALL_LOADED, LOW_MEMORY)
+        ),
         Part("threads", "gpu.threads", 45),
         Part("soak", "gpu.soak", day.soak_seconds + 25),
     )

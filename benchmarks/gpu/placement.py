@@ -1,6 +1,7 @@
 """Where ONNX Runtime places the nodes of each graph: all on CUDA but numbers of shapes."""
 
 from collections import Counter
+from functools import partial
 from typing import Any
 
 from models import bundle_folder
@@ -30,9 +31,7 @@ def _place(bundle: Bundle, precision: str, name: str, notes: Notes) -> None:
         replays = precision == "fp16" and stage in ("semantic", "coarse")
         session = notes.attempt(
             f"{name}, {stage}",
-            lambda stage=stage, replays=replays: open_stage(
-                bundle, stage, precision, CudaProvider(), replays_steps=replays
-            ),
+            partial(open_stage, bundle, stage, precision, CudaProvider(), replays_steps=replays),
         )
         if session is None:
             continue

@@ -1,6 +1,7 @@
 """Two engines in two threads, loads beside speech, low memory, and the ends of batch sizes."""
 
 import threading
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ def run(_: Day, notes: Notes) -> None:
         ("max_batch_size 1", {"max_batch_size": 1}),
         ("max_batch_size 32", {"max_batch_size": 32}),
     ):
-        found = notes.attempt(name, lambda options=options: _load_and_speak(str(folder), options))
+        found = notes.attempt(name, partial(_load_and_speak, str(folder), options))
         if found is not None:
             notes.check(f"speech is equal, {name}", _same(found, expected), True)
 

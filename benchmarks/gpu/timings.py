@@ -6,6 +6,7 @@ A length that runs for the first time may wait for a plan, so first and second t
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ def _time_prompts(notes: Notes, stage: CausalStage, decoder: Decoder) -> None:
     for tokens in _PROMPTS:
         step = StepInput(np.random.default_rng(tokens).integers(0, 10_000, tokens), 0)
         for time_name in ("first", "second"):
-            seconds = _seconds(lambda step=step: decoder.prefill(0, step))
+            seconds = _seconds(partial(decoder.prefill, 0, step))
             notes.add(f"ms, {stage}, prompt of {tokens}, {time_name} time", seconds * 1e3)
 
 
@@ -91,7 +92,7 @@ def _time_fine(notes: Notes, session: Any, bundle: Bundle) -> None:
                 FRAME_INDICES: np.arange(frames),
             }
             for time_name in ("first", "second"):
-                seconds = _seconds(lambda inputs=inputs: session.run(None, inputs))
+                seconds = _seconds(partial(session.run, None, inputs))
                 name = f"ms, fine, {count} sequences, {frames} frames, {time_name} time"
                 notes.add(name, seconds * 1e3)
 
@@ -104,9 +105,7 @@ def _time_codec(notes: Notes, session: Any, bundle: Bundle) -> None:
             codes = [rng.integers(0, shape.codebook_size, (frames, shape.num_codebooks))] * count
             for padded in (frames, bucket(frames)):
                 for time_name in ("first", "second"):
-                    seconds = _seconds(
-                        lambda codes=codes, padded=padded: run_codec(session, codes, padded=padded)
-                    )
+                    seconds = _seconds(partial(run_codec, session, codes, padded=padded))
                     name = f"ms, codec, {count} sequences, {frames} frames as {padded}"
                     notes.add(f"{name}, {time_name} time", seconds * 1e3)
 
