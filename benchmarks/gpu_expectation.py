@@ -181,7 +181,8 @@ def main() -> None:
         for size in ("bark-small", "bark"):
             for sequences in counts["sequences"]:
                 each = expect(gpu, size, sequences)
-                assert each is not None, "counted with other layers"
+                if each is None:
+                    continue  # not counted
                 found.append(each)
                 stages = ", ".join(f"{name} {s:.2f} s" for name, s in each.seconds.items())
                 click.echo(

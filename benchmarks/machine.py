@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("onnxruntime", "torch", "transformers", "openvino", "numpy")
+_PACKAGES = ("onnxruntime", "onnxruntime-gpu", "torch", "transformers", "openvino", "numpy")
 
 
 def describe_machine() -> dict[str, Any]:

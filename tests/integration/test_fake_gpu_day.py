@@ -33,7 +33,7 @@ def day(log: CudaLog, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[st
     """Parts of the day by name, the page, and the status."""
     folder = tmp_path_factory.mktemp("day")
     options = ["--size", SIZE, "--batch", 1, "--batch", 3, "--seconds", 0.5, "--soak-seconds", 3]
-    options += ["--tests", f"{TEST}[0-1]", "--output", folder]
+    options += ["--tests", f"{TEST}[0-1]", "--output", folder, "--minutes", 120]
     command = [sys.executable, ROOT / "benchmarks" / "gpu_day.py", *options]
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
     parts = json.loads((folder / "gpu-day.json").read_text())["parts"]
@@ -59,7 +59,7 @@ def test_every_part_is_done_but_the_one_that_needs_pytorch_for_the_gpu(day: Any)
 @pytest.mark.parametrize("name", ["placement", "kernels", "threads", "bundles", "soak"])
 def test_what_the_host_decides_is_as_expected(day: Any, name: str) -> None:
     part = day[0][name]
-    assert len(part["findings"]) >= 2
+    assert part["findings"]
     found = holds(part)
     # The process may grow while the arenas of its first requests do.
     found.pop("growth of the process, MB", None)
