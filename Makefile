@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TYPES := build/types/bark_onnx
 
 .PHONY: help demo demo-export train-demo test lint types unit coverage docs build check-tag clean golden \
-	test-transformers-4 test-torch-free test-lowest test-cuda test-fake-cuda test-browser soak torture bench test-c test-javascript test-ray
+	test-transformers-4 test-torch-free test-lowest test-cuda test-fake-cuda test-webgpu test-browser soak torture bench test-c test-javascript test-ray
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -119,6 +119,20 @@ test-fake-cuda: ## the CUDA path without a GPU, in .venv-fake-cuda: ONNX Runtime
 	.venv-fake-cuda/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[export,dev]' onnxruntime-gpu
 	.venv-fake-cuda/bin/python -m tests.support.fake_cuda.build $(FAKE_CUDA)
 	HF_HUB_OFFLINE=1 FAKE_CUDA_LOG=$(FAKE_CUDA)/log LD_LIBRARY_PATH=$(FAKE_CUDA) .venv-fake-cuda/bin/python -m pytest tests/integration/test_fake_cuda.py
+
+WEBGPU_VENV := .venv-webgpu
+SWIFTSHADER := /usr/lib/chromium/vk_swiftshader_icd.json
+# The packages of $(VENV), and before them the plug-in with its own onnxruntime.
+$(WEBGPU_VENV)/.stamp: $(VENV)/.stamp constraints-webgpu.txt
+	$(PYTHON) -m venv $(WEBGPU_VENV)
+	packages=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
+	$(WEBGPU_VENV)/$(SCRIPTS)/python -c 'import sys, sysconfig; open(sysconfig.get_path("purelib") + "/packages.pth", "w").write(f"import site; site.addsitedir({sys.argv[1]!r})\n")' "$$packages"
+	$(WEBGPU_VENV)/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --no-deps --constraint constraints-webgpu.txt onnxruntime onnxruntime-ep-webgpu
+	touch $@
+
+test-webgpu: $(WEBGPU_VENV)/.stamp ## WebGPU on a Vulkan device in software, Chromium's, in .venv-webgpu; Debian's packages are installed if missing
+	ldconfig -p | grep -q libvulkan.so.1 && test -e $(SWIFTSHADER) || { apt-get update -q && apt-get install -q -y --no-install-recommends chromium libvulkan1; }
+	HF_HUB_OFFLINE=1 VK_ICD_FILENAMES=$(SWIFTSHADER) ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER=1 $(WEBGPU_VENV)/$(SCRIPTS)/python -m pytest tests/integration/test_webgpu.py
 
 test-javascript: $(VENV)/.stamp ## the JavaScript package in Node, with values that Python computes; npm installs its packages
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/embedding/test_javascript.py
