@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TYPES := build/types/bark_onnx
 
 .PHONY: help demo demo-export train-demo test lint types unit coverage docs build check-tag clean golden \
-	test-transformers-4 test-torch-free test-lowest test-cuda test-fake-cuda gpu-counts gpu-memory gpu-day test-browser soak torture bench test-c test-javascript test-ray
+	test-transformers-4 test-torch-free test-lowest test-cuda test-fake-cuda gpu-counts gpu-memory gpu-day test-webgpu test-browser soak torture bench test-c test-javascript test-ray
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -133,6 +133,20 @@ gpu-day: ## everything that a GPU is needed for, in 25 minutes, in .venv-gpu, wi
 	$(PYTHON) -m venv .venv-gpu
 	.venv-gpu/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[gpu,export,dev]'
 	.venv-gpu/$(SCRIPTS)/python benchmarks/gpu_day.py
+
+WEBGPU_VENV := .venv-webgpu
+SWIFTSHADER := /usr/lib/chromium/vk_swiftshader_icd.json
+# The packages of $(VENV), and before them the plug-in with its own onnxruntime.
+$(WEBGPU_VENV)/.stamp: $(VENV)/.stamp constraints-webgpu.txt
+	$(PYTHON) -m venv $(WEBGPU_VENV)
+	packages=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
+	$(WEBGPU_VENV)/$(SCRIPTS)/python -c 'import sys, sysconfig; open(sysconfig.get_path("purelib") + "/packages.pth", "w").write(f"import site; site.addsitedir({sys.argv[1]!r})\n")' "$$packages"
+	$(WEBGPU_VENV)/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --no-deps --constraint constraints-webgpu.txt onnxruntime onnxruntime-ep-webgpu
+	touch $@
+
+test-webgpu: $(WEBGPU_VENV)/.stamp ## WebGPU on a Vulkan device in software, Chromium's, in .venv-webgpu; Debian's packages are installed if missing
+	ldconfig -p | grep -q libvulkan.so.1 && test -e $(SWIFTSHADER) || { apt-get update -q && apt-get install -q -y --no-install-recommends chromium libvulkan1; }
+	HF_HUB_OFFLINE=1 VK_ICD_FILENAMES=$(SWIFTSHADER) ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER=1 $(WEBGPU_VENV)/$(SCRIPTS)/python -m pytest tests/integration/test_webgpu.py
 
 test-javascript: $(VENV)/.stamp ## the JavaScript package in Node, with values that Python computes; npm installs its packages
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/embedding/test_javascript.py

@@ -71,11 +71,19 @@ PRECISIONS: dict[str, dict[Stage, StagePrecision]] = {
 PREFERRED_PRECISIONS: dict[str, tuple[str, ...]] = {
     "cpu": ("int4", "int8", "fp32"),
     "cuda": ("fp16", "fp32"),
+    "webgpu": ("fp16", "fp32"),
+    "webgpu-low-power": ("fp16", "fp32"),
 }
+_WEBGPU_HINT = (
+    "it runs fused attention in fp32, and in fp16 where the GPU computes with 16 bits; int8 and "
+    "int4 are forms for the CPU; export with --precision fp32, or use --provider cpu"
+)
 UNSUPPORTED_HINT: dict[str, str] = {
     "cpu": "float16 is very slow on a CPU; use int8, int4 or fp32",
     "cuda": "export with --precision fp16, or in fp32 with --attention standard, "
     "or use --provider cpu",
+    "webgpu": _WEBGPU_HINT,
+    "webgpu-low-power": _WEBGPU_HINT,
 }
 
 

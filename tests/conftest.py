@@ -23,7 +23,7 @@ from bark_onnx.export.checkpoints.checkpoint import open_checkpoint
 from bark_onnx.export.random_bark import RandomBark, write_checkpoint
 from bark_onnx.graphs.errors import ProviderError
 from bark_onnx.runtime import Bark
-from bark_onnx.runtime.inference.providers.cuda import CudaProvider
+from bark_onnx.runtime.inference.providers.selection import _BY_NAME
 
 MakeOnce = Callable[[str, Callable[[Path], object]], Path]
 
@@ -36,7 +36,9 @@ needs_shared_data = pytest.mark.skipif(
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--provider", choices=("cpu", "cuda"), default="cpu", help="to speak on")
+    parser.addoption(
+        "--provider", choices=("cpu", "cuda", "webgpu"), default="cpu", help="to speak on"
+    )
     parser.addoption(
         "--soak-requests", type=int, default=0, help="of the server's soak test, at least"
     )
@@ -45,9 +47,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     # What a shell starts in the background ignores interrupts, and so would all that it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    if config.getoption("--provider") == "cuda":
+    if (name := config.getoption("--provider")) != "cpu":
         try:
-            CudaProvider().start()
+            _BY_NAME[name].start()
         except ProviderError as error:
             raise pytest.UsageError(str(error)) from error
 
@@ -174,7 +176,7 @@ def _write_real(folder: Path) -> None:
 @pytest.fixture(scope="session")
 def real_bundle(real_checkpoint: Path, provider: str, make_once: MakeOnce) -> Path:
     """The checkpoint with Suno's vocabulary sizes, verified; fused where the provider allows."""
-    attention = "fused" if provider == "cpu" else "standard"
+    attention = "standard" if provider == "cuda" else "fused"
     return make_once(
         "bundles/real",
         lambda target: export(real_checkpoint, target, attention=attention, verify=True),
@@ -183,7 +185,7 @@ def real_bundle(real_checkpoint: Path, provider: str, make_once: MakeOnce) -> Pa
 
 @pytest.fixture(scope="session")
 def random_bark(random_bundle: Path, standard_bundle: Path, provider: str) -> Bark:
-    return Bark.load(random_bundle if provider == "cpu" else standard_bundle, provider=provider)
+    return Bark.load(standard_bundle if provider == "cuda" else random_bundle, provider=provider)
 
 
 @pytest.fixture(scope="session")

@@ -62,8 +62,8 @@ class LoadedBundle:
 
         Args:
             bundle: Folder or hub id.
-            provider: "cpu", "cuda", or "auto", which takes CUDA where it starts and supports the
-                bundle.
+            provider: "cpu", "cuda", "webgpu", "webgpu-low-power", or "auto", which takes CUDA
+                where it starts and supports the bundle, and otherwise the CPU.
             precision: Precision of the graphs; None takes the fastest one for the provider.
             threads: CPU threads; None takes one per physical core.
             low_memory: Whether only the stage that runs is loaded.

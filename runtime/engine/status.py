@@ -13,7 +13,7 @@ class BarkInfo:
 
     bundle: str  # folder of the bundle
     source: str  # checkpoint that it was exported from
-    provider: str  # "cpu" or "cuda"
+    provider: str  # name of the provider, as "cpu"
     precision: str  # precision of the loaded graphs
     precisions: tuple[str, ...]  # all precisions of the bundle
     attention: str  # "fused" or "standard": form of the causal graphs

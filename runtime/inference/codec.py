@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bark_onnx.graphs.contract import CODES
+from bark_onnx.graphs.generation_config import GenerationSettings
 from bark_onnx.graphs.voices.voice import Tokens
 from bark_onnx.runtime.inference.sampling import check_finite
 
@@ -48,6 +49,12 @@ def run_codec(
     samples_per_frame = audio.shape[1] // padded
     pairs = zip(audio, utterances, strict=True)
     return [row[: len(utterance) * samples_per_frame] for row, utterance in pairs]
+
+
+def warm_up_codec(session: Any, settings: GenerationSettings) -> None:
+    """Run a short utterance, so that the provider compiles what it needs."""
+    codes = np.zeros((FRAME_BUCKETS[0], settings.fine.n_fine_codebooks), np.int64)
+    run_codec(session, [codes], padded=len(codes))
 
 
 def generate_samples(codes: Tokens) -> Generator[Tokens, NDArray[np.float32], NDArray[np.float32]]:

@@ -47,6 +47,13 @@ def run_fine_passes(session: Any, passes: Sequence[FinePass]) -> NDArray[np.floa
     return logits
 
 
+def warm_up_fine(session: Any, settings: GenerationSettings) -> None:
+    """Run a window, so that the provider compiles what it needs."""
+    fine, coarse = settings.fine, settings.coarse
+    codes = np.zeros((fine.max_fine_input_length, fine.n_fine_codebooks), np.int64)
+    run_fine_passes(session, [FinePass(codes, coarse.n_coarse_codebooks, np.arange(1))])
+
+
 def generate_fine(
     coarse_codes: Tokens,
     voice: Voice | None,

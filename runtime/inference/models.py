@@ -8,9 +8,11 @@ from typing import Any, get_args
 from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.graphs.bundle.manifest import Manifest
 from bark_onnx.graphs.contract import STAGES, CausalStage, Stage
-from bark_onnx.graphs.errors import EngineError, first_line
+from bark_onnx.graphs.errors import EngineError, ProviderError, first_line
 from bark_onnx.graphs.onnxruntime import import_onnxruntime
+from bark_onnx.runtime.inference.codec import warm_up_codec
 from bark_onnx.runtime.inference.decoders.sessions import CausalSessions
+from bark_onnx.runtime.inference.fine import warm_up_fine
 from bark_onnx.runtime.inference.providers.selection import (
     check_provider,
     select_precision,
@@ -25,7 +27,7 @@ class StageModels:
 
     Args:
         bundle: Bundle with the graphs.
-        provider: "auto", "cpu" or "cuda".
+        provider: "auto" or the name of one.
         precision: Precision of the graphs; None selects the fastest that the provider supports.
         threads: CPU threads per session; None starts one per physical core.
         max_batch_size: Slots of a decoder.
@@ -93,29 +95,41 @@ class StageModels:
     @property
     def needs_preparation(self) -> bool:
         """Whether `prepare` has something to do."""
-        return self.target.provider.prepares_decoders and not self.low_memory
+        provider = self.target.provider
+        return (provider.prepares_decoders or provider.compiles_kernels) and not self.low_memory
 
     def prepare(self) -> None:
-        """Prepare the decoders, in the thread that will run them, before the first request.
+        """Prepare the stages, in the thread that will run them, before the first request.
 
         Raises:
             EngineError: The provider refuses, for example for want of memory.
         """
         if not self.needs_preparation:
             return
-        for stage in get_args(CausalStage):
+        for stage in STAGES:
             try:
-                self._loading[stage].result().prepare()
+                self._prepare_stage(stage, self._loading[stage].result())
+            except ProviderError:
+                raise
             except Exception as error:  # onnxruntime has no common class for what a GPU refuses
                 raise EngineError(
-                    f"The decode steps of the {stage} stage cannot be prepared "
-                    f"({first_line(error)}); lower max_batch_size ({self.max_batch_size}), or use "
-                    "another provider"
+                    f"The runs of the {stage} stage cannot be prepared ({first_line(error)}); "
+                    f"lower max_batch_size ({self.max_batch_size}), or use another provider"
                 ) from error
+
+    def _prepare_stage(self, stage: Stage, model: Any) -> None:
+        provider, settings = self.target.provider, self.manifest.generation
+        if stage in get_args(CausalStage):
+            model.prepare()
+        elif provider.compiles_kernels and stage == "fine":
+            warm_up_fine(model, settings)
+        elif provider.compiles_kernels:
+            warm_up_codec(model, settings)
 
     def close(self) -> None:
         """Free the open stages. None can be acquired afterwards."""
-        self._loading.clear()
+        with self.target.provider.opening():
+            self._loading.clear()
 
     def _raise_failures(self) -> None:
         """Raise the error of any stage as soon as it is known, before more is computed."""

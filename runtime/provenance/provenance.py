@@ -37,7 +37,7 @@ class BundleRef:
     precision: str
     fingerprint: str  # of the weights, the tokenizer and the checkpoint's generation settings
     sample_rate_hz: int  # of the codec
-    provider: str  # "cpu" or "cuda"
+    provider: str  # name of the provider, as "cpu"
     onnxruntime: str  # version
 
 

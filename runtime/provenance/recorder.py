@@ -19,7 +19,7 @@ class ProvenanceRecorder:
     Args:
         bundle: Loaded bundle.
         precision: Precision of the graphs.
-        provider: Provider that runs the graphs, "cpu" or "cuda".
+        provider: Name of the provider that runs the graphs.
         onnxruntime_version: Version of ONNX Runtime.
     """
 

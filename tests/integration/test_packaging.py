@@ -197,7 +197,7 @@ def test_the_wheel_holds_every_module_and_nothing_else(tree: Path, tmp_path: Pat
         text = wheel.read(metadata).decode()
         scripts = wheel.read(metadata.replace("METADATA", "entry_points.txt")).decode()
     assert f"Version: {version('bark-onnx')}" in text
-    for extra in ("cpu", "gpu", "serve", "export", "transformers", "optimum"):
+    for extra in ("cpu", "gpu", "webgpu", "serve", "export", "transformers", "optimum"):
         assert f"Provides-Extra: {extra}" in text
     assert "bark-export = bark_onnx.export.cli:main" in scripts
     assert "bark-onnx = bark_onnx.runtime.cli.main:main" in scripts

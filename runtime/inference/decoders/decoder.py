@@ -1,7 +1,8 @@
 """Decoder: a causal transformer with one cache slot per sequence."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -20,6 +21,15 @@ class StepInput:
     input_ids: Tokens  # (n,)
     past_length: int  # cached tokens that stay valid
     history_ids: Tokens | None = None  # (n,), ids whose embeddings are added to those of input_ids
+
+
+def split_step(step: StepInput, most: int) -> Iterator[StepInput]:
+    """Split a step into parts of nearly equal length, of at most `most` tokens."""
+    count = len(step.input_ids)
+    bounds = np.linspace(0, count, -(-count // most) + 1).astype(int)
+    for begin, end in pairwise(bounds.tolist()):
+        history = None if step.history_ids is None else step.history_ids[begin:end]
+        yield StepInput(step.input_ids[begin:end], step.past_length + begin, history)
 
 
 SequenceGenerator = Generator[StepInput, Logits, Result]

@@ -4,8 +4,6 @@ Inputs and outputs are bound to fixed memory, so a decode step allocates nothing
 grows.
 """
 
-from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,7 +21,7 @@ from bark_onnx.graphs.contract import (
 )
 from bark_onnx.graphs.voices.voice import Tokens
 from bark_onnx.runtime.inference.decoders.cache_buffer import CacheBuffer
-from bark_onnx.runtime.inference.decoders.decoder import StepInput
+from bark_onnx.runtime.inference.decoders.decoder import StepInput, split_step
 from bark_onnx.runtime.inference.decoders.sessions import CausalSessions
 from bark_onnx.runtime.inference.sampling import Logits
 
@@ -66,7 +64,7 @@ class StaticCacheDecoder:
     def prefill(self, slot: int, step: StepInput) -> Logits:
         """See `Decoder`."""
         self._grow(slot + 1, step.past_length + len(step.input_ids))
-        for chunk in _chunks(step):
+        for chunk in split_step(step, PREFILL_CHUNK_TOKENS):
             self._prefill_chunk(slot, chunk)
         logits: Logits = self._logits[slot]
         return logits
@@ -142,15 +140,6 @@ class StaticCacheDecoder:
             _bind_output(binding, present_name(layer, part), view)
         _bind_output(binding, LOGITS, self._logits[first : first + count])
         return binding
-
-
-def _chunks(step: StepInput) -> Iterator[StepInput]:
-    """Split a long prefill into chunks of nearly equal length."""
-    count = len(step.input_ids)
-    bounds = np.linspace(0, count, -(-count // PREFILL_CHUNK_TOKENS) + 1).astype(int)
-    for begin, end in pairwise(bounds.tolist()):
-        history = None if step.history_ids is None else step.history_ids[begin:end]
-        yield StepInput(step.input_ids[begin:end], step.past_length + begin, history)
 
 
 def _bind_input(binding: Any, name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:

@@ -19,6 +19,7 @@ class CpuProvider:
     name = "cpu"
     loads_in_background = True
     prepares_decoders = False
+    compiles_kernels = False
     shares_runs = False
 
     def start(self) -> None:

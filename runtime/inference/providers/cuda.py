@@ -18,6 +18,7 @@ from bark_onnx.runtime.inference.decoders.decoder import Decoder
 from bark_onnx.runtime.inference.decoders.dynamic_cache import DynamicCacheDecoder
 from bark_onnx.runtime.inference.decoders.sessions import CausalSessions
 from bark_onnx.runtime.inference.providers.cpu import CPU_EXECUTION_PROVIDER
+from bark_onnx.runtime.inference.providers.guarded_session import GuardedSession
 from bark_onnx.runtime.inference.providers.placement import RECORD_PLACEMENT, check_operators
 from bark_onnx.runtime.inference.providers.shared_lock import SharedLock
 
@@ -33,6 +34,7 @@ class CudaProvider:
     name = "cuda"
     loads_in_background = False
     prepares_decoders = True
+    compiles_kernels = False
     shares_runs = True
 
     def __init__(self) -> None:
@@ -86,7 +88,7 @@ class CudaProvider:
 
     def guard(self, session: Any) -> Any:
         """See `ExecutionProvider`."""
-        return _GuardedSession(session, self._lock)
+        return GuardedSession(session, self._lock.shared)
 
     def check_placement(self, session: Any, path: Path) -> None:
         """See `ExecutionProvider`."""
@@ -104,24 +106,6 @@ class CudaProvider:
         if sessions.contract.attention == "standard":
             return DynamicCacheDecoder(sessions, slots, "cuda")
         return CudaGraphDecoder(sessions, slots, "cuda", capture=self._lock.alone)
-
-
-class _GuardedSession:
-    """An onnxruntime session that does not run while another thread captures."""
-
-    def __init__(self, session: Any, lock: SharedLock) -> None:
-        self._session, self._lock = session, lock
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._session, name)
-
-    def run(self, *arguments: Any) -> Any:
-        with self._lock.shared():
-            return self._session.run(*arguments)
-
-    def run_with_iobinding(self, *arguments: Any) -> None:
-        with self._lock.shared():
-            self._session.run_with_iobinding(*arguments)
 
 
 def _load_libraries(onnxruntime: Any) -> None:

@@ -18,6 +18,7 @@ class ExecutionProvider(Protocol):
     loads_in_background: bool  # whether a stage may be opened while another one runs
     shares_runs: bool  # whether a fine pass or a codec run of several sequences is faster
     prepares_decoders: bool  # whether `Decoder.prepare` has something to do
+    compiles_kernels: bool  # whether the first run of a graph compiles, so that it runs at load
 
     def start(self) -> None:
         """Fail wherever graphs could not run.
@@ -40,11 +41,13 @@ class ExecutionProvider(Protocol):
     def session_providers(self, *, replays_steps: bool) -> list[Any]:
         """Argument `providers` of `onnxruntime.InferenceSession`, the CPU last.
 
+        Empty for a plug-in, which `configure` adds to the options.
+
         Args:
             replays_steps: Whether the session may capture decode steps and replay them.
         """
 
-    def opening(self) -> AbstractContextManager[None]:
+    def opening(self) -> AbstractContextManager[object]:
         """Context in which sessions are opened and decoders made."""
 
     def guard(self, session: Any) -> Any:

@@ -6,8 +6,15 @@ from bark_onnx.graphs.precisions import PRECISIONS, PREFERRED_PRECISIONS, UNSUPP
 from bark_onnx.runtime.inference.providers.cpu import CpuProvider
 from bark_onnx.runtime.inference.providers.cuda import CudaProvider
 from bark_onnx.runtime.inference.providers.provider import ExecutionProvider
+from bark_onnx.runtime.inference.providers.webgpu import WebGpuDevice, WebGpuProvider
 
-_ALL: tuple[ExecutionProvider, ...] = (CpuProvider(), CudaProvider())
+_WEBGPU = WebGpuDevice()
+_ALL: tuple[ExecutionProvider, ...] = (
+    CpuProvider(),
+    CudaProvider(),
+    WebGpuProvider(_WEBGPU),
+    WebGpuProvider(_WEBGPU, low_power=True),
+)
 _BY_NAME = {provider.name: provider for provider in _ALL}
 
 AUTO = "auto"  # CUDA if it starts and runs the bundle, otherwise the CPU

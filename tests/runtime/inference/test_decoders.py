@@ -1,7 +1,7 @@
 """Decoders on real graphs: the logits after some tokens do not depend on how they were run."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,8 +11,10 @@ import pytest
 
 from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.graphs.contract import CausalStage
+from bark_onnx.graphs.onnxruntime import import_onnxruntime
 from bark_onnx.runtime.inference.decoders.cuda_graph import CudaGraphDecoder
 from bark_onnx.runtime.inference.decoders.decoder import Decoder, StepInput
+from bark_onnx.runtime.inference.decoders.device_cache import DeviceCacheDecoder
 from bark_onnx.runtime.inference.decoders.dynamic_cache import DynamicCacheDecoder
 from bark_onnx.runtime.inference.decoders.sessions import CausalSessions
 from bark_onnx.runtime.inference.decoders.static_cache import StaticCacheDecoder
@@ -44,14 +46,30 @@ def cuda_graph(random_bundle: Path) -> Decoder:
     return CudaGraphDecoder(_sessions(random_bundle), 5, "cpu")
 
 
+def _device_cache(sessions: Any, slots: int, **options: Any) -> DeviceCacheDecoder:
+    open_graph = import_onnxruntime().InferenceSession
+    return DeviceCacheDecoder(sessions, slots, "cpu", open_graph=open_graph, **options)
+
+
+FOR_GPUS: dict[str, Callable[[Any, int], Decoder]] = {
+    "cuda_graph": lambda sessions, slots: CudaGraphDecoder(sessions, slots, "cpu"),
+    "device_cache": _device_cache,
+}
+
+
+@pytest.fixture(scope="module")
+def device_cache(random_bundle: Path) -> Decoder:
+    return _device_cache(_sessions(random_bundle), 5)
+
+
 @pytest.fixture(scope="module")
 def dynamic(standard_bundle: Path) -> Decoder:
     return DynamicCacheDecoder(_sessions(standard_bundle), 1, "cpu")
 
 
-@pytest.fixture(params=["static", "cuda_graph"])
+@pytest.fixture(params=["static", "cuda_graph", "device_cache"])
 def fused(request: pytest.FixtureRequest) -> Decoder:
-    """Both decoders of fused graphs; the one for GPUs in CPU memory."""
+    """All decoders of fused graphs; those for GPUs in CPU memory."""
     return request.getfixturevalue(request.param)
 
 
@@ -177,36 +195,39 @@ def test_the_length_of_the_cache_buffer_changes_no_bit_of_the_logits(
     assert max(length for _, length in sizes) < 1024
 
 
+@pytest.mark.parametrize("kind", ["cuda_graph", "device_cache"])
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_the_cuda_graph_decoder_equals_the_static_one_while_sequences_come_and_go(
-    random_bundle: Path, half_bundle: Path, precision: str
+def test_decoders_for_gpus_equal_the_static_one_while_sequences_come_and_go(
+    random_bundle: Path, half_bundle: Path, precision: str, kind: str
 ):
     bundle = random_bundle if precision == "fp32" else half_bundle
     sessions = _sessions(bundle, precision=precision, stage="coarse")
-    decoders = [StaticCacheDecoder(sessions, 5), CudaGraphDecoder(sessions, 5, "cpu")]
+    decoders = [StaticCacheDecoder(sessions, 5), FOR_GPUS[kind](sessions, 5)]
     for found in _events(decoders, 60, longest=60):
         np.testing.assert_allclose(found[1], found[0], atol=1e-4 if precision == "fp32" else 0.05)
 
 
-def test_a_sequence_of_the_cuda_graph_decoder_keeps_its_cache_when_it_moves(cuda_graph: Decoder):
-    _prefill(cuda_graph, 40, slot=0)
-    _prefill(cuda_graph, 90, slot=1)
-    alone = cuda_graph.decode(IDS[[40, 90]])[1].copy()
-    _prefill(cuda_graph, 40, slot=0)
-    _prefill(cuda_graph, 90, slot=1)
-    cuda_graph.copy_slot(1, 0)
-    np.testing.assert_allclose(cuda_graph.decode(IDS[[90]])[0], alone, atol=1e-4, rtol=0)
-    assert cuda_graph.lengths[0] == 91
+@pytest.mark.parametrize("kind", ["cuda_graph", "device_cache"])
+def test_a_sequence_keeps_its_cache_when_it_moves(request: pytest.FixtureRequest, kind: str):
+    decoder: Decoder = request.getfixturevalue(kind)
+    _prefill(decoder, 40, slot=0)
+    _prefill(decoder, 90, slot=1)
+    alone = decoder.decode(IDS[[40, 90]])[1].copy()
+    _prefill(decoder, 40, slot=0)
+    _prefill(decoder, 90, slot=1)
+    decoder.copy_slot(1, 0)
+    np.testing.assert_allclose(decoder.decode(IDS[[90]])[0], alone, atol=1e-4, rtol=0)
+    assert decoder.lengths[0] == 91
 
 
-@pytest.mark.parametrize("kind", ["static", "cuda_graph", "dynamic"])
+@pytest.mark.parametrize("kind", ["static", "cuda_graph", "device_cache", "dynamic"])
 def test_swapped_slots_continue_with_their_own_caches(
     random_bundle: Path, standard_bundle: Path, kind: str
 ):
     if kind == "static":
         decoder: Decoder = StaticCacheDecoder(_sessions(random_bundle), 3)
-    elif kind == "cuda_graph":
-        decoder = CudaGraphDecoder(_sessions(random_bundle), 3, "cpu")
+    elif kind in FOR_GPUS:
+        decoder = FOR_GPUS[kind](_sessions(random_bundle), 3)
     else:
         decoder = DynamicCacheDecoder(_sessions(standard_bundle), 3, "cpu")
     lengths = [5, 40, 17]
@@ -220,13 +241,14 @@ def test_swapped_slots_continue_with_their_own_caches(
     np.testing.assert_array_equal(decoder.decode(IDS[:3]), expected)
 
 
+@pytest.mark.parametrize("kind", ["cuda_graph", "device_cache"])
 @pytest.mark.parametrize("kept", [1, 40, 257])
 @pytest.mark.parametrize("waiting", [0, 1, 2])
 def test_a_kept_prefix_stays_while_other_sequences_step(
-    random_bundle: Path, kept: int, waiting: int
+    random_bundle: Path, kept: int, waiting: int, kind: str
 ):
     sessions = _sessions(random_bundle, stage="coarse")
-    decoders = [StaticCacheDecoder(sessions, 4), CudaGraphDecoder(sessions, 4, "cpu")]
+    decoders = [StaticCacheDecoder(sessions, 4), FOR_GPUS[kind](sessions, 4)]
     rng = np.random.default_rng(2)
     prompts = [rng.integers(0, 10_000, count) for count in (300, 290, 280)]
     for decoder in decoders:
@@ -242,9 +264,12 @@ def test_a_kept_prefix_stays_while_other_sequences_step(
     np.testing.assert_allclose(found, exact, atol=1e-5, rtol=0)
 
 
-def test_a_sequence_that_fills_its_cache_is_kept_but_for_its_last_token(random_bundle: Path):
+@pytest.mark.parametrize("kind", ["cuda_graph", "device_cache"])
+def test_a_sequence_that_fills_its_cache_is_kept_but_for_its_last_token(
+    random_bundle: Path, kind: str
+):
     sessions = _sessions(random_bundle, stage="coarse")
-    decoders = [StaticCacheDecoder(sessions, 2), CudaGraphDecoder(sessions, 2, "cpu")]
+    decoders = [StaticCacheDecoder(sessions, 2), FOR_GPUS[kind](sessions, 2)]
     rng = np.random.default_rng(3)
     context = sessions.shape.context_length
     full, other = rng.integers(0, 10_000, context), rng.integers(0, 10_000, 7)
@@ -255,3 +280,63 @@ def test_a_sequence_that_fills_its_cache_is_kept_but_for_its_last_token(random_b
     last = StepInput(full[:1], context - 1)
     exact, found = (decoder.prefill(1, last).copy() for decoder in decoders)
     np.testing.assert_allclose(found, exact, atol=1e-5, rtol=0)
+
+
+class _Counted:
+    """A session that records the shape of the tokens of each run."""
+
+    def __init__(self, session: Any) -> None:
+        self.session = session
+        self.runs: list[tuple[int, ...]] = []
+
+    def io_binding(self) -> Any:
+        binding = self.session.io_binding()
+        bind = binding.bind_cpu_input
+
+        def bind_cpu_input(name: str, array: np.ndarray) -> None:
+            if name == "input_ids":
+                self.runs.append(array.shape)
+            bind(name, array)
+
+        binding.bind_cpu_input = bind_cpu_input
+        return binding
+
+    def run_with_iobinding(self, binding: Any) -> None:
+        self.session.run_with_iobinding(binding)
+
+
+def test_a_device_of_narrow_runs_gets_prompts_in_parts_and_computes_the_same(random_bundle: Path):
+    sessions = _sessions(random_bundle)
+    counted = _Counted(sessions.prefill)
+    narrow = _device_cache(dataclasses.replace(sessions, prefill=counted), 2, max_run_tokens=31)
+    whole = _device_cache(sessions, 2)
+    for past_length, count in ((0, 100), (20, 45)):
+        ours, theirs = (
+            _prefill(each, count, past_length=past_length, slot=1) for each in (narrow, whole)
+        )
+        np.testing.assert_allclose(ours, theirs, atol=2e-4, rtol=0)
+    assert counted.runs == [(1, 25)] * 4 + [(1, 22), (1, 23)]
+
+
+def test_the_rows_of_a_device_grow_to_powers_of_two_and_steps_run_all_of_them(random_bundle: Path):
+    sessions = _sessions(random_bundle)
+    counted = _Counted(sessions.decode)
+    decoder = _device_cache(dataclasses.replace(sessions, decode=counted), 5)
+    for slot in range(5):
+        _prefill(decoder, 3 + slot, slot=slot)
+        decoder.decode(IDS[: slot + 1])
+    assert counted.runs == [(1, 1), (2, 1), (4, 1), (4, 1), (5, 1)]
+
+
+def test_preparing_leaves_one_row_and_no_sequence(random_bundle: Path):
+    sessions = _sessions(random_bundle)
+    counted = _Counted(sessions.decode)
+    decoder = _device_cache(dataclasses.replace(sessions, decode=counted), 4)
+    decoder.prepare()
+    assert counted.runs == [(1, 1), (2, 1)]
+    assert decoder.lengths.tolist() == [0, 0, 0, 0]
+    fresh = _device_cache(sessions, 4)
+    for each in (decoder, fresh):
+        _prefill(each, 20)
+    np.testing.assert_array_equal(decoder.decode(IDS[:1]), fresh.decode(IDS[:1]))
+    assert counted.runs[2:] == [(1, 1)]
