@@ -1,6 +1,7 @@
 """Converts float32 graphs to lower precisions."""
 
 from pathlib import Path
+from typing import get_args
 
 import onnx_ir as ir
 from onnx_ir.passes import InPlacePass
@@ -8,7 +9,8 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from bark_onnx.export.trace import save_graph
 from bark_onnx.graphs.bundle.manifest import PREFILL_SUFFIX
-from bark_onnx.graphs.contract import GraphContract
+from bark_onnx.graphs.contract import CausalStage, GraphContract
+from bark_onnx.graphs.passes.append_top_logits import AppendTopLogitsPass, RemoveTopLogitsPass
 from bark_onnx.graphs.passes.apply_contract import ApplyContractPass
 from bark_onnx.graphs.passes.convert_to_float16 import ConvertToFloat16Pass
 from bark_onnx.graphs.passes.quantize_embeddings import QuantizeEmbeddingsPass
@@ -23,10 +25,15 @@ from bark_onnx.graphs.precisions import (
     QuantizationScheme,
     StagePrecision,
 )
+from bark_onnx.graphs.shapes import ModelShapes
 
 
 def quantize_stage(
-    source: Path, target: Path, precision: StagePrecision, contract: GraphContract
+    source: Path,
+    target: Path,
+    precision: StagePrecision,
+    contract: GraphContract,
+    shapes: ModelShapes,
 ) -> None:
     """Write the graphs of a stage at a lower precision.
 
@@ -35,16 +42,22 @@ def quantize_stage(
         target: Graph to write; a prefill graph, if the precision has one, is written beside it.
         precision: Quantization schemes of the stage.
         contract: Contract of the graphs to write.
+        shapes: Sizes of the sub-models.
     """
-    save_graph(_quantized(source, precision.scheme, contract), target)
+    save_graph(_quantized(source, precision.scheme, contract, shapes), target)
     if precision.prefill_scheme is not None:
-        prefill = _quantized(source, precision.prefill_scheme, contract)
+        prefill = _quantized(source, precision.prefill_scheme, contract, shapes)
         save_graph(prefill, target.with_suffix(PREFILL_SUFFIX), shared=target)
 
 
-def _quantized(source: Path, scheme: QuantizationScheme, contract: GraphContract) -> ir.Model:
+def _quantized(
+    source: Path, scheme: QuantizationScheme, contract: GraphContract, shapes: ModelShapes
+) -> ir.Model:
     graph = ir.load(source)
-    for rewrite in (*_passes(scheme), RemoveUnusedNodesPass(), ApplyContractPass(contract)):
+    passes = [RemoveTopLogitsPass(), *_passes(scheme), RemoveUnusedNodesPass()]
+    if contract.stage in get_args(CausalStage):
+        passes.append(AppendTopLogitsPass(contract, shapes))
+    for rewrite in (*passes, ApplyContractPass(contract)):
         rewrite(graph)
     return graph
 

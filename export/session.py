@@ -88,7 +88,8 @@ class KeyValueCache:
         if self._is_fused:
             inputs[SEQLENS_K] = np.full(batch, self.length - 1, np.int32)
             inputs[TOTAL_SEQUENCE_LENGTH] = np.array(self.length, np.int32)
-        logits, *self._values = session.run(None, inputs)
+        logits, *others = session.run(None, inputs)
+        self._values = others[: len(self._values)]
         return logits
 
     def _lengthen(self) -> None:

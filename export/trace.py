@@ -17,6 +17,7 @@ from bark_onnx.export.modules.causal import CausalGraph
 from bark_onnx.export.modules.codec import CodecGraph
 from bark_onnx.export.modules.fine import FineGraph
 from bark_onnx.graphs.contract import Attention, Stage, graph_contract
+from bark_onnx.graphs.passes.append_top_logits import AppendTopLogitsPass
 from bark_onnx.graphs.passes.apply_contract import ApplyContractPass
 from bark_onnx.graphs.passes.fuse_bidirectional_attention import FuseBidirectionalAttentionPass
 from bark_onnx.graphs.passes.fuse_causal_attention import FuseCausalAttentionPass
@@ -73,6 +74,7 @@ def trace_stage(
         FuseBidirectionalAttentionPass()(graph)
     elif attention == "fused" and stage != "codec":
         FuseCausalAttentionPass(contract)(graph)
+        AppendTopLogitsPass(contract, checkpoint.shapes)(graph)
     ApplyContractPass(contract)(graph)
     return graph
 

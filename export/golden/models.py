@@ -43,7 +43,7 @@ class CausalModel:
         ]
         length = shape.context_length if self._is_fused else 0
         size = (len(self._parts), 1, shape.num_heads, length, shape.head_size)
-        self._caches: Any = np.zeros(size, agreed.outputs[-1].numpy_dtype)
+        self._caches: Any = np.zeros(size, agreed.inputs[-1].numpy_dtype)
 
     def cached(self, length: int) -> NDArray[Any]:
         """The cache of the first tokens: (layers * 2, 1, heads, length, head size)."""

@@ -77,7 +77,7 @@ test("a newer contract is refused", () =>
   refuses(
     demoWith((manifest) => (manifest.contract_version = 99)),
     "BundleError",
-    /contract_version is 99, expected 1 to 2; update bark-onnx/,
+    /contract_version is 99, expected 1 to 3; update bark-onnx/,
   ));
 
 test("a manifest with a wrong value is refused", () =>

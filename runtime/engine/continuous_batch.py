@@ -6,13 +6,19 @@ without knowing anything of Bark.
 
 import itertools
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from bark_onnx.runtime.engine.batch import BatchEntry, StepOutput
-from bark_onnx.runtime.inference.decoders.decoder import Decoder, SequenceGenerator, StepInput
-from bark_onnx.runtime.inference.sampling import Logits
+from bark_onnx.runtime.inference.decoders.decoder import (
+    Decoder,
+    ScoringDecoder,
+    SequenceGenerator,
+    StepInput,
+    WholeScores,
+)
+from bark_onnx.runtime.inference.draws import answer_steps
 
 Result = TypeVar("Result")
 
@@ -39,6 +45,7 @@ class ContinuousBatch(Generic[Result]):
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder  # this batch owns its slots
+        self._scores = decoder if isinstance(decoder, ScoringDecoder) else WholeScores(decoder)
         self._entries: list[_SequenceEntry[Result]] = []  # by slot
         self._arrivals = itertools.count()
         self._prefilled_since_decode = False
@@ -96,11 +103,13 @@ class ContinuousBatch(Generic[Result]):
         self._prefilled_since_decode = True
         entry.has_decoded = False
         try:
-            logits = self._decoder.prefill(self._slot(entry), entry.pending_input)
+            step: StepInput = entry.pending_input
+            scores = self._scores.prefill_scores(self._slot(entry), step)
+            (answer,) = answer_steps(scores, [step.draw])
         except Exception as error:
             entry.fail(error)
             return [entry]
-        return [] if self._advance(entry, logits) else [entry]
+        return [] if self._advance(entry, answer) else [entry]
 
     def _decode(self) -> tuple[int, list[_SequenceEntry[Result]]]:
         """Run a token of every sequence that is ready; return their number and those that ended."""
@@ -110,7 +119,8 @@ class ContinuousBatch(Generic[Result]):
             return 0, []
         try:
             tokens = np.array([entry.pending_input.input_ids[0] for entry in ready])
-            logits = self._decoder.decode(tokens)
+            scores = self._scores.decode_scores(tokens)
+            answers = answer_steps(scores, [entry.pending_input.draw for entry in ready])
         except Exception as error:
             for entry in ready:
                 entry.fail(error)
@@ -118,7 +128,9 @@ class ContinuousBatch(Generic[Result]):
         for entry in ready:
             entry.has_decoded = True
         finished = [
-            entry for slot, entry in enumerate(ready) if not self._advance(entry, logits[slot])
+            entry
+            for entry, answer in zip(ready, answers, strict=True)
+            if not self._advance(entry, answer)
         ]
         return len(ready), finished
 
@@ -134,9 +146,9 @@ class ContinuousBatch(Generic[Result]):
             entries[gap], entries[stray] = entries[stray], entries[gap]
         return entries[:count]
 
-    def _advance(self, entry: _SequenceEntry[Result], logits: Logits | None) -> bool:
-        """Send logits to a sequence and classify its next input. False when it has ended."""
-        if not entry.advance(logits):
+    def _advance(self, entry: _SequenceEntry[Result], answer: Any) -> bool:
+        """Send the answer of a run and classify the next input. False when it has ended."""
+        if not entry.advance(answer):
             return False
         step: StepInput = entry.pending_input
         is_next = step.past_length == self._decoder.lengths[self._slot(entry)] > 0

@@ -535,8 +535,8 @@ int main(int count, char **arguments)
         fail("MAX_NEW_TOKENS", "expected a number from 1 to the bundle's max_new_tokens");
     if (count > 6)
         most = atol(arguments[6]);
-    if ((int64_t)setting(json, "contract_version") > 2 || strstr(json, "\"attention\": \"standard\""))
-        fail(bundle, "expected contract 1 or 2 with fused attention");
+    if ((int64_t)setting(json, "contract_version") > 3 || strstr(json, "\"attention\": \"standard\""))
+        fail(bundle, "expected contract 1 to 3 with fused attention");
 
     open_runtime();
     int64_t *semantic = allocate((size_t)most, sizeof *semantic), *coarse;

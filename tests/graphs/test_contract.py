@@ -12,12 +12,14 @@ from bark_onnx.graphs.contract import (
     CONTRACT_VERSION,
     METADATA_KEY,
     STAGES,
+    CausalStage,
     GraphContract,
     Stage,
     graph_contract,
 )
 from bark_onnx.graphs.errors import BundleError, ContractError
 from bark_onnx.graphs.shapes import CodecShape
+from bark_onnx.graphs.top_logits import TOP_OUTPUTS, num_top_logits, top_groups
 from bark_onnx.runtime.inference.providers.cpu import CpuProvider
 from bark_onnx.runtime.inference.sessions import ExecutionTarget, open_session
 from tests.support.messages import assert_one_line
@@ -43,12 +45,40 @@ def test_fused_semantic_graph_reads_and_writes_one_cache_buffer():
         "logits: float32[batch, 10001]",
         "present.0.key: float32[batch, 2, buffer, 4]",
         "present.0.value: float32[batch, 2, buffer, 4]",
+        "top_logits: float32[batch, 64]",
+        "top_ids: int32[batch, 64]",
+        "log_sum_exp: float32[batch]",
+        "end_logit: float32[batch]",
     ]
+
+
+def test_fused_coarse_graph_returns_the_largest_logits_of_one_codebook():
+    _, outputs = _listed(graph_contract("coarse", SHAPES, "fused"))
+    assert outputs[-3:] == [
+        "top_logits: float32[batch, 64]",
+        "top_ids: int32[batch, 64]",
+        "log_sum_exp: float32[batch]",
+    ]
+    assert top_groups("coarse", SHAPES) == (range(1024), range(1024, 2096))
+
+
+def test_a_small_vocabulary_has_fewer_top_logits():
+    coarse = dataclasses.replace(SHAPES.coarse, num_logits=70)
+    fine = dataclasses.replace(SHAPES.fine, num_logits=40)
+    shapes = dataclasses.replace(SHAPES, coarse=coarse, fine=fine)
+    assert num_top_logits("coarse", shapes) == 30
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("stage", ["semantic", "coarse"])
+def test_former_contracts_have_no_top_logits(stage: CausalStage, version: int):
+    contract = graph_contract(stage, SHAPES, "fused", version=version)
+    assert {tensor.name for tensor in contract.outputs}.isdisjoint(TOP_OUTPUTS)
 
 
 def test_the_first_contract_fixes_the_length_of_the_cache_buffer_alone():
     first = graph_contract("semantic", SHAPES, "fused", version=1)
-    second = graph_contract("semantic", SHAPES, "fused")
+    second = graph_contract("semantic", SHAPES, "fused", version=2)
     assert (first.version, second.version) == (1, 2)
     for earlier, later in zip(_listed(first), _listed(second), strict=True):
         assert earlier == [tensor.replace("buffer", "1024") for tensor in later]
@@ -57,11 +87,11 @@ def test_the_first_contract_fixes_the_length_of_the_cache_buffer_alone():
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_standard_graphs_are_the_same_in_both_contracts(stage: Stage):
-    first, second = (
-        graph_contract(stage, SHAPES, "standard", version=version) for version in (1, 2)
+def test_standard_graphs_are_the_same_in_all_contracts(stage: Stage):
+    first, second, third = (
+        graph_contract(stage, SHAPES, "standard", version=version) for version in (1, 2, 3)
     )
-    assert _listed(first) == _listed(second)
+    assert _listed(first) == _listed(second) == _listed(third)
 
 
 def test_standard_coarse_graph_appends_to_a_growing_cache():
@@ -138,7 +168,7 @@ def test_contracts_are_equal_when_only_meanings_differ():
 def test_later_contract_is_refused_with_update_as_remedy():
     data = {"version": CONTRACT_VERSION + 1, "key_of_the_future": 1}
     with pytest.raises(
-        ContractError, match=r"^x\.onnx: contract version 3, .* 2; update bark-onnx$"
+        ContractError, match=r"^x\.onnx: contract version 4, .* 3; update bark-onnx$"
     ):
         GraphContract.from_json(json.dumps(data), "x.onnx")
 
@@ -235,7 +265,7 @@ def test_graph_with_a_later_contract_is_refused(tmp_path: Path):
     future = dataclasses.replace(CODEC, version=CONTRACT_VERSION + 1)
     path = _write(tmp_path, GRAPH, future.to_json())
     with pytest.raises(
-        ContractError, match=r"codec\.onnx: contract version 3, .*update bark-onnx$"
+        ContractError, match=r"codec\.onnx: contract version 4, .*update bark-onnx$"
     ):
         open_session(path, CODEC, ExecutionTarget(CpuProvider(), 1))
 

@@ -3,6 +3,7 @@
 /** @import { CausalShape, GraphContract, Manifest, Stage, TensorContract } from "../types.d.ts" */
 
 const PARTS = ["key", "value"];
+const MAX_TOP_LOGITS = 64;
 
 /**
  * Layer and part of every cache tensor.
@@ -70,8 +71,27 @@ export function graphContract(stage, manifest, precision) {
     outputs: [
       tensor("logits", "float32", null, shape.num_logits),
       ...presentNames(shape).map((name) => tensor(name, dtype, ...cache)),
+      ...(isFused && manifest.contract_version >= 3 ? topTensors(stage, manifest) : []),
     ],
   };
+}
+
+/**
+ * The largest logits and what belongs to them. A step here draws from all logits.
+ * @param {"semantic" | "coarse"} stage
+ * @param {Manifest} manifest
+ */
+function topTensors(stage, { shapes }) {
+  const { num_logits } = shapes[stage];
+  const first = stage === "semantic" ? num_logits : Math.min(shapes.fine.num_logits, num_logits);
+  const groups = [first, num_logits - first].filter((size) => size > 0);
+  const count = Math.min(MAX_TOP_LOGITS, ...groups);
+  return [
+    tensor("top_logits", "float32", null, count),
+    tensor("top_ids", "int32", null, count),
+    tensor("log_sum_exp", "float32", null),
+    ...(stage === "semantic" ? [tensor("end_logit", "float32", null)] : []),
+  ];
 }
 
 /**

@@ -13,7 +13,7 @@ export const EXPORT_AGAIN = "export or download the bundle again";
 
 const FORMAT_VERSION = 1;
 const OLDEST_CONTRACT = 1; // fused graphs fix the length of the cache
-const NEWEST_CONTRACT = 2; // it is free
+const NEWEST_CONTRACT = 3; // it is free from 2 on; graphs return top logits from 3 on
 const PRECISIONS = ["fp32", "fp16", "int8", "int4"];
 
 const id = integer(0, 2 ** 22);

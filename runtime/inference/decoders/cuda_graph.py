@@ -1,8 +1,8 @@
 """Decoder with a static cache in GPU memory, whose decode steps replay CUDA graphs.
 
 A step reads and writes fixed addresses only, so that ONNX Runtime can capture it as a CUDA graph
-once and replay it: one copy to the device, one launch, and one copy of the logits back. Its buffers
-therefore have the length of the full context from the beginning.
+once and replay it: one copy to the device, one launch, and one copy of the top logits back. Its
+buffers therefore have the length of the full context from the beginning.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from bark_onnx.graphs.contract import (
     HISTORY_IDS,
     INPUT_IDS,
-    LOGITS,
     POSITION_IDS,
     SEQLENS_K,
     TOTAL_SEQUENCE_LENGTH,
@@ -26,11 +25,12 @@ from bark_onnx.graphs.contract import (
 from bark_onnx.graphs.onnxruntime import import_onnxruntime
 from bark_onnx.graphs.voices.voice import Tokens
 from bark_onnx.runtime.inference.decoders.decoder import StepInput
+from bark_onnx.runtime.inference.decoders.device_outputs import DeviceOutputs
 from bark_onnx.runtime.inference.decoders.sessions import CausalSessions
+from bark_onnx.runtime.inference.draws import StepScores
 from bark_onnx.runtime.inference.sampling import Logits
 
 _GRAPH_ID = "gpu_graph_id"  # run option: id of the CUDA graph to capture or replay
-_NO_GRAPH = "-1"
 
 
 class CudaGraphDecoder:
@@ -73,7 +73,8 @@ class CudaGraphDecoder:
         # captured graph keeps the value.
         self._max_length = np.array(shape.context_length, np.int32)
         self._steps: dict[int, _DecodeStep] = {}  # by batch size
-        self._no_graph = self._graph_run_options(_NO_GRAPH)
+        self._prefill_outputs = DeviceOutputs(sessions, 1, device)
+        self._no_graph = self._graph_run_options("-1")  # neither captures nor replays
 
     def prepare(self) -> None:
         """See `Decoder`. Captures the steps of every batch size.
@@ -85,6 +86,16 @@ class CudaGraphDecoder:
 
     def prefill(self, slot: int, step: StepInput) -> Logits:
         """See `Decoder`."""
+        self._run_prefill(slot, step)
+        logits: Logits = self._prefill_outputs.logits()[0]
+        return logits
+
+    def prefill_scores(self, slot: int, step: StepInput) -> StepScores:
+        """See `ScoringDecoder`."""
+        self._run_prefill(slot, step)
+        return self._prefill_outputs.scores()
+
+    def _run_prefill(self, slot: int, step: StepInput) -> None:
         end = step.past_length + len(step.input_ids)
         inputs = self._sessions.token_inputs(step)
         inputs[SEQLENS_K] = np.array([end - 1], np.int32)
@@ -94,26 +105,31 @@ class CudaGraphDecoder:
         for name, value in values.items():
             binding.bind_ortvalue_input(name, value)
         binding.bind_cpu_input(TOTAL_SEQUENCE_LENGTH, total)
-        binding.bind_output(LOGITS, "cpu")
+        self._prefill_outputs.bind(binding)
         self._bind_cache(binding, int(self._cache_slots[slot]), 1)
         self._sessions.prefill.run_with_iobinding(binding, self._no_graph)
         self.lengths[slot] = end
-        logits: Logits = binding.get_outputs()[0].numpy()[0]
-        return logits
 
     def decode(self, input_ids: Tokens) -> NDArray[np.float32]:
         """See `Decoder`."""
+        return self._run_decode(input_ids).logits(self._cache_slots[: len(input_ids)])
+
+    def decode_scores(self, input_ids: Tokens) -> StepScores:
+        """See `ScoringDecoder`."""
+        # A copy: sequences may exchange their slots before all logits are asked for.
+        rows = self._cache_slots[: len(input_ids)].copy()
+        return self._run_decode(input_ids).scores(rows)
+
+    def _run_decode(self, input_ids: Tokens) -> DeviceOutputs:
         count = len(input_ids)
         cache_slots = self._cache_slots[:count]
         batch_size = min(self.slots, 1 << int(cache_slots.max()).bit_length())
-        step = self._captured_step(batch_size)
-        tokens = np.zeros(batch_size, np.int64)
+        step, tokens = self._captured_step(batch_size), np.zeros(batch_size, np.int64)
         tokens[cache_slots] = input_ids
         step.tokens.update_inplace(_packed(tokens, self._ends()[:batch_size]))
         self._sessions.decode.run_with_iobinding(step.binding, step.run_options)
         self.lengths[:count] += 1
-        logits: NDArray[np.float32] = step.logits.numpy()[cache_slots]
-        return logits
+        return step.outputs
 
     def copy_slot(self, source: int, target: int) -> None:
         """See `Decoder`."""
@@ -152,14 +168,12 @@ class CudaGraphDecoder:
         if self._sessions.null_history_id is not None:
             history = self._to_device(np.full((batch_size, 1), self._sessions.null_history_id))
             binding.bind_ortvalue_input(HISTORY_IDS, history)
-        logits = self._to_device(
-            np.zeros((batch_size, self._sessions.shape.num_logits), np.float32)
-        )
         binding.bind_cpu_input(TOTAL_SEQUENCE_LENGTH, self._max_length)
         self._bind_cache(binding, 0, batch_size)
-        binding.bind_ortvalue_output(LOGITS, logits)
+        outputs = DeviceOutputs(self._sessions, batch_size, self._device)
+        outputs.bind(binding)
         run_options = self._graph_run_options(str(batch_size))
-        return _DecodeStep(tokens, history, logits, binding, run_options)
+        return _DecodeStep(tokens, history, outputs, binding, run_options)
 
     def _bind_tokens(self, binding: Any, address: int, batch_size: int) -> None:
         """Bind the parts of what `_packed` makes."""
@@ -211,6 +225,6 @@ class _DecodeStep:
 
     tokens: Any  # OrtValue on the device, as `_packed` makes it
     history: Any  # OrtValue on the device, or None
-    logits: Any
+    outputs: DeviceOutputs
     binding: Any
     run_options: Any

@@ -2,12 +2,13 @@
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bark_onnx.graphs.voices.voice import Tokens
+from bark_onnx.runtime.inference.draws import Draw, StepScores
 from bark_onnx.runtime.inference.sampling import Logits
 
 Result = TypeVar("Result")
@@ -20,9 +21,10 @@ class StepInput:
     input_ids: Tokens  # (n,)
     past_length: int  # cached tokens that stay valid
     history_ids: Tokens | None = None  # (n,), ids whose embeddings are added to those of input_ids
+    draw: Draw | None = None  # of the token that follows; None: the sequence receives the logits
 
 
-SequenceGenerator = Generator[StepInput, Logits, Result]
+SequenceGenerator = Generator[StepInput, Any, Result]
 
 
 class Decoder(Protocol):
@@ -48,3 +50,35 @@ class Decoder(Protocol):
 
     def swap_slots(self, first: int, second: int) -> None:
         """Exchange the caches of two slots."""
+
+
+@runtime_checkable
+class ScoringDecoder(Decoder, Protocol):
+    """A decoder that does not return all logits of a run unless they are asked for."""
+
+    def prefill_scores(self, slot: int, step: StepInput) -> StepScores:
+        """As `prefill`."""
+
+    def decode_scores(self, input_ids: Tokens) -> StepScores:
+        """As `decode`."""
+
+
+class WholeScores:
+    """Scores of the runs of a decoder that returns all logits.
+
+    Args:
+        decoder: Runs the sequences.
+    """
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+
+    def prefill_scores(self, slot: int, step: StepInput) -> StepScores:
+        """See `ScoringDecoder`."""
+        logits = self._decoder.prefill(slot, step)
+        return StepScores(lambda: logits[None])
+
+    def decode_scores(self, input_ids: Tokens) -> StepScores:
+        """See `ScoringDecoder`."""
+        logits = self._decoder.decode(input_ids)
+        return StepScores(lambda: logits)

@@ -25,12 +25,18 @@ from bark_onnx.graphs.voices.voice import Tokens
 from bark_onnx.runtime.inference.decoders.cache_buffer import CacheBuffer
 from bark_onnx.runtime.inference.decoders.decoder import StepInput
 from bark_onnx.runtime.inference.decoders.sessions import CausalSessions
+from bark_onnx.runtime.inference.draws import StepScores, top_logits
 from bark_onnx.runtime.inference.sampling import Logits
 
 # Most tokens of a run. GroupQueryAttention computes all scores of a run and discards those of later
 # tokens, and the activations of a long run exceed the processor's cache (benchmarks/LOG.md). The
 # prompt of a text, which is 257 tokens, still runs as a whole.
 PREFILL_CHUNK_TOKENS = 300
+
+
+# Sequences from which a draw from the top logits is faster than one by one from all logits, which
+# cost nothing here (benchmarks/LOG.md).
+_MIN_SEQUENCES_FOR_TOP = 4
 
 
 class StaticCacheDecoder:
@@ -49,6 +55,10 @@ class StaticCacheDecoder:
         self.cache = CacheBuffer(shape, slots, sessions.cache_dtype, sessions.fixed_buffer_length)
         self._parts = self.cache.parts()
         self._logits = np.zeros((slots, shape.num_logits), np.float32)
+        self._top: dict[str, NDArray[Any]] = {
+            tensor.name: np.zeros((slots, *map(int, tensor.shape[1:])), tensor.numpy_dtype)
+            for tensor in sessions.top_tensors
+        }
         self._inputs: dict[str, NDArray[Any]] = {
             INPUT_IDS: np.zeros((slots, 1), np.int64),
             POSITION_IDS: np.zeros((slots, 1), np.int64),
@@ -65,14 +75,22 @@ class StaticCacheDecoder:
 
     def prefill(self, slot: int, step: StepInput) -> Logits:
         """See `Decoder`."""
+        logits: Logits = self.prefill_scores(slot, step).whole()[0]
+        return logits
+
+    def prefill_scores(self, slot: int, step: StepInput) -> StepScores:
+        """See `ScoringDecoder`."""
         self._grow(slot + 1, step.past_length + len(step.input_ids))
         for chunk in _chunks(step):
             self._prefill_chunk(slot, chunk)
-        logits: Logits = self._logits[slot]
-        return logits
+        return self._scores(slot, 1)
 
     def decode(self, input_ids: Tokens) -> NDArray[np.float32]:
         """See `Decoder`."""
+        return self.decode_scores(input_ids).whole()
+
+    def decode_scores(self, input_ids: Tokens) -> StepScores:
+        """See `ScoringDecoder`."""
         count = len(input_ids)
         self._grow(count, int(self.lengths[:count].max()) + 1)
         if count not in self._decode_bindings:
@@ -84,7 +102,7 @@ class StaticCacheDecoder:
         lengths += 1
         self._inputs[TOTAL_SEQUENCE_LENGTH][...] = lengths.max()
         self._sessions.decode.run_with_iobinding(self._decode_bindings[count])
-        return self._logits[:count]
+        return self._scores(0, count)
 
     def copy_slot(self, source: int, target: int) -> None:
         """See `Decoder`."""
@@ -140,8 +158,16 @@ class StaticCacheDecoder:
             view = cache[first : first + count]
             _bind_input(binding, past_name(layer, part), view, view.shape)
             _bind_output(binding, present_name(layer, part), view)
-        _bind_output(binding, LOGITS, self._logits[first : first + count])
+        outputs: dict[str, NDArray[Any]] = {LOGITS: self._logits, **self._top}
+        for name, array in outputs.items():
+            _bind_output(binding, name, array[first : first + count])
         return binding
+
+    def _scores(self, first: int, count: int) -> StepScores:
+        """What the last run has returned for `count` slots from `first`."""
+        slots = slice(first, first + count)
+        read = self._top.values() if count >= _MIN_SEQUENCES_FOR_TOP else ()
+        return StepScores(lambda: self._logits[slots], top_logits(array[slots] for array in read))
 
 
 def _chunks(step: StepInput) -> Iterator[StepInput]:

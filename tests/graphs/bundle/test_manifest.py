@@ -60,7 +60,7 @@ def test_bark_json_is_refused_when_it_holds_another_value(small_bundle: Path, co
     assert_refused(small_bundle, "bark.json", "the JSON is", "expected an object")
 
 
-VERSIONS = {"format_version": "1", "contract_version": "1 to 2"}
+VERSIONS = {"format_version": "1", "contract_version": "1 to 3"}
 
 
 @pytest.mark.parametrize("key", VERSIONS)
@@ -71,8 +71,8 @@ def test_newer_version_is_refused_with_update_as_remedy(small_bundle: Path, key:
     assert_refused(small_bundle, *words)
 
 
-@pytest.mark.parametrize("version", [1, 2])
-def test_manifests_of_both_contracts_are_read(small_bundle: Path, version: int):
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_manifests_of_all_contracts_are_read(small_bundle: Path, version: int):
     rewrite_manifest(small_bundle, lambda data: data.update(contract_version=version))
     assert Bundle(small_bundle).contract("semantic", "fp32").version == version
 

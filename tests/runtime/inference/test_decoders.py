@@ -255,3 +255,32 @@ def test_a_sequence_that_fills_its_cache_is_kept_but_for_its_last_token(random_b
     last = StepInput(full[:1], context - 1)
     exact, found = (decoder.prefill(1, last).copy() for decoder in decoders)
     np.testing.assert_allclose(found, exact, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("stage", ["semantic", "coarse"])
+def test_scores_of_both_decoders_are_the_largest_logits_and_their_sum(
+    random_bundle: Path, stage: CausalStage
+):
+    sessions = _sessions(random_bundle, stage=stage)
+    rng = np.random.default_rng(4)
+    prompts = [rng.integers(0, 10_000, 7 + slot) for slot in range(5)]
+    for decoder in (StaticCacheDecoder(sessions, 5), CudaGraphDecoder(sessions, 5, "cpu")):
+        runs = [
+            decoder.prefill_scores(slot, StepInput(prompt, 0))
+            for slot, prompt in enumerate(prompts)
+        ]
+        decoder.swap_slots(1, 4)
+        runs = [runs[-1], decoder.decode_scores(rng.integers(10_000, 10_500, 5))]
+        for scores in runs:
+            logits = scores.whole()
+            if scores.top is None:  # few sequences on a CPU
+                assert (type(decoder), len(logits)) == (StaticCacheDecoder, 1)
+                continue
+            found = np.take_along_axis(logits, scores.top.ids.astype(np.int64), 1)
+            np.testing.assert_array_equal(found, scores.top.logits)
+            assert (np.diff(scores.top.logits, axis=1) <= 0).all()
+            summed = np.log(np.exp(logits.astype(np.float64)).sum(1))
+            np.testing.assert_allclose(scores.top.log_sum_exp, summed, rtol=1e-5)
+            if stage == "semantic":
+                np.testing.assert_array_equal(scores.top.end_logit, logits[:, -1])
+                np.testing.assert_array_equal(scores.top.logits[:, 0], logits.max(1))

@@ -1,4 +1,4 @@
-"""Bundles as they were with contract 1, whose fused graphs fix the length of the cache buffer."""
+"""Bundles as earlier versions wrote them, with contract 1 or 2."""
 
 from pathlib import Path
 
@@ -11,8 +11,8 @@ from bark_onnx.graphs.precisions import float_dtype
 from tests.support.manifests import rewrite_manifest
 
 
-def use_first_contract(folder: Path) -> None:
-    """Change the graphs and the manifest of a bundle to those that earlier versions wrote."""
+def use_contract(folder: Path, version: int) -> None:
+    """Change the graphs and the manifest of a bundle to those of an earlier contract."""
     bundle = Bundle(folder)
     manifest = bundle.manifest
     paths = []
@@ -23,11 +23,15 @@ def use_first_contract(folder: Path) -> None:
                 manifest.shapes,
                 bundle.attention,
                 float_dtype=float_dtype(precision),
-                version=1,
+                version=version,
             )
             graphs = (bundle.graph(precision, stage), bundle.prefill_graph(precision, stage))
             for path in filter(None, graphs):
                 model = onnx.load(path, load_external_data=False)
+                names = [tensor.name for tensor in contract.outputs]
+                kept = [value for value in model.graph.output if value.name in names]
+                del model.graph.output[:]
+                model.graph.output.extend(kept)
                 for values, tensors in (
                     (model.graph.input, contract.inputs),
                     (model.graph.output, contract.outputs),
@@ -46,7 +50,7 @@ def use_first_contract(folder: Path) -> None:
 
     def change(data: dict[str, object]) -> None:
         records = {path.relative_to(folder).as_posix(): vars(hash_file(path)) for path in paths}
-        data["contract_version"] = 1
+        data["contract_version"] = version
         data["files"] = {**data["files"], **records}  # type: ignore[dict-item]
 
     rewrite_manifest(folder, change)

@@ -1,4 +1,7 @@
-"""Bundles of contract 1, whose graphs fix the length of the cache buffer, beside those of today."""
+"""Bundles of contracts 1 and 2 beside those of today.
+
+Graphs of contract 1 fix the length of the cache buffer, and those of both return all logits alone.
+"""
 
 import json
 import shutil
@@ -10,7 +13,7 @@ import pytest
 from bark_onnx.graphs.errors import BundleError, ContractError
 from bark_onnx.runtime import Bark, GenerationOptions
 from tests.support.command import Run, output_of
-from tests.support.first_contract import use_first_contract
+from tests.support.former_contracts import use_contract
 from tests.support.manifests import rewrite_manifest
 from tests.support.messages import assert_one_line
 
@@ -19,23 +22,32 @@ TEXTS = ("Hello", "Good morning to you", "Bye")
 
 
 @pytest.fixture(scope="module")
-def former_bundle(half_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def former_bundles(half_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     """The random checkpoint in fp32, fp16 and int8, as earlier versions exported it."""
-    target = tmp_path_factory.mktemp("former") / "bundle"
-    shutil.copytree(half_bundle, target)
-    use_first_contract(target)
-    return target
+    targets = {}
+    for version in (1, 2):
+        targets[version] = tmp_path_factory.mktemp("former") / "bundle"
+        shutil.copytree(half_bundle, targets[version])
+        use_contract(targets[version], version)
+    return targets
 
 
+@pytest.fixture(scope="module")
+def former_bundle(former_bundles: dict[int, Path]) -> Path:
+    """The bundle of contract 1."""
+    return former_bundles[1]
+
+
+@pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_a_bundle_of_the_first_contract_speaks_the_same(
-    former_bundle: Path, half_bundle: Path, precision: str
+def test_a_bundle_of_a_former_contract_speaks_the_same(
+    former_bundles: dict[int, Path], half_bundle: Path, precision: str, version: int
 ):
     found, expected = (
         Bark.load(folder, provider="cpu", precision=precision).speak_batch(
             TEXTS, seed=0, options=OPTIONS
         )
-        for folder in (former_bundle, half_bundle)
+        for folder in (former_bundles[version], half_bundle)
     )
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_array_equal(ours.semantic_tokens, theirs.semantic_tokens)
@@ -62,8 +74,8 @@ def test_graphs_of_the_first_contract_are_refused_in_a_bundle_of_the_second(
 
 
 def test_a_bundle_of_a_later_contract_is_refused_with_update_as_remedy(bundle: Path):
-    rewrite_manifest(bundle, lambda data: data.update(contract_version=3))
-    assert json.loads((bundle / "bark.json").read_text())["contract_version"] == 3
+    rewrite_manifest(bundle, lambda data: data.update(contract_version=4))
+    assert json.loads((bundle / "bark.json").read_text())["contract_version"] == 4
     with pytest.raises(BundleError) as caught:
         Bark.load(bundle)
-    assert_one_line(caught.value, "contract_version is 3, expected 1 to 2; update bark-onnx")
+    assert_one_line(caught.value, "contract_version is 4, expected 1 to 3; update bark-onnx")
