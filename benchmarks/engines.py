@@ -17,6 +17,7 @@ from bark_onnx.graphs.contract import STAGES, Stage
 from bark_onnx.runtime import Bark, GenerationOptions, use_global_thread_pool
 from bark_onnx.runtime.inference.decoders.decoder import StepInput
 from bark_onnx.runtime.inference.models import StageModels
+from bark_onnx.runtime.inference.draws import StepScores
 from bark_onnx.runtime.inference.sampling import Logits
 
 ENGINES = {
@@ -144,7 +145,15 @@ class _MeteredDecoder:
         return getattr(self._decoder, name)
 
     def prefill(self, slot: int, step: StepInput) -> Logits:
-        started = time.perf_counter()
-        logits: Logits = self._decoder.prefill(slot, step)
-        self._prefills().add(len(step.input_ids), time.perf_counter() - started)
+        logits: Logits = self._measured(self._decoder.prefill, slot, step)
         return logits
+
+    def prefill_scores(self, slot: int, step: StepInput) -> StepScores:
+        scores: StepScores = self._measured(self._decoder.prefill_scores, slot, step)
+        return scores
+
+    def _measured(self, run: Callable[..., Any], slot: int, step: StepInput) -> Any:
+        started = time.perf_counter()
+        found = run(slot, step)
+        self._prefills().add(len(step.input_ids), time.perf_counter() - started)
+        return found
