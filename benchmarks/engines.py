@@ -16,8 +16,8 @@ from models import bundle_folder, checkpoint_folder, openvino_folder
 from bark_onnx.graphs.contract import STAGES, Stage
 from bark_onnx.runtime import Bark, GenerationOptions, use_global_thread_pool
 from bark_onnx.runtime.inference.decoders.decoder import StepInput
-from bark_onnx.runtime.inference.models import StageModels
 from bark_onnx.runtime.inference.draws import StepScores
+from bark_onnx.runtime.inference.models import StageModels
 from bark_onnx.runtime.inference.sampling import Logits
 
 ENGINES = {
