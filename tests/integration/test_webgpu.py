@@ -172,7 +172,7 @@ def test_sequences_keep_their_caches_on_the_device_while_others_come_and_go(bark
 def test_two_loaded_bundles_share_the_device_from_two_threads(bark: Bark, cpu: Bark, bundle: Path):
     expected = cpu.speak(TEXTS[0], **SHORT)
     with (
-        _load(bundle, "webgpu", low_memory=True) as second,
+        _load(bundle, "webgpu") as second,
         ThreadPoolExecutor(2) as threads,
     ):
         speeches = [threads.submit(each.speak, TEXTS[0], **SHORT) for each in (bark, second)]

@@ -38,7 +38,7 @@ class DeviceCacheDecoder:
         device: ONNX Runtime's name of the device: "gpu" for WebGPU; "cpu" runs the same steps in
             CPU memory.
         open_graph: Opens the bytes of a small graph as a session on the device.
-        exclusive: Makes the context in which memory of the device is allocated.
+        exclusive: Makes the context in which the device is used.
         max_run_tokens: Most tokens of one sequence in a run; None for any number.
     """
 

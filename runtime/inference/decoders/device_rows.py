@@ -31,7 +31,7 @@ class DeviceRows:
         most: Most rows.
         device: ONNX Runtime's name of the device.
         open_graph: Opens the bytes of a small graph as a session on the device.
-        exclusive: Makes the context in which memory of the device is allocated.
+        exclusive: Makes the context in which the device is used.
     """
 
     def __init__(
@@ -74,13 +74,14 @@ class DeviceRows:
         """Copy a row of the cache to the buffers in which prompts run."""
         if self.rows == 1:
             return
-        binding = self._take.io_binding()
-        index = np.array([row])
-        binding.bind_cpu_input(_ROWS, index)
-        for (layer, part), cache in self._cache.items():
-            binding.bind_ortvalue_input(past_name(layer, part), cache)
-            binding.bind_ortvalue_output(present_name(layer, part), self._prompt[layer, part])
-        self._take.run_with_iobinding(binding)
+        with self._exclusive():  # binding an input copies it to the device
+            binding = self._take.io_binding()
+            index = np.array([row])
+            binding.bind_cpu_input(_ROWS, index)
+            for (layer, part), cache in self._cache.items():
+                binding.bind_ortvalue_input(past_name(layer, part), cache)
+                binding.bind_ortvalue_output(present_name(layer, part), self._prompt[layer, part])
+            self._take.run_with_iobinding(binding)
 
     def put(self, row: int) -> None:
         """Copy the buffers in which prompts run to a row of the cache."""
@@ -98,27 +99,29 @@ class DeviceRows:
     def _run(
         self, session: Any, inputs: Mapping[str, NDArray[Any]], buffers: Buffers
     ) -> NDArray[np.float32]:
-        binding = session.io_binding()
-        for name, array in inputs.items():
-            binding.bind_cpu_input(name, array)
-        binding.bind_output(LOGITS, "cpu")
-        for (layer, part), buffer in buffers.items():
-            binding.bind_ortvalue_input(past_name(layer, part), buffer)
-            binding.bind_ortvalue_output(present_name(layer, part), buffer)
-        session.run_with_iobinding(binding)
-        logits: NDArray[np.float32] = binding.get_outputs()[0].numpy()
-        return logits
+        with self._exclusive():  # binding an input copies it to the device
+            binding = session.io_binding()
+            for name, array in inputs.items():
+                binding.bind_cpu_input(name, array)
+            binding.bind_output(LOGITS, "cpu")
+            for (layer, part), buffer in buffers.items():
+                binding.bind_ortvalue_input(past_name(layer, part), buffer)
+                binding.bind_ortvalue_output(present_name(layer, part), buffer)
+            session.run_with_iobinding(binding)
+            logits: NDArray[np.float32] = binding.get_outputs()[0].numpy()
+            return logits
 
     def _move_in(self, source: Buffers, rows: NDArray[np.int64]) -> None:
         """Write all rows of other buffers to these rows of the cache."""
-        binding = self._put.io_binding()
-        indices = rows[:, None]
-        binding.bind_cpu_input(_ROWS, indices)
-        for (layer, part), cache in self._cache.items():
-            binding.bind_ortvalue_input(_update_name(layer, part), source[layer, part])
-            binding.bind_ortvalue_input(past_name(layer, part), cache)
-            binding.bind_ortvalue_output(present_name(layer, part), cache)
-        self._put.run_with_iobinding(binding)
+        with self._exclusive():  # binding an input copies it to the device
+            binding = self._put.io_binding()
+            indices = rows[:, None]
+            binding.bind_cpu_input(_ROWS, indices)
+            for (layer, part), cache in self._cache.items():
+                binding.bind_ortvalue_input(_update_name(layer, part), source[layer, part])
+                binding.bind_ortvalue_input(past_name(layer, part), cache)
+                binding.bind_ortvalue_output(present_name(layer, part), cache)
+            self._put.run_with_iobinding(binding)
 
     def _allocate(self, rows: int) -> Buffers:
         shape, dtype = self._sessions.shape, self._sessions.cache_dtype
