@@ -104,8 +104,9 @@ def find_interrupt(error: BaseException) -> KeyboardInterrupt | None:
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, KeyboardInterrupt):
         cause = cause.__cause__
-    if cause is None and Interrupt.raised is not None and not _is_of_handling(error):
-        return Interrupt(Interrupt.raised)
+    number = Interrupt.raised
+    if cause is None and number is not None and is_interrupted() and not _is_of_handling(error):
+        return Interrupt(number)
     return cause
 
 

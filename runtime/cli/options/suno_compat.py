@@ -43,7 +43,9 @@ class SunoCompatCommand(GroupedCommand):
         for name, value in given.items():
             if value is not None:
                 ctx.params[SUNO_NAMES[name]] = value
-        with _made_folder(Path(folder or ".")):
+        if folder is None:
+            return super().invoke(ctx)
+        with _made_folder(Path(folder)):
             return super().invoke(ctx)
 
 

@@ -55,6 +55,7 @@ def _usual_handlers() -> Iterator[None]:
     for number, handler in handlers.items():
         signal.signal(number, handler)
     sys.unraisablehook = hook
+    Interrupt.raised = None
 
 
 def is_finalizer(frame: FrameType | None) -> bool:

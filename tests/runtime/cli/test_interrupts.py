@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import soundfile
 
+from bark_onnx.graphs import interrupts
 from bark_onnx.graphs.command_line import exit_on_errors
 from bark_onnx.graphs.errors import BundleError, ProviderError
 from bark_onnx.graphs.interrupts import Interrupt, exit_status
@@ -244,6 +245,7 @@ def test_interrupt_that_a_library_has_replaced_by_its_own_error_is_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Interrupt, "raised", int(signal.SIGTERM))
+    monkeypatch.setattr(interrupts, "is_interrupted", lambda: True)
     with pytest.raises(SystemExit) as end, exit_on_errors("bark-onnx"):
         raise BundleError("not readable")  # as safetensors, which asks Python for types
     assert end.value.code == 143
@@ -254,6 +256,7 @@ def test_error_while_an_interrupt_is_handled_is_not_the_interrupt(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Interrupt, "raised", int(signal.SIGTERM))
+    monkeypatch.setattr(interrupts, "is_interrupted", lambda: True)
 
     def fail_to_keep_the_sound() -> None:
         try:
