@@ -15,7 +15,7 @@ _PACKAGES = ("onnxruntime", "onnxruntime-gpu", "torch", "transformers", "openvin
 
 def describe_machine() -> dict[str, Any]:
     """Processor, cores, versions and date."""
-    gpu = _query_gpu("name")
+    gpu = query_gpu("name")
     return {
         "processor": _processor(),
         **({"gpu": gpu} if gpu else {}),
@@ -57,12 +57,12 @@ def process_tree(process: int) -> list[int]:
 
 def device_megabytes() -> float:
     """Memory in use on the first GPU; no engine frees any before it ends."""
-    used = _query_gpu("memory.used")
+    used = query_gpu("memory.used")
     assert used is not None, "nvidia-smi failed"
     return float(used)
 
 
-def _query_gpu(property_: str) -> str | None:
+def query_gpu(property_: str) -> str | None:
     """Property of the first GPU from nvidia-smi; None without a GPU."""
     command = shutil.which("nvidia-smi")
     if command is None:

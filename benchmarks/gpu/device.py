@@ -1,13 +1,12 @@
 """The GPU as CUDA and nvidia-smi see it: memory in use, utilization."""
 
 import ctypes
-import shutil
 import statistics
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+
+from machine import query_gpu
 
 from bark_onnx.runtime.inference.providers.cuda import CudaProvider
 
@@ -60,13 +59,3 @@ def watch_utilization(seconds: float = 0.5) -> Iterator[Utilization]:
     finally:
         stop.set()
         thread.join()
-
-
-def query_gpu(properties: str) -> Any:
-    """Properties of the first GPU from nvidia-smi; None without a GPU."""
-    command = shutil.which("nvidia-smi")
-    if command is None:
-        return None
-    query = [command, f"--query-gpu={properties}", "--format=csv,noheader,nounits"]
-    found = subprocess.run(query, capture_output=True, text=True, check=False)
-    return found.stdout.splitlines()[0].strip() if found.returncode == 0 else None

@@ -4,12 +4,13 @@ import time
 from typing import Any
 
 from gpu_expectation import FACTOR, expected_rate, find_gpu
+from machine import query_gpu
 from meter import TEXT
 from models import bundle_folder
 
 from bark_onnx.runtime import Bark
 from gpu.day import Day, Notes
-from gpu.device import query_gpu, watch_utilization
+from gpu.device import watch_utilization
 
 
 def run(day: Day, notes: Notes, size: str) -> None:

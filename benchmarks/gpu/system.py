@@ -2,12 +2,11 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-from machine import describe_machine
+from machine import describe_machine, query_gpu
 
 from bark_onnx.graphs.onnxruntime import import_onnxruntime
 from bark_onnx.runtime.inference.providers.cuda import CudaProvider
 from gpu.day import Day, Notes
-from gpu.device import query_gpu
 from gpu.opening import printed_by_libraries
 
 _LEAST_DRIVER = 580  # for CUDA 13

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from gpu_expectation import FACTOR, Gpu, find_gpu, rows_of, step_seconds
+from machine import query_gpu
 from models import bundle_folder
 
 from bark_onnx.graphs.bundle.bundle import Bundle
@@ -18,7 +19,6 @@ from bark_onnx.graphs.contract import CODEBOOK_INDEX, CODES, FRAME_INDICES, Caus
 from bark_onnx.runtime.inference.codec import bucket, run_codec
 from bark_onnx.runtime.inference.decoders.decoder import Decoder, StepInput
 from gpu.day import Day, Notes
-from gpu.device import query_gpu
 from gpu.opening import ChangedCudaProvider, open_decoder, open_stage
 
 _CHANGES: dict[str, Mapping[str, str | None]] = {

@@ -3,7 +3,6 @@
 `make test-fake-cuda` builds the runtime and runs these tests.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from bark_onnx.runtime import Bark, GenerationOptions
 from bark_onnx.runtime.inference.codec import bucket, run_codec
 from bark_onnx.runtime.inference.decoders.decoder import StepInput
 from tests.support.fake_cuda.log import Counts, CudaLog, Event
+from tests.support.fake_cuda.running import open_log
 
 SPEECH = {"options": GenerationOptions.greedy(), "semantic_max_new_tokens": 20}
 RNG = np.random.default_rng(0)
@@ -22,10 +22,7 @@ RNG = np.random.default_rng(0)
 
 @pytest.fixture(scope="module", autouse=True)
 def log() -> CudaLog:
-    path = os.environ.get("FAKE_CUDA_LOG")
-    if path is None:
-        pytest.skip("needs the fake CUDA runtime: make test-fake-cuda")
-    return CudaLog(Path(path))
+    return open_log()
 
 
 @pytest.fixture(scope="module")

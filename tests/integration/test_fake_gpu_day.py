@@ -4,7 +4,6 @@
 """
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 from bark_onnx.runtime import Bark
 from tests.support.fake_cuda.log import CudaLog, peak_bytes
+from tests.support.fake_cuda.running import open_log
 
 ROOT = Path(__file__).parents[2]
 SIZE = "heads-of-64"
@@ -22,10 +22,7 @@ TEST = "tests/integration/test_cuda.py::test_a_kept_prefix_stays_while_other_seq
 
 @pytest.fixture(scope="module")
 def log() -> CudaLog:
-    path = os.environ.get("FAKE_CUDA_LOG")
-    if path is None:
-        pytest.skip("needs the fake CUDA runtime: make test-fake-cuda")
-    return CudaLog(Path(path))
+    return open_log()
 
 
 @pytest.fixture(scope="module")
