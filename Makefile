@@ -65,11 +65,14 @@ types: $(VENV)/.stamp $(TYPES) ## mypy, strict on graphs and runtime, also on ex
 	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml ../../deploy/optimum
 	cd build/types && MYPYPATH=. ../../$(BIN)/mypy --config-file ../../pyproject.toml ../../benchmarks
 
+# The files of the tests marked as long start first.
+PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
 unit: $(VENV)/.stamp ## the test suite alone
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(PARALLEL)
 
 coverage: $(VENV)/.stamp ## the test suite with its coverage, which must not fall below the threshold
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report term:skip-covered --cov-report xml
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(PARALLEL) --cov --cov-report term:skip-covered --cov-report xml
 
 docs: $(VENV)/.stamp $(TYPES) ## the documentation in build/site; a broken link or reference fails
 	$(BIN)/python -m zensical build --strict --clean
@@ -88,7 +91,7 @@ test-transformers-4: ## the parity tests against transformers 4.57, in .venv-tra
 	$(PYTHON) -m venv .venv-transformers-4
 	.venv-transformers-4/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --constraint constraints-transformers-4.txt 'torch==2.13.0'
 	.venv-transformers-4/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --constraint constraints-transformers-4.txt --editable '.[cpu,serve,export,plot,dev]'
-	HF_HUB_OFFLINE=1 .venv-transformers-4/$(SCRIPTS)/python -m pytest -n $(WORKERS) --dist loadfile tests/export tests/deploy/transformers tests/integration/test_parity.py tests/integration/test_demo.py tests/runtime/inference/test_stages.py tests/integration/test_batch.py
+	HF_HUB_OFFLINE=1 .venv-transformers-4/$(SCRIPTS)/python -m pytest $(PARALLEL) tests/export tests/deploy/transformers tests/integration/test_parity.py tests/integration/test_demo.py tests/runtime/inference/test_stages.py tests/integration/test_batch.py
 
 test-torch-free: $(CPU_VENV)/.stamp ## speak in .venv-cpu, which has the extra [cpu] and nothing else
 	$(CPU_BIN)/python tests/support/speak_without_torch.py demo

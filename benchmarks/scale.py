@@ -1,7 +1,7 @@
 """A cluster simulated: replicas needed, waits, the autoscaler's lag, and machine-hours.
 
-The service times come from a result of `serve.py`; those of a GPU are assumptions. Prints tables;
-the last line is one JSON object. `--picture` draws a day.
+The service times come from a result of `serve.py`, those of a GPU from `gpu_expectation.py`: no GPU
+has been measured. Prints tables; the last line is one JSON object. `--picture` draws a day.
 """
 
 import json
@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 import numpy as np
+from gpu_expectation import GPUS, expect, read_counts
 
 try:
     import simpy
@@ -25,14 +26,7 @@ except ModuleNotFoundError as error:
 
 RESULTS = Path(__file__).parent / "results"
 _LEAST_REQUESTS = 2_000  # of a simulation with a fixed number of replicas
-
-# What a GPU is assumed to do with bark-small in fp16; no GPU has been measured.
-GPU = Service(
-    name="GPU, assumed",
-    rates={1: 5.0, 8: 30.0, 16: 50.0, 64: 100.0},
-    start_seconds=60.0,
-    source="assumed: 100 seconds of audio a second with 64 segments",
-)
+_GPU_START_SECONDS = 60.0  # assumed: a machine that is there starts a replica
 
 
 @dataclass(frozen=True)
@@ -72,7 +66,7 @@ class DayPoint:
     "--service",
     "path",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    default=RESULTS / "serve-2026-11-23.json",
+    default=RESULTS / "serve-int8-2026-11-30.json",
     show_default="the committed one",
     help="Result of serve.py with 1, 2 ... clients.",
 )
@@ -93,8 +87,8 @@ class DayPoint:
 @click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="SVG of a day.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="For the JSON.")
 def main(path: Path, start: float, picture: Path | None, output: Path | None, **given: Any) -> None:
-    """Simulate clusters of a measured machine, and of an assumed GPU."""
-    services = (read_service(path, start), GPU)
+    """Simulate clusters of a measured machine, and of a GPU as it is expected to be."""
+    services = (read_service(path, start), expected_service("bark-small"))
     texts, seed = Texts(), given["seed"]
     fixed = [
         simulate_fixed(service, count, utilization, texts, seed)
@@ -122,6 +116,20 @@ def main(path: Path, start: float, picture: Path | None, output: Path | None, **
     if output is not None:
         output.write_text(line + "\n")
     click.echo(line)
+
+
+def expected_service(size: str) -> Service:
+    """A replica on the first GPU of `gpu_expectation.py`, up to its best batch size."""
+    gpu = GPUS[0]
+    expected = {count: expect(gpu, size, count) for count in read_counts()["sequences"]}
+    rates = {count: each.audio_per_second for count, each in expected.items() if each}
+    best = max(rates, key=lambda count: rates[count])
+    return Service(
+        name=f"{size} fp16, {gpu.name}, expected",
+        rates={count: rate for count, rate in rates.items() if count <= best},
+        start_seconds=_GPU_START_SECONDS,
+        source="gpu_expectation.py",
+    )
 
 
 def simulate_fixed(

@@ -56,6 +56,7 @@ class Cluster:
         self._rates = service.all_rates()
         self._choice = random.Random(seed)
         self._replicas = [Replica(env, self._rates) for _ in range(replicas)]
+        self._leaving: list[Replica] = []
         self._starting = 0
         self._queue: deque[tuple[float, float, Callable[[], None]]] = deque()
         self._sampled = env.now
@@ -97,8 +98,9 @@ class Cluster:
             arrived, seconds, on_done = self._queue.popleft()
             self.outcome.wait_seconds.append(self._env.now - arrived)
             replica.add(seconds, on_done)
-        if any(replica.is_leaving and not replica.load for replica in self._replicas):
+        if self._leaving and any(not replica.load for replica in self._leaving):
             self._count_replicas()
+            self._leaving = [replica for replica in self._leaving if replica.load]
             self._replicas = [each for each in self._replicas if each.load or not each.is_leaving]
 
     def _find_room(self) -> Replica | None:
@@ -122,6 +124,7 @@ class Cluster:
             leaving = sorted(staying, key=lambda replica: replica.load)[: max(0, planned - wanted)]
             for replica in leaving:
                 replica.is_leaving = True
+            self._leaving += leaving
             self._fill()
             self.outcome.samples.append((self._env.now, self.ongoing, len(staying)))
 

@@ -20,9 +20,12 @@ from selenium.webdriver.support.wait import WebDriverWait
 from tests.embedding.test_javascript import GREEDY, PACKAGE, ROOT, node  # noqa: F401 (a fixture)
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="Chromium is not installed: make test-browser"
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        not (CHROMIUM and DRIVER), reason="Chromium is not installed: make test-browser"
+    ),
+]
 
 LOAD_SECONDS, SPEAK_SECONDS = 120, 240
 CASE = "early-end"

@@ -15,6 +15,8 @@ from bark_onnx.export.checkpoints.tokenizer import read_tokenizer
 from bark_onnx.runtime import Bark, Speech
 from tests.conftest import SHARED, MakeOnce, export
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "js"
 CHECKPOINT = ROOT / "export" / "demo" / "checkpoint"

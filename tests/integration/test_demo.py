@@ -25,6 +25,8 @@ from tests.support.command import Run, output_of
 from tests.support.exporting import contents
 from tests.support.reference import GREEDY, Reference
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 CHECKPOINT = ROOT / "export" / "demo" / "checkpoint"
 MAX_BYTES = 20_000_000

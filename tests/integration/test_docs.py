@@ -13,6 +13,8 @@ import pytest
 from tests.conftest import export
 from tests.support.snippets import SNIPPET, check_sounds, make_hub_cache, run_snippets
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = {page.name: page.read_text("utf-8") for page in sorted(DOCS.glob("*.md"))}

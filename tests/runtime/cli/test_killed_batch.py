@@ -5,7 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.killed_batches import ROWS
+
+pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).parents[3]
 

@@ -27,6 +27,8 @@ from tests.support.soak.clients import ADDRESSES, MUCH_TOKENS, PATIENCE_SECONDS,
 from tests.support.soak.ledger import Ledger, growth
 from tests.support.soak.meter import Held, held, sampled_peak
 
+pytestmark = pytest.mark.long
+
 MAX_BATCH_SIZE, MAX_QUEUE = 4, 24
 SETTINGS: dict[str, Any] = {
     "--threads": 1,
