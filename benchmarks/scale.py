@@ -170,8 +170,9 @@ def simulate_day(
     """
     most = peak / texts.mean_seconds
     curve, needed = day_curve(most), peak / service.rate(service.max_batch_size)
-    # A target below the batch size leaves room for what comes while replicas start.
-    scaling = Scaling(1, 4 * round(needed) + 4, 0.7 * service.max_batch_size)
+    # As `bark_onnx.runtime.cluster` sets them.
+    target = 0.7 * service.max_batch_size
+    scaling = Scaling(1, 4 * round(needed) + 4, target, downscaling_factor=0.5)
     first = max(1, round(needed * curve(0.0) / most / 0.7))
     cluster = Cluster(simpy.Environment(), service, first, scaling, seed=seed)
     rng, seconds = np.random.default_rng(seed), hours / 24 * DAY_SECONDS

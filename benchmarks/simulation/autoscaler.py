@@ -20,6 +20,7 @@ class Scaling:
     upscale_delay_s: float = 30.0
     downscale_delay_s: float = 600.0
     look_back_period_s: float = 30.0
+    downscaling_factor: float = 1.0  # a change goes so much of the way down
     interval_s: float = 10.0  # between two looks
 
 
@@ -41,7 +42,7 @@ class Autoscaler:
         """
         scaling = self._scaling
         self._ongoing.append(ongoing)
-        wanted = self.wanted()
+        wanted = self._damped(self.wanted(), replicas)
         self._above = self._above + scaling.interval_s if wanted > replicas else 0.0
         self._below = self._below + scaling.interval_s if wanted < replicas else 0.0
         if self._above > scaling.upscale_delay_s or self._below > scaling.downscale_delay_s:
@@ -55,3 +56,9 @@ class Autoscaler:
         mean = sum(self._ongoing) / len(self._ongoing)
         wanted = math.ceil(mean / scaling.target_ongoing_requests)
         return min(max(wanted, scaling.min_replicas), scaling.max_replicas)
+
+    def _damped(self, wanted: int, replicas: int) -> int:
+        if wanted >= replicas:
+            return wanted
+        damped = replicas + self._scaling.downscaling_factor * (wanted - replicas)
+        return min(math.ceil(damped), replicas - 1)

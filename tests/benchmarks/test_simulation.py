@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,14 @@ def test_the_autoscaler_acts_after_its_delays() -> None:
     assert decisions[-1] in (1, 5)
     assert 1 in decisions
     assert autoscaler.decide(0, 1) == 1
+
+
+def test_a_change_goes_a_part_of_the_way_down_and_all_of_the_way_up() -> None:
+    scaling = Scaling(1, 10, 1.0, upscale_delay_s=0.0, downscale_delay_s=0.0)
+    damped = replace(scaling, look_back_period_s=10.0, downscaling_factor=0.5)
+    autoscaler = Autoscaler(damped)
+    assert autoscaler.decide(10, 2) == 10
+    assert [autoscaler.decide(2, count) for count in (10, 6, 4, 3)] == [6, 4, 3, 2]
 
 
 def test_replicas_follow_a_day_within_their_limits() -> None:

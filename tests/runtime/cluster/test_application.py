@@ -51,7 +51,8 @@ def test_speakers_scale_by_segments_against_the_batch() -> None:
     config = found["speaker"]._deployment_config
     scale = config.autoscaling_config
     assert (scale.min_replicas, scale.max_replicas) == (2, 6)
-    assert scale.target_ongoing_requests == 4
+    assert scale.target_ongoing_requests == pytest.approx(0.7 * 4)
+    assert scale.downscaling_factor == 0.5
     assert config.max_ongoing_requests == 8
 
 
