@@ -4,7 +4,7 @@ Each engine runs in a process of its own, so that its memory can be measured.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from models import bundle_folder, checkpoint_folder, openvino_folder
 from bark_onnx.graphs.contract import STAGES, Stage
 from bark_onnx.runtime import Bark, GenerationOptions, use_global_thread_pool
 from bark_onnx.runtime.inference.decoders.decoder import StepInput
+from bark_onnx.runtime.inference.draws import StepScores
 from bark_onnx.runtime.inference.models import StageModels
 from bark_onnx.runtime.inference.sampling import Logits
 
@@ -144,7 +145,17 @@ class _MeteredDecoder:
         return getattr(self._decoder, name)
 
     def prefill(self, slot: int, step: StepInput) -> Logits:
-        started = time.perf_counter()
-        logits: Logits = self._decoder.prefill(slot, step)
-        self._prefills().add(len(step.input_ids), time.perf_counter() - started)
+        tokens = len(step.input_ids)
+        logits: Logits = self._measured(self._decoder.prefill, tokens, slot, step)
         return logits
+
+    def prefill_scores(self, slots: Sequence[int], steps: Sequence[StepInput]) -> StepScores:
+        tokens = sum(len(step.input_ids) for step in steps)
+        scores: StepScores = self._measured(self._decoder.prefill_scores, tokens, slots, steps)
+        return scores
+
+    def _measured(self, run: Callable[..., Any], tokens: int, *arguments: Any) -> Any:
+        started = time.perf_counter()
+        found = run(*arguments)
+        self._prefills().add(tokens, time.perf_counter() - started)
+        return found

@@ -161,7 +161,7 @@ def _export_precisions(
                 options.attention,
                 float_dtype=float_dtype(precision),
             )
-            quantize_stage(source, target, stage_precision, contract)
+            quantize_stage(source, target, stage_precision, contract, checkpoint.shapes)
             if options.verify:
                 error = compare_precision(checkpoint, stage, source, target)
                 errors[f"{precision}/{stage}"] = error

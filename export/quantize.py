@@ -1,14 +1,17 @@
 """Converts float32 graphs to lower precisions."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import onnx_ir as ir
 from onnx_ir.passes import InPlacePass
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from bark_onnx.export.trace import save_graph
-from bark_onnx.graphs.bundle.manifest import PREFILL_SUFFIX
-from bark_onnx.graphs.contract import GraphContract
+from bark_onnx.graphs.bundle.manifest import PREFILL_SUFFIX, TOP_SUFFIX
+from bark_onnx.graphs.contract import CausalStage, GraphContract
+from bark_onnx.graphs.passes.append_top_logits import AppendTopLogitsPass
 from bark_onnx.graphs.passes.apply_contract import ApplyContractPass
 from bark_onnx.graphs.passes.convert_to_float16 import ConvertToFloat16Pass
 from bark_onnx.graphs.passes.quantize_embeddings import QuantizeEmbeddingsPass
@@ -23,20 +26,31 @@ from bark_onnx.graphs.precisions import (
     QuantizationScheme,
     StagePrecision,
 )
+from bark_onnx.graphs.shapes import ModelShapes
+from bark_onnx.graphs.top_logits import top_tensors
 
 
 def quantize_stage(
-    source: Path, target: Path, precision: StagePrecision, contract: GraphContract
+    source: Path,
+    target: Path,
+    precision: StagePrecision,
+    contract: GraphContract,
+    shapes: ModelShapes,
 ) -> None:
     """Write the graphs of a stage at a lower precision.
 
     Args:
-        source: Float32 graph.
-        target: Graph to write; a prefill graph, if the precision has one, is written beside it.
+        source: Graph in float32.
+        target: Graph to write; others, if the precision has them, are written beside it.
         precision: Quantization schemes of the stage.
-        contract: Contract of the graphs to write.
+        contract: Contract of the graph to write.
+        shapes: Sizes of the sub-models.
     """
-    save_graph(_quantized(source, precision.scheme, contract), target)
+    graph = _quantized(source, precision.scheme, contract)
+    save_graph(graph, target)
+    if precision.has_top_graph and contract.attention == "fused":
+        _append_top_logits(graph, contract, shapes)
+        save_graph(graph, target.with_suffix(TOP_SUFFIX), shared=target)
     if precision.prefill_scheme is not None:
         prefill = _quantized(source, precision.prefill_scheme, contract)
         save_graph(prefill, target.with_suffix(PREFILL_SUFFIX), shared=target)
@@ -47,6 +61,13 @@ def _quantized(source: Path, scheme: QuantizationScheme, contract: GraphContract
     for rewrite in (*_passes(scheme), RemoveUnusedNodesPass(), ApplyContractPass(contract)):
         rewrite(graph)
     return graph
+
+
+def _append_top_logits(graph: ir.Model, contract: GraphContract, shapes: ModelShapes) -> None:
+    stage = cast("CausalStage", contract.stage)
+    with_top = replace(contract, outputs=(*contract.outputs, *top_tensors(stage, shapes)))
+    for rewrite in (AppendTopLogitsPass(with_top, shapes), ApplyContractPass(with_top)):
+        rewrite(graph)
 
 
 def _passes(scheme: QuantizationScheme) -> list[InPlacePass]:

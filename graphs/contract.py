@@ -1,18 +1,18 @@
-"""Inputs and outputs of Bark's four graphs: the only module that defines their names.
+"""Inputs and outputs of Bark's four graphs, and their names; those of top logits are beside it.
 
 The exporter names inputs and outputs by it and stores the contract in each graph's metadata; the
 runtime compares it when it opens a session; `bark-onnx info` prints it.
 """
 
 import json
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, get_args
-
-import numpy as np
+from dataclasses import asdict, dataclass
+from typing import Literal, get_args
 
 from bark_onnx.graphs.errors import ContractError
 from bark_onnx.graphs.files.dataclass_json import from_json_dict, parse_json, shown
 from bark_onnx.graphs.shapes import CausalShape, CodecShape, FineShape, ModelShapes
+from bark_onnx.graphs.tensor_contract import TensorContract
+from bark_onnx.graphs.top_logits import top_tensors
 
 CONTRACT_VERSION = 2  # of the graphs that are exported
 # Fused graphs of version 1 fix the length of the cache buffer to that of the context.
@@ -49,25 +49,6 @@ def present_name(layer: int, part: str) -> str:
 
 CACHE_PARTS = ("key", "value")
 BUFFER_AXIS = "buffer"  # length of all cache buffers of a fused graph
-
-
-@dataclass(frozen=True)
-class TensorContract:
-    """One input or output of a graph."""
-
-    name: str
-    dtype: str  # name of the numpy dtype, or "string"
-    shape: tuple[int | str, ...]  # a string names an axis of variable length
-    # Not compared, so that graphs with another wording still match.
-    meaning: str = field(compare=False)
-
-    @property
-    def numpy_dtype(self) -> np.dtype[Any]:
-        """`dtype` as a numpy object."""
-        return np.dtype(object if self.dtype == "string" else self.dtype)
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.dtype}[{', '.join(map(str, self.shape))}]"
 
 
 @dataclass(frozen=True)
@@ -111,6 +92,7 @@ def graph_contract(
     *,
     float_dtype: str = "float32",
     version: int = CONTRACT_VERSION,
+    has_top_logits: bool = False,
 ) -> GraphContract:
     """Build the contract of one stage's graph.
 
@@ -120,6 +102,7 @@ def graph_contract(
         attention: "fused" (one in-place cache) or "standard" (a cache that grows).
         float_dtype: Name of the cache's dtype; logits and audio are always float32.
         version: Version of the contract, which that of a bundle's graphs may precede.
+        has_top_logits: Of the second graph of a causal stage, which also returns the top logits.
     """
     if stage == "fine":
         inputs, outputs = _fine_tensors(shapes.fine)
@@ -129,6 +112,8 @@ def graph_contract(
         shape = shapes.semantic if stage == "semantic" else shapes.coarse
         cache = _cache_tensors(shape, attention, float_dtype, version)
         inputs, outputs = _causal_tensors(shape, attention, cache, with_history=stage == "semantic")
+        if has_top_logits:
+            outputs += top_tensors(stage, shapes)
     return GraphContract(version, stage, attention, inputs, outputs)
 
 

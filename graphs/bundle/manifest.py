@@ -37,6 +37,7 @@ TOKENIZER_GRAPH_NAME = "tokenizer.onnx"  # of an export with --tokenizer-graph
 WORDS_NAME = "words.txt"  # of a checkpoint that knows few words, one a line
 VOICES_FOLDER = "voices"
 PREFILL_SUFFIX = ".prefill.onnx"
+TOP_SUFFIX = ".top.onnx"
 EXPORT_AGAIN = "export or download the bundle again"
 
 _Difference = Annotated[float, Between(0.0, 1e20)]
@@ -144,14 +145,19 @@ class Manifest:
         names = (f"{stem}{PREFILL_SUFFIX}", f"{stem}.prompt.onnx")
         return next((name for name in names if name in self.files), None)
 
+    def top_graph_path(self, precision: str, stage: Stage) -> str | None:
+        """Path of a causal stage's graph that also returns the top logits; None if it has none."""
+        name = f"{precision}/{stage}{TOP_SUFFIX}"
+        return name if name in self.files else None
+
     def stage_files(self, precision: str, stage: Stage) -> list[str]:
-        """All files of a stage: its graph, its prefill graph if it has one, and their weights."""
-        graph, prefill = (
+        """All files of a stage: its graphs, one to three, and their weights."""
+        graphs = [
             self.graph_path(precision, stage),
             self.prefill_graph_path(precision, stage),
-        )
-        graphs = [graph] if prefill is None else [graph, prefill]
-        names = [name for path in graphs for name in (path, f"{path}.data")]
+            self.top_graph_path(precision, stage),
+        ]
+        names = [name for path in graphs if path for name in (path, f"{path}.data")]
         return [name for name in names if name in self.files]
 
     def fingerprint(self, precision: str) -> str:

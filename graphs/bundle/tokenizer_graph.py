@@ -6,10 +6,10 @@ from bark_onnx.graphs.contract import (
     INPUT_IDS,
     POSITION_IDS,
     GraphContract,
-    TensorContract,
 )
 from bark_onnx.graphs.generation_config import SemanticSettings
 from bark_onnx.graphs.shapes import CausalShape
+from bark_onnx.graphs.tensor_contract import TensorContract
 
 TEXT = "text"
 TEXT_TOKENS = "text_tokens"

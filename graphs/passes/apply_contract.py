@@ -9,7 +9,8 @@ import re
 import onnx_ir as ir
 from onnx_ir.passes import InPlacePass, PassResult
 
-from bark_onnx.graphs.contract import METADATA_KEY, GraphContract, TensorContract
+from bark_onnx.graphs.contract import METADATA_KEY, GraphContract
+from bark_onnx.graphs.tensor_contract import TensorContract
 
 _SYMBOL = re.compile(r"[A-Za-z_]\w*")
 

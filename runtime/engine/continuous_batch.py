@@ -6,15 +6,23 @@ without knowing anything of Bark.
 
 import itertools
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from bark_onnx.runtime.engine.batch import BatchEntry, StepOutput
-from bark_onnx.runtime.inference.decoders.decoder import Decoder, SequenceGenerator, StepInput
-from bark_onnx.runtime.inference.sampling import Logits
+from bark_onnx.runtime.inference.decoders.decoder import (
+    Decoder,
+    ScoringDecoder,
+    SequenceGenerator,
+    StepInput,
+    WholeScores,
+)
+from bark_onnx.runtime.inference.draws import answer_steps
 
 Result = TypeVar("Result")
+
+_MAX_PREFILL_TOKENS = 16_384  # of several sequences: bounds the memory of a run
 
 
 @dataclass(eq=False)
@@ -29,16 +37,20 @@ class _SequenceEntry(BatchEntry[Result]):
 class ContinuousBatch(Generic[Result]):
     """Sequences in the slots of one decoder, as a `Batch`.
 
-    A step is either the prefill of one sequence or one token of every sequence that is ready. A
-    prefill costs as much as tens of decode steps, so while sequences decode there is at most one
-    prefill between two decode steps, in order of arrival: new sequences, and windows that slide,
-    delay the others by one prefill at a time, and wait for at most as many decode steps as there
-    are slots. If no sequence has decoded since its prefill, none is delayed and all prefills run
-    first: sequences that begin together share every decode step.
+    A step is either a prefill or one token of every sequence that is ready. A prefill is that of
+    one sequence; on a GPU, others that begin at 0 and are as long join it: new sequences, and
+    windows that slide, which meet if their sequences began together.
+
+    A prefill costs as much as tens of decode steps, so while sequences decode there is at most one
+    between two decode steps, in order of arrival: it delays the others by one prefill at a time,
+    and waits for at most as many decode steps as there are slots. If no sequence has decoded since
+    its prefill, none is delayed and all prefills run first: sequences that begin together share
+    every decode step.
     """
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder  # this batch owns its slots
+        self._scores = decoder if isinstance(decoder, ScoringDecoder) else WholeScores(decoder)
         self._entries: list[_SequenceEntry[Result]] = []  # by slot
         self._arrivals = itertools.count()
         self._prefilled_since_decode = False
@@ -76,7 +88,7 @@ class ContinuousBatch(Generic[Result]):
         # 2. Run a prefill, or a token of every sequence that is ready.
         num_sequences = 0
         if not finished:
-            if (prefill := self._next_prefill()) is not None:
+            if prefill := self._next_prefill():
                 finished = self._prefill(prefill)
             else:
                 num_sequences, finished = self._decode()
@@ -84,23 +96,36 @@ class ContinuousBatch(Generic[Result]):
             self.remove(entry)
         return StepOutput(num_sequences, [*finished])
 
-    def _next_prefill(self) -> _SequenceEntry[Result] | None:
+    def _next_prefill(self) -> list[_SequenceEntry[Result]]:
+        """Sequences of the next prefill: the one that waits longest, and those that can join it."""
         pending = [entry for entry in self._entries if entry.needs_prefill]
         decoding = any(entry.has_decoded and not entry.needs_prefill for entry in self._entries)
         if not pending or (decoding and self._prefilled_since_decode):
-            return None
-        return min(pending, key=lambda entry: entry.arrival_order)
+            return []
+        pending.sort(key=lambda entry: entry.arrival_order)
+        step: StepInput = pending[0].pending_input
+        joining = [entry for entry in pending[1:] if _is_alike(step, entry.pending_input)]
+        most = max(0, _MAX_PREFILL_TOKENS // len(step.input_ids) - 1)
+        slots = [self._slot(entry) for entry in (pending[0], *joining[:most])]
+        return [self._entries[slot] for slot in self._scores.shared_prefill(slots)]
 
-    def _prefill(self, entry: _SequenceEntry[Result]) -> list[_SequenceEntry[Result]]:
-        """Run the prefill of one sequence; return its entry if it has ended."""
+    def _prefill(self, entries: list[_SequenceEntry[Result]]) -> list[_SequenceEntry[Result]]:
+        """Run a prefill; return the entries that have ended, by slot."""
         self._prefilled_since_decode = True
-        entry.has_decoded = False
+        steps: list[StepInput] = [entry.pending_input for entry in entries]
+        for entry in entries:
+            entry.has_decoded = False
         try:
-            logits = self._decoder.prefill(self._slot(entry), entry.pending_input)
+            scores = self._scores.prefill_scores([self._slot(entry) for entry in entries], steps)
+            answers = answer_steps(scores, [step.draw for step in steps])
         except Exception as error:
-            entry.fail(error)
-            return [entry]
-        return [] if self._advance(entry, logits) else [entry]
+            for entry in entries:
+                entry.fail(error)
+            ended = entries
+        else:
+            pairs = zip(entries, answers, strict=True)
+            ended = [entry for entry, answer in pairs if not self._advance(entry, answer)]
+        return sorted(ended, key=self._slot)
 
     def _decode(self) -> tuple[int, list[_SequenceEntry[Result]]]:
         """Run a token of every sequence that is ready; return their number and those that ended."""
@@ -110,7 +135,8 @@ class ContinuousBatch(Generic[Result]):
             return 0, []
         try:
             tokens = np.array([entry.pending_input.input_ids[0] for entry in ready])
-            logits = self._decoder.decode(tokens)
+            scores = self._scores.decode_scores(tokens)
+            answers = answer_steps(scores, [entry.pending_input.draw for entry in ready])
         except Exception as error:
             for entry in ready:
                 entry.fail(error)
@@ -118,7 +144,9 @@ class ContinuousBatch(Generic[Result]):
         for entry in ready:
             entry.has_decoded = True
         finished = [
-            entry for slot, entry in enumerate(ready) if not self._advance(entry, logits[slot])
+            entry
+            for entry, answer in zip(ready, answers, strict=True)
+            if not self._advance(entry, answer)
         ]
         return len(ready), finished
 
@@ -134,9 +162,9 @@ class ContinuousBatch(Generic[Result]):
             entries[gap], entries[stray] = entries[stray], entries[gap]
         return entries[:count]
 
-    def _advance(self, entry: _SequenceEntry[Result], logits: Logits | None) -> bool:
-        """Send logits to a sequence and classify its next input. False when it has ended."""
-        if not entry.advance(logits):
+    def _advance(self, entry: _SequenceEntry[Result], answer: Any) -> bool:
+        """Send the answer of a run and classify the next input. False when it has ended."""
+        if not entry.advance(answer):
             return False
         step: StepInput = entry.pending_input
         is_next = step.past_length == self._decoder.lengths[self._slot(entry)] > 0
@@ -147,3 +175,10 @@ class ContinuousBatch(Generic[Result]):
 
     def _slot(self, entry: BatchEntry[Result]) -> int:
         return next(slot for slot, other in enumerate(self._entries) if other is entry)
+
+
+def _is_alike(first: StepInput, second: StepInput) -> bool:
+    """Whether two prefills could be rows of one run."""
+    return first.past_length == second.past_length == 0 and len(first.input_ids) == len(
+        second.input_ids
+    )

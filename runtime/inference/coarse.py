@@ -10,7 +10,7 @@ import numpy as np
 from bark_onnx.graphs.generation_config import GenerationSettings, Sampling
 from bark_onnx.graphs.voices.voice import Tokens, Voice
 from bark_onnx.runtime.inference.decoders.decoder import SequenceGenerator, StepInput
-from bark_onnx.runtime.inference.sampling import check_finite, sample_token
+from bark_onnx.runtime.inference.draws import Draw, check_drawn
 
 
 def coarse_length(semantic_tokens: int, settings: GenerationSettings) -> int:
@@ -42,6 +42,10 @@ def generate_coarse(
     start = len(coarse_history)
     total = coarse_length(len(semantic_tokens), settings)
     tokens = np.concatenate([coarse_history, np.zeros(total, np.int64)])
+    # As `AlternatingCodebooksLogitsProcessor`: the first codebook has the first logits, the second
+    # one all others.
+    size = settings.codebook_size
+    draws = Draw(sampling, rng, stop=size), Draw(sampling, rng, first=size)
     cached = np.zeros(0, np.int64)  # tokens in the cache
     generated = 0
     while generated < total:
@@ -49,15 +53,14 @@ def generate_coarse(
         context = _context(semantic, len(semantic_history), generated, settings)
         prompt = np.concatenate([context, before])
         kept = _common_prefix(cached, prompt)
-        step = StepInput(prompt[kept:], kept)
+        step = StepInput(prompt[kept:], kept, draw=draws[0])
         window = min(coarse.sliding_window_len, total - generated)
         for index in range(window):
-            logits = yield step
-            check_finite(logits, "coarse")
-            first, last = _codebook_range(index, len(logits), settings)
-            token = first + sample_token(logits[first:last], sampling, rng)
+            token = yield step
+            check_drawn(token, "coarse")
             tokens[start + generated + index] = token + settings.semantic.semantic_vocab_size
-            step = StepInput(tokens[start + generated + index :][:1], len(prompt) + index)
+            last = tokens[start + generated + index :][:1]
+            step = StepInput(last, len(prompt) + index, draw=draws[(index + 1) % 2])
         cached = np.concatenate([prompt, tokens[start + generated :][: window - 1]])
         generated += window
     codes = (tokens[start:] - settings.semantic.semantic_vocab_size) % settings.codebook_size
@@ -96,13 +99,6 @@ def _context(
     context[: len(visible)] = visible
     context[-1] = coarse.coarse_infer_token
     return context
-
-
-def _codebook_range(index: int, num_logits: int, settings: GenerationSettings) -> tuple[int, int]:
-    """Range of logits that `AlternatingCodebooksLogitsProcessor` keeps for a token of a window."""
-    if index % 2 == 0:
-        return 0, settings.codebook_size
-    return settings.codebook_size, num_logits
 
 
 def _common_prefix(cached: Tokens, prompt: Tokens) -> int:

@@ -156,6 +156,10 @@ class StageModels:
         path = self._bundle.graph(self.precision, stage)
         if stage in ("fine", "codec"):
             return open_session(path, contract, self.target)
+        top_path = self._bundle.top_graph(self.precision, stage)
+        if top_path is not None and self.target.provider.reads_top_logits:
+            contract = self._bundle.contract(stage, self.precision, has_top_logits=True)
+            path = top_path
         fused = contract.attention == "fused"
         decode = prefill = open_session(path, contract, self.target, replays_steps=fused)
         prefill_path = self._bundle.prefill_graph(self.precision, stage)

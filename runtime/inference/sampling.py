@@ -18,11 +18,16 @@ def check_finite(values: NDArray[Any], stage: Stage) -> None:
     Raises:
         EngineError: A value is not finite.
     """
-    if not np.isfinite(values).all():
+    if not is_finite(values):
         raise EngineError(
             f"The {stage} stage computed values that are not numbers: the weights are damaged, or "
             "too large for this precision; choose another precision, or export the bundle again"
         )
+
+
+def is_finite(values: NDArray[Any]) -> bool:
+    """Whether all values are finite."""
+    return bool(np.isfinite(values).all())
 
 
 def sample_token(logits: Logits, sampling: Sampling, rng: np.random.Generator) -> int:
@@ -55,15 +60,15 @@ def token_distribution(
         position = len(scores) - sampling.top_k
         indices = np.flatnonzero(scores >= np.partition(scores, position)[position])
     if sampling.top_p < 1:
-        indices = indices[_nucleus(scores[indices], sampling.top_p)]
-    return indices, _softmax(scores[indices].astype(np.float64))
+        indices = indices[nucleus(scores[indices], sampling.top_p)]
+    return indices, softmax(scores[indices].astype(np.float64))
 
 
 def sample_tokens(
     logits: NDArray[np.float32], temperature: float, rng: np.random.Generator
 ) -> NDArray[np.int64]:
     """Sample one index per row of `logits` (rows, n) at a temperature."""
-    bounds = _softmax(logits / np.float32(temperature)).cumsum(axis=-1, dtype=np.float64)
+    bounds = softmax(logits / np.float32(temperature)).cumsum(axis=-1, dtype=np.float64)
     draws = rng.random((len(logits), 1)) * bounds[:, -1:]
     indices: NDArray[np.int64] = (bounds <= draws).sum(axis=-1)
     return indices
@@ -71,16 +76,16 @@ def sample_tokens(
 
 def token_probability(logits: Logits, index: int) -> float:
     """Softmax of `logits` (n,) at one index."""
-    return float(_softmax(logits)[index])
+    return float(softmax(logits)[index])
 
 
-def _nucleus(scores: Logits, top_p: float) -> NDArray[np.bool_]:
+def nucleus(scores: Logits, top_p: float) -> NDArray[np.bool_]:
     """Mask of the smallest set of scores whose probability reaches top_p.
 
     Summed from the least probable score up, in double precision rounded to single, as torch does.
     """
     order = np.argsort(scores, kind="stable")
-    summed = _softmax(scores[order]).cumsum(dtype=np.float64).astype(np.float32)
+    summed = softmax(scores[order]).cumsum(dtype=np.float64).astype(np.float32)
     kept = summed > np.float32(1 - top_p)
     kept[-1] = True
     mask = np.empty(len(scores), np.bool_)
@@ -88,7 +93,8 @@ def _nucleus(scores: Logits, top_p: float) -> NDArray[np.bool_]:
     return mask
 
 
-def _softmax(scores: NDArray[Any]) -> NDArray[Any]:
+def softmax(scores: NDArray[Any]) -> NDArray[Any]:
+    """Softmax along the last axis, in the precision of the scores."""
     exponentials = np.exp(scores - scores.max(axis=-1, keepdims=True))
     quotient: NDArray[Any] = exponentials / exponentials.sum(axis=-1, keepdims=True)
     return quotient

@@ -3,19 +3,15 @@
 Source: `BarkSemanticModel.generate` of transformers.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from bark_onnx.graphs.generation_config import SemanticSettings
 from bark_onnx.graphs.shapes import CausalShape
 from bark_onnx.graphs.voices.voice import Tokens, Voice
 from bark_onnx.runtime.inference.decoders.decoder import SequenceGenerator, StepInput
-from bark_onnx.runtime.inference.sampling import (
-    Logits,
-    check_finite,
-    sample_token,
-    token_distribution,
-    token_probability,
-)
+from bark_onnx.runtime.inference.draws import Draw, EndRule, check_drawn
 from bark_onnx.runtime.options.generation import ResolvedOptions
 
 
@@ -54,36 +50,20 @@ def generate_semantic(
         Semantic tokens, int64 (n,), without the one that ends the utterance.
     """
     end = settings.semantic_vocab_size  # index of the last logit
+    rule = None
+    if options.min_eos_p is not None:
+        rule = EndRule(end, options.min_eos_p, options.min_eos_p_warped)
+    draw = Draw(options.semantic, rng, end=rule)
     tokens: list[int] = []
-    step, position = prompt, 0
+    step, position = replace(prompt, draw=draw), 0
     while True:
-        logits = yield step
-        check_finite(logits, "semantic")
+        token = yield step
+        check_drawn(token, "semantic")
         position += len(step.input_ids)
-        token = _sample_semantic(logits, end, options, rng)
         if token == end:
             break
         tokens.append(token)
         if len(tokens) == options.semantic_max_new_tokens:
             break
-        step = StepInput(np.array([token]), position)
+        step = StepInput(np.array([token]), position, draw=draw)
     return np.array(tokens, np.int64)
-
-
-def _sample_semantic(
-    logits: Logits, end: int, options: ResolvedOptions, rng: np.random.Generator
-) -> int:
-    if options.min_eos_p is not None and _is_end_likely(logits, end, options.min_eos_p, options):
-        return end
-    return sample_token(logits, options.semantic, rng)
-
-
-def _is_end_likely(
-    logits: Logits, end: int, min_probability: float, options: ResolvedOptions
-) -> bool:
-    """Whether the end token is probable enough to end the utterance without sampling."""
-    if not options.min_eos_p_warped:
-        # `BarkEosPrioritizerLogitsProcessor` reads the logits before the temperature is applied.
-        return token_probability(logits, end) > min_probability
-    indices, probabilities = token_distribution(logits, options.semantic)
-    return bool(indices[-1] == end and probabilities[-1] >= min_probability)

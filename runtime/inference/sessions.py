@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bark_onnx.graphs.contract import METADATA_KEY, GraphContract, TensorContract
+from bark_onnx.graphs.contract import METADATA_KEY, GraphContract
 from bark_onnx.graphs.errors import BundleError, ContractError, ProviderError, first_line
 from bark_onnx.graphs.onnxruntime import import_onnxruntime
+from bark_onnx.graphs.tensor_contract import TensorContract
 from bark_onnx.runtime.inference.providers.provider import ExecutionProvider
 from bark_onnx.runtime.inference.thread_pool import ensure_global_thread_pool
 from bark_onnx.runtime.options.generation import is_positive_int

@@ -18,6 +18,7 @@ from bark_onnx.graphs.contract import (
 )
 from bark_onnx.graphs.errors import BundleError, ContractError
 from bark_onnx.graphs.shapes import CodecShape
+from bark_onnx.graphs.top_logits import num_top_logits, top_groups
 from bark_onnx.runtime.inference.providers.cpu import CpuProvider
 from bark_onnx.runtime.inference.sessions import ExecutionTarget, open_session
 from tests.support.messages import assert_one_line
@@ -44,6 +45,35 @@ def test_fused_semantic_graph_reads_and_writes_one_cache_buffer():
         "present.0.key: float32[batch, 2, buffer, 4]",
         "present.0.value: float32[batch, 2, buffer, 4]",
     ]
+
+
+def test_a_graph_with_top_logits_returns_them_after_the_cache():
+    _, without = _listed(graph_contract("semantic", SHAPES, "fused"))
+    _, outputs = _listed(graph_contract("semantic", SHAPES, "fused", has_top_logits=True))
+    assert outputs == [
+        *without,
+        "top_logits: float32[batch, 64]",
+        "top_ids: int32[batch, 64]",
+        "log_sum_exp: float32[batch]",
+        "end_logit: float32[batch]",
+    ]
+
+
+def test_the_top_logits_of_the_coarse_graph_are_those_of_one_codebook():
+    _, outputs = _listed(graph_contract("coarse", SHAPES, "fused", has_top_logits=True))
+    assert outputs[-3:] == [
+        "top_logits: float32[batch, 64]",
+        "top_ids: int32[batch, 64]",
+        "log_sum_exp: float32[batch]",
+    ]
+    assert top_groups("coarse", SHAPES) == (range(1024), range(1024, 2096))
+
+
+def test_a_small_vocabulary_has_fewer_top_logits():
+    coarse = dataclasses.replace(SHAPES.coarse, num_logits=70)
+    fine = dataclasses.replace(SHAPES.fine, num_logits=40)
+    shapes = dataclasses.replace(SHAPES, coarse=coarse, fine=fine)
+    assert num_top_logits("coarse", shapes) == 30
 
 
 def test_the_first_contract_fixes_the_length_of_the_cache_buffer_alone():

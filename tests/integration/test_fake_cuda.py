@@ -112,9 +112,9 @@ def _steps(bark: Bark, log: CudaLog, sequences: int) -> Counts:
         for slot in range(sequences):
             decoder.prefill(slot, StepInput(RNG.integers(0, 100, 257), 0))
         ids = RNG.integers(0, 100, sequences)
-        decoder.decode(ids)
+        decoder.decode_scores(ids)
         log.take()
-        decoder.decode(ids)
+        decoder.decode_scores(ids)
         return log.counts()
 
 
@@ -125,6 +125,7 @@ def test_a_decode_step_is_one_copy_in_one_launch_and_one_copy_out(
     counts = _steps(bark, log, sequences)
     assert (counts.copies_in, counts.replays, counts.launches) == (1, 1, 0)
     assert counts.copies_out == 1
+    assert counts.bytes_out <= 1024 * sequences
     assert counts.mallocs == 0
 
 

@@ -1,7 +1,7 @@
 """Stages without models: outputs depend on every input, so that a mixed-up batch shows."""
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +10,7 @@ import numpy as np
 
 from bark_onnx.graphs.contract import STAGES, Stage
 from bark_onnx.runtime.inference.decoders.decoder import SequenceGenerator, StepInput
+from bark_onnx.runtime.inference.draws import StepScores
 from bark_onnx.runtime.inference.fine import FinePass
 from bark_onnx.runtime.inference.pipeline import StageCall
 
@@ -62,6 +63,34 @@ class ScriptedDecoder:
         self.caches[first] = self.caches[second][: self.lengths[second]]
         self.caches[second] = kept
         self.lengths[[first, second]] = self.lengths[[second, first]]
+
+
+class SharingDecoder(ScriptedDecoder):
+    """A decoder whose prefills share runs, of any slots."""
+
+    def __init__(self, slots: int) -> None:
+        super().__init__(slots)
+        self.prefills: list[list[int]] = []  # slots of every run
+
+    def prepare(self) -> None:
+        """Nothing is captured."""
+
+    def prefill_scores(self, slots: Sequence[int], steps: Sequence[StepInput]) -> StepScores:
+        self.before_run()
+        self.prefills.append([*slots])
+        assert len({len(step.input_ids) for step in steps}) == 1
+        assert len(slots) == 1 or not any(step.past_length for step in steps)
+        self.before_run, before = (lambda: None), self.before_run
+        rows = [self.prefill(slot, step) for slot, step in zip(slots, steps, strict=True)]
+        self.before_run = before
+        return StepScores(lambda: np.stack(rows))
+
+    def decode_scores(self, input_ids: np.ndarray) -> StepScores:
+        logits = self.decode(input_ids)
+        return StepScores(lambda: logits)
+
+    def shared_prefill(self, slots: Sequence[int]) -> list[int]:
+        return sorted(slots)
 
 
 @dataclass

@@ -1,13 +1,12 @@
 """Decoder with a static cache in GPU memory, whose decode steps replay CUDA graphs.
 
 A step reads and writes fixed addresses only, so that ONNX Runtime can capture it as a CUDA graph
-once and replay it: one copy to the device, one launch, and one copy of the logits back. Its buffers
-therefore have the length of the full context from the beginning.
+once and replay it: one copy to the device, one launch, and one copy of the top logits back. Its
+buffers therefore have the length of the full context from the beginning.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ from numpy.typing import NDArray
 from bark_onnx.graphs.contract import (
     HISTORY_IDS,
     INPUT_IDS,
-    LOGITS,
     POSITION_IDS,
     SEQLENS_K,
     TOTAL_SEQUENCE_LENGTH,
@@ -25,12 +23,14 @@ from bark_onnx.graphs.contract import (
 )
 from bark_onnx.graphs.onnxruntime import import_onnxruntime
 from bark_onnx.graphs.voices.voice import Tokens
+from bark_onnx.runtime.inference.decoders.captured_step import CapturedStep, packed
 from bark_onnx.runtime.inference.decoders.decoder import StepInput
+from bark_onnx.runtime.inference.decoders.device_outputs import DeviceOutputs
 from bark_onnx.runtime.inference.decoders.sessions import CausalSessions
+from bark_onnx.runtime.inference.draws import StepScores
 from bark_onnx.runtime.inference.sampling import Logits
 
 _GRAPH_ID = "gpu_graph_id"  # run option: id of the CUDA graph to capture or replay
-_NO_GRAPH = "-1"
 
 
 class CudaGraphDecoder:
@@ -72,8 +72,9 @@ class CudaGraphDecoder:
         # In CPU memory, where the operator reads it. Decode steps pass the maximum, because a
         # captured graph keeps the value.
         self._max_length = np.array(shape.context_length, np.int32)
-        self._steps: dict[int, _DecodeStep] = {}  # by batch size
-        self._no_graph = self._graph_run_options(_NO_GRAPH)
+        self._steps: dict[int, CapturedStep] = {}  # by batch size
+        self._prefill_outputs: dict[int, DeviceOutputs] = {}  # by batch size
+        self._no_graph = self._graph_run_options("-1")  # neither captures nor replays
 
     def prepare(self) -> None:
         """See `Decoder`. Captures the steps of every batch size.
@@ -85,35 +86,63 @@ class CudaGraphDecoder:
 
     def prefill(self, slot: int, step: StepInput) -> Logits:
         """See `Decoder`."""
-        end = step.past_length + len(step.input_ids)
-        inputs = self._sessions.token_inputs(step)
-        inputs[SEQLENS_K] = np.array([end - 1], np.int32)
+        logits: Logits = self._run_prefill([slot], [step]).logits()[0]
+        return logits
+
+    def prefill_scores(self, slots: Sequence[int], steps: Sequence[StepInput]) -> StepScores:
+        """See `ScoringDecoder`."""
+        return self._run_prefill(slots, steps).scores()
+
+    def shared_prefill(self, slots: Sequence[int]) -> list[int]:
+        """See `ScoringDecoder`. Those that lie side by side in the cache, in its order."""
+        places = {int(self._cache_slots[slot]): slot for slot in slots}
+        first = last = int(self._cache_slots[slots[0]])
+        while first - 1 in places:
+            first -= 1
+        while last + 1 in places:
+            last += 1
+        return [places[place] for place in range(first, last + 1)]
+
+    def _run_prefill(self, slots: Sequence[int], steps: Sequence[StepInput]) -> DeviceOutputs:
+        count, end = len(slots), steps[0].past_length + len(steps[0].input_ids)
+        rows = [self._sessions.token_inputs(step) for step in steps]
+        inputs = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+        inputs[SEQLENS_K] = np.full(count, end - 1, np.int32)
         values = {name: self._to_device(array) for name, array in inputs.items()}
         total = np.array(end, np.int32)  # like `values`, it must live until the run is over
         binding = self._sessions.prefill.io_binding()
         for name, value in values.items():
             binding.bind_ortvalue_input(name, value)
         binding.bind_cpu_input(TOTAL_SEQUENCE_LENGTH, total)
-        binding.bind_output(LOGITS, "cpu")
-        self._bind_cache(binding, int(self._cache_slots[slot]), 1)
+        if count not in self._prefill_outputs:
+            self._prefill_outputs[count] = DeviceOutputs(self._sessions, count, self._device)
+        outputs = self._prefill_outputs[count]
+        outputs.bind(binding)
+        self._bind_cache(binding, int(self._cache_slots[slots[0]]), count)
         self._sessions.prefill.run_with_iobinding(binding, self._no_graph)
-        self.lengths[slot] = end
-        logits: Logits = binding.get_outputs()[0].numpy()[0]
-        return logits
+        self.lengths[list(slots)] = end
+        return outputs
 
     def decode(self, input_ids: Tokens) -> NDArray[np.float32]:
         """See `Decoder`."""
+        return self._run_decode(input_ids).logits(self._cache_slots[: len(input_ids)])
+
+    def decode_scores(self, input_ids: Tokens) -> StepScores:
+        """See `ScoringDecoder`."""
+        # A copy: sequences may exchange their slots before all logits are asked for.
+        rows = self._cache_slots[: len(input_ids)].copy()
+        return self._run_decode(input_ids).scores(rows)
+
+    def _run_decode(self, input_ids: Tokens) -> DeviceOutputs:
         count = len(input_ids)
         cache_slots = self._cache_slots[:count]
         batch_size = min(self.slots, 1 << int(cache_slots.max()).bit_length())
-        step = self._captured_step(batch_size)
-        tokens = np.zeros(batch_size, np.int64)
+        step, tokens = self._captured_step(batch_size), np.zeros(batch_size, np.int64)
         tokens[cache_slots] = input_ids
-        step.tokens.update_inplace(_packed(tokens, self._ends()[:batch_size]))
+        step.tokens.update_inplace(packed(tokens, self._ends()[:batch_size]))
         self._sessions.decode.run_with_iobinding(step.binding, step.run_options)
         self.lengths[:count] += 1
-        logits: NDArray[np.float32] = step.logits.numpy()[cache_slots]
-        return logits
+        return step.outputs
 
     def copy_slot(self, source: int, target: int) -> None:
         """See `Decoder`."""
@@ -133,36 +162,34 @@ class CudaGraphDecoder:
         ends[self._cache_slots] = np.minimum(self.lengths, self._max_length - 1)
         return ends
 
-    def _captured_step(self, batch_size: int) -> "_DecodeStep":
+    def _captured_step(self, batch_size: int) -> CapturedStep:
         if batch_size not in self._steps:
             with self._capture():
                 step = self._new_step(batch_size)
                 tokens = np.zeros(batch_size, np.int64)
-                step.tokens.update_inplace(_packed(tokens, self._ends()[:batch_size]))
+                step.tokens.update_inplace(packed(tokens, self._ends()[:batch_size]))
                 self._sessions.decode.run_with_iobinding(step.binding, step.run_options)
             self._steps[batch_size] = step
         return self._steps[batch_size]
 
-    def _new_step(self, batch_size: int) -> "_DecodeStep":
+    def _new_step(self, batch_size: int) -> CapturedStep:
         zeros = np.zeros(batch_size, np.int64)
-        tokens = self._to_device(_packed(zeros, zeros))
+        tokens = self._to_device(packed(zeros, zeros))
         binding = self._sessions.decode.io_binding()
         self._bind_tokens(binding, tokens.data_ptr(), batch_size)
         history = None
         if self._sessions.null_history_id is not None:
             history = self._to_device(np.full((batch_size, 1), self._sessions.null_history_id))
             binding.bind_ortvalue_input(HISTORY_IDS, history)
-        logits = self._to_device(
-            np.zeros((batch_size, self._sessions.shape.num_logits), np.float32)
-        )
         binding.bind_cpu_input(TOTAL_SEQUENCE_LENGTH, self._max_length)
         self._bind_cache(binding, 0, batch_size)
-        binding.bind_ortvalue_output(LOGITS, logits)
+        outputs = DeviceOutputs(self._sessions, batch_size, self._device)
+        outputs.bind(binding)
         run_options = self._graph_run_options(str(batch_size))
-        return _DecodeStep(tokens, history, logits, binding, run_options)
+        return CapturedStep(tokens, history, outputs, binding, run_options)
 
     def _bind_tokens(self, binding: Any, address: int, batch_size: int) -> None:
-        """Bind the parts of what `_packed` makes."""
+        """Bind the parts of what `packed` makes."""
         size = batch_size * np.dtype(np.int64).itemsize
         for name, dtype, shape in (
             (INPUT_IDS, np.int64, (batch_size, 1)),
@@ -192,25 +219,3 @@ class CudaGraphDecoder:
         options = self._run_options()
         options.add_run_config_entry(_GRAPH_ID, graph_id)
         return options
-
-
-def _packed(tokens: Tokens, ends: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Token ids, positions and `seqlens_k` of a step behind each other, for one copy to the device.
-
-    `seqlens_k` is int32, in half of its part.
-    """
-    packed = np.zeros((3, len(tokens)), np.int64)
-    packed[0], packed[1] = tokens, ends
-    packed[2].view(np.int32)[: len(tokens)] = ends
-    return packed
-
-
-@dataclass(frozen=True)
-class _DecodeStep:
-    """Inputs, outputs and run options of the decode steps of one batch size."""
-
-    tokens: Any  # OrtValue on the device, as `_packed` makes it
-    history: Any  # OrtValue on the device, or None
-    logits: Any
-    binding: Any
-    run_options: Any

@@ -1,14 +1,15 @@
 """Decoder: a causal transformer with one cache slot per sequence."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bark_onnx.graphs.voices.voice import Tokens
+from bark_onnx.runtime.inference.draws import Draw, StepScores
 from bark_onnx.runtime.inference.sampling import Logits
 
 Result = TypeVar("Result")
@@ -21,6 +22,7 @@ class StepInput:
     input_ids: Tokens  # (n,)
     past_length: int  # cached tokens that stay valid
     history_ids: Tokens | None = None  # (n,), ids whose embeddings are added to those of input_ids
+    draw: Draw | None = None  # of the token that follows; None: the sequence receives the logits
 
 
 def split_step(step: StepInput, most: int) -> Iterator[StepInput]:
@@ -32,7 +34,7 @@ def split_step(step: StepInput, most: int) -> Iterator[StepInput]:
         yield StepInput(step.input_ids[begin:end], step.past_length + begin, history)
 
 
-SequenceGenerator = Generator[StepInput, Logits, Result]
+SequenceGenerator = Generator[StepInput, Any, Result]
 
 
 class Decoder(Protocol):
@@ -58,3 +60,43 @@ class Decoder(Protocol):
 
     def swap_slots(self, first: int, second: int) -> None:
         """Exchange the caches of two slots."""
+
+
+@runtime_checkable
+class ScoringDecoder(Decoder, Protocol):
+    """A decoder that does not return all logits of a run unless they are asked for."""
+
+    def prefill_scores(self, slots: Sequence[int], steps: Sequence[StepInput]) -> StepScores:
+        """As `prefill`, of slots from `shared_prefill`, whose steps begin at 0 and are as long."""
+
+    def shared_prefill(self, slots: Sequence[int]) -> list[int]:
+        """The first slot, and those of the others whose prefill can be in the same run."""
+
+    def decode_scores(self, input_ids: Tokens) -> StepScores:
+        """As `decode`."""
+
+
+class WholeScores:
+    """Scores of the runs of a decoder that returns all logits.
+
+    Args:
+        decoder: Runs the sequences.
+    """
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+
+    def prefill_scores(self, slots: Sequence[int], steps: Sequence[StepInput]) -> StepScores:
+        """See `ScoringDecoder`."""
+        ((slot, step),) = zip(slots, steps, strict=True)
+        logits = self._decoder.prefill(slot, step)
+        return StepScores(lambda: logits[None])
+
+    def shared_prefill(self, slots: Sequence[int]) -> list[int]:
+        """See `ScoringDecoder`."""
+        return [slots[0]]
+
+    def decode_scores(self, input_ids: Tokens) -> StepScores:
+        """See `ScoringDecoder`."""
+        logits = self._decoder.decode(input_ids)
+        return StepScores(lambda: logits)

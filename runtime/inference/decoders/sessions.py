@@ -16,9 +16,10 @@ from bark_onnx.graphs.contract import (
     INPUT_IDS,
     POSITION_IDS,
     GraphContract,
-    TensorContract,
 )
 from bark_onnx.graphs.shapes import CausalShape
+from bark_onnx.graphs.tensor_contract import TensorContract
+from bark_onnx.graphs.top_logits import TOP_OUTPUTS
 from bark_onnx.runtime.inference.decoders.decoder import StepInput
 
 
@@ -53,6 +54,11 @@ class CausalSessions:
         """History id whose embedding is zero; None if the graph has no history input."""
         has_history = any(tensor.name == HISTORY_IDS for tensor in self.contract.inputs)
         return self.shape.input_vocabulary if has_history else None
+
+    @property
+    def top_tensors(self) -> tuple[TensorContract, ...]:
+        """Top logits and what belongs to them; empty if the graph has none."""
+        return tuple(tensor for tensor in self.contract.outputs if tensor.name in TOP_OUTPUTS)
 
     @property
     def _cache_inputs(self) -> list[TensorContract]:

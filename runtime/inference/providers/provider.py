@@ -18,6 +18,7 @@ class ExecutionProvider(Protocol):
     loads_in_background: bool  # whether a stage may be opened while another one runs
     shares_runs: bool  # whether a fine pass or a codec run of several sequences is faster
     prepares_decoders: bool  # whether `Decoder.prepare` has something to do
+    reads_top_logits: bool  # whether its decoder uses a graph that also returns the top logits
     compiles_kernels: bool  # whether the first run of a graph compiles, so that it runs at load
 
     def start(self) -> None:

@@ -6,8 +6,9 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from bark_onnx.graphs.contract import METADATA_KEY, GraphContract, TensorContract
+from bark_onnx.graphs.contract import METADATA_KEY, GraphContract
 from bark_onnx.graphs.passes.apply_contract import ApplyContractPass
+from bark_onnx.graphs.tensor_contract import TensorContract
 from tests.support.onnx_graphs import session_of
 
 TRACED = """

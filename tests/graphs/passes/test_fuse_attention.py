@@ -4,10 +4,11 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from bark_onnx.graphs.contract import GraphContract, TensorContract
+from bark_onnx.graphs.contract import GraphContract
 from bark_onnx.graphs.passes.apply_contract import ApplyContractPass
 from bark_onnx.graphs.passes.fuse_bidirectional_attention import FuseBidirectionalAttentionPass
 from bark_onnx.graphs.passes.fuse_causal_attention import FuseCausalAttentionPass
+from bark_onnx.graphs.tensor_contract import TensorContract
 from tests.support.onnx_graphs import replaced, session_of, structure
 
 CONTEXT = 16  # positions in the fused graph's buffer

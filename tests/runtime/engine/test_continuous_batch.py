@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bark_onnx.runtime.engine.batch import BatchEntry
 from bark_onnx.runtime.engine.continuous_batch import ContinuousBatch, SequenceGenerator, StepInput
-from tests.support.scripted import Result, Script, ScriptedDecoder, logits_after
+from tests.support.scripted import Result, Script, ScriptedDecoder, SharingDecoder, logits_after
 
 
 def run_all(
@@ -34,8 +34,10 @@ windows = st.lists(
 )
 
 
-def _run(scripts: list[Script], slots: int) -> tuple[dict[int, Result], ScriptedDecoder]:
-    decoder = ScriptedDecoder(slots)
+def _run(
+    scripts: list[Script], slots: int, kind: type[ScriptedDecoder] = ScriptedDecoder
+) -> tuple[dict[int, Result], ScriptedDecoder]:
+    decoder = kind(slots)
     running: set[int] = set()
     sequences = [script.generator(name, running) for name, script in enumerate(scripts)]
     pairs = list(run_all(decoder, sequences))
@@ -43,11 +45,14 @@ def _run(scripts: list[Script], slots: int) -> tuple[dict[int, Result], Scripted
     return dict(pairs), decoder
 
 
+@pytest.mark.parametrize("kind", [ScriptedDecoder, SharingDecoder])
 @settings(max_examples=300, deadline=None)
 @given(scripts=st.lists(windows.map(Script), max_size=9), slots=st.integers(1, 4))
 @example(scripts=[Script([(0.0, 1, 3)])] * 5, slots=2)
-def test_each_sequence_has_the_result_of_a_single_run(scripts: list[Script], slots: int):
-    results, _ = _run(scripts, slots)
+def test_each_sequence_has_the_result_of_a_single_run(
+    scripts: list[Script], slots: int, kind: type[ScriptedDecoder]
+):
+    results, _ = _run(scripts, slots, kind)
     assert sorted(results) == list(range(len(scripts)))
     for index, script in enumerate(scripts):
         assert results[index] == _alone(script, index)
@@ -179,6 +184,44 @@ def test_sequences_that_all_slide_at_once_still_share_every_decode_step():
     for name in range(3):
         batch.add(Script([(0.0, 2, 3), (0.5, 2, 3)]).generator(name, set()))
     assert _steps(batch, 9) == "ppp33ppp3"
+
+
+def test_prefills_that_begin_at_0_and_are_as_long_share_a_run_where_the_decoder_can():
+    decoder = SharingDecoder(4)
+    batch: ContinuousBatch = ContinuousBatch(decoder)
+    for name in range(3):
+        batch.add(Script([(0.0, 2, 3), (0.0, 2, 2), (0.5, 2, 9)]).generator(name, set()))
+    batch.add(Script([(0.0, 3, 30)]).generator(3, set()))
+    # Windows that slide: those at 0 meet in a run, and those that keep a part have one each.
+    assert _steps(batch, 14) == "pp44p4p2p3p444"
+    assert [len(slots) for slots in decoder.prefills] == [3, 1, 3, 1, 1, 1]
+
+
+def test_a_shared_prefill_has_a_bounded_number_of_tokens():
+    decoder = SharingDecoder(4)
+    batch: ContinuousBatch = ContinuousBatch(decoder)
+    for name in range(4):
+        batch.add(Script([(0.0, 6_000, 9)]).generator(name, set()))
+    assert _steps(batch, 3) == "pp4"
+    assert decoder.prefills == [[0, 1], [2, 3]]
+
+
+def test_a_failed_prefill_ends_the_sequences_that_shared_it():
+    decoder = SharingDecoder(3)
+    batch: ContinuousBatch = ContinuousBatch(decoder)
+    entries = [
+        batch.add(Script([(0.0, 2 + name // 2, 3)]).generator(name, set())) for name in range(3)
+    ]
+
+    def fail() -> None:
+        decoder.before_run = lambda: None
+        raise MemoryError("no room")
+
+    decoder.before_run = fail
+    assert batch.step().finished == entries[:2]
+    finished = [entry for _ in range(3) for entry in batch.step().finished]
+    assert finished == entries[2:]
+    assert entries[2].result == _alone(Script([(0.0, 3, 3)]), 2)
 
 
 def test_prefills_run_in_order_of_arrival():

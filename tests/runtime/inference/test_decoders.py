@@ -18,6 +18,7 @@ from bark_onnx.runtime.inference.decoders.device_cache import DeviceCacheDecoder
 from bark_onnx.runtime.inference.decoders.dynamic_cache import DynamicCacheDecoder
 from bark_onnx.runtime.inference.decoders.sessions import CausalSessions
 from bark_onnx.runtime.inference.decoders.static_cache import StaticCacheDecoder
+from bark_onnx.runtime.inference.draws import StepScores
 from bark_onnx.runtime.inference.providers.cpu import CpuProvider
 from bark_onnx.runtime.inference.sessions import ExecutionTarget, open_session
 
@@ -26,11 +27,20 @@ IDS = RNG.integers(0, 10_000, 1024)
 HISTORY = RNG.integers(0, 10_000, 1024)
 
 
-def _sessions(folder: Path, *, precision: str = "fp32", stage: CausalStage = "semantic") -> Any:
+def _sessions(
+    folder: Path,
+    *,
+    precision: str = "fp32",
+    stage: CausalStage = "semantic",
+    has_top_logits: bool = False,
+) -> Any:
     bundle = Bundle(folder)
-    contract = bundle.contract(stage, precision)
+    contract = bundle.contract(stage, precision, has_top_logits=has_top_logits)
     target = ExecutionTarget(CpuProvider(), 1)
-    session = prefill = open_session(bundle.graph(precision, stage), contract, target)
+    path = bundle.graph(precision, stage)
+    if has_top_logits:
+        path = bundle.top_graph(precision, stage)
+    session = prefill = open_session(path, contract, target)
     if (path := bundle.prefill_graph(precision, stage)) is not None:
         prefill = open_session(path, contract, target)
     return CausalSessions(prefill, session, contract, getattr(bundle.manifest.shapes, stage))
@@ -340,3 +350,61 @@ def test_preparing_leaves_one_row_and_no_sequence(random_bundle: Path):
         _prefill(each, 20)
     np.testing.assert_array_equal(decoder.decode(IDS[:1]), fresh.decode(IDS[:1]))
     assert counted.runs[2:] == [(1, 1)]
+
+
+@pytest.mark.parametrize("stage", ["semantic", "coarse"])
+def test_scores_of_a_gpu_are_the_largest_logits_and_their_sum(
+    half_bundle: Path, stage: CausalStage
+):
+    sessions = _sessions(half_bundle, precision="fp16", stage=stage, has_top_logits=True)
+    rng = np.random.default_rng(4)
+    decoder = CudaGraphDecoder(sessions, 5, "cpu")
+    for slot in range(5):
+        step = StepInput(rng.integers(0, 10_000, 7 + slot), 0)
+        scores = decoder.prefill_scores([slot], [step])
+    _check_scores(scores, stage)
+    decoder.swap_slots(1, 4)
+    _check_scores(decoder.decode_scores(rng.integers(10_000, 10_200, 5)), stage)
+
+
+def test_a_shared_prefill_computes_what_single_ones_do(random_bundle: Path):
+    sessions = _sessions(random_bundle)
+    shared, single = (CudaGraphDecoder(sessions, 5, "cpu") for _ in range(2))
+    steps = [StepInput(np.random.default_rng(slot).integers(0, 10_000, 40), 0) for slot in range(5)]
+    for decoder in (shared, single):
+        _prefill(decoder, 9, slot=2)
+        decoder.swap_slots(0, 4)  # in the cache: 4, 1, 2, 3, 0
+    assert shared.shared_prefill([3, 0, 1, 4]) == [3, 0]
+    assert shared.shared_prefill([1, 0, 3, 4]) == [4, 1]
+    for slots in ([3, 0], [4, 1]):
+        together = shared.prefill_scores(slots, [steps[slot] for slot in slots]).whole().copy()
+        alone = [single.prefill(slot, steps[slot]).copy() for slot in slots]
+        np.testing.assert_allclose(together, alone, atol=1e-5, rtol=0)
+    np.testing.assert_array_equal(shared.lengths, [40, 40, 9, 40, 40])
+    ours, theirs = (each.decode(IDS[:5]) for each in (shared, single))
+    np.testing.assert_allclose(ours, theirs, atol=1e-5, rtol=0)
+
+
+def _check_scores(scores: StepScores, stage: CausalStage) -> None:
+    logits, top = scores.whole(), scores.top
+    assert top is not None
+    found = np.take_along_axis(logits, top.ids.astype(np.int64), 1)
+    np.testing.assert_array_equal(found, top.logits)
+    assert (np.diff(top.logits, axis=1) <= 0).all()
+    summed = np.log(np.exp(logits.astype(np.float64)).sum(1))
+    np.testing.assert_allclose(top.log_sum_exp, summed, rtol=1e-5)
+    if stage == "semantic":
+        np.testing.assert_array_equal(top.end_logit, logits[:, -1])
+        np.testing.assert_array_equal(top.logits[:, 0], logits.max(1))
+
+
+def test_the_logits_of_the_graph_with_top_logits_are_those_of_the_other(half_bundle: Path):
+    found, expected = (
+        CudaGraphDecoder(
+            _sessions(half_bundle, precision="fp16", has_top_logits=has_top_logits), 2, "cpu"
+        )
+        for has_top_logits in (True, False)
+    )
+    for each in (found, expected):
+        _prefill(each, 20)
+    np.testing.assert_array_equal(found.decode(IDS[:1]), expected.decode(IDS[:1]))

@@ -19,6 +19,7 @@ from transformers.generation.logits_process import (
 
 from bark_onnx.runtime.inference.coarse import generate_coarse
 from bark_onnx.runtime.inference.decoders.decoder import StepInput
+from bark_onnx.runtime.inference.draws import draw_token
 from bark_onnx.runtime.inference.sampling import (
     Sampling,
     sample_token,
@@ -217,9 +218,9 @@ def test_a_semantic_token_is_that_of_the_processors_of_transformers(logits, min_
     sequence = generate_semantic(
         StepInput(np.zeros(1, np.int64), 0), SEMANTIC, options, np.random.default_rng(0)
     )
-    next(sequence)
+    step = next(sequence)
     with pytest.raises(StopIteration) as end:
-        sequence.send(logits[:21])
+        sequence.send(draw_token(logits[:21], step.draw))
     assert end.value.value.tolist() == ([] if expected == 20 else [expected])
 
 
@@ -232,9 +233,9 @@ def test_min_eos_p_applies_before_the_temperature():
         sequence = generate_semantic(
             StepInput(np.zeros(1, np.int64), 0), SEMANTIC, options, np.random.default_rng(seed)
         )
-        next(sequence)
+        step = next(sequence)
         with pytest.raises(StopIteration) as end:
-            sequence.send(logits)
+            sequence.send(draw_token(logits, step.draw))
         assert len(end.value.value) == 0
 
 
@@ -256,9 +257,9 @@ def test_min_eos_p_warped_applies_after_the_temperature_as_in_the_code_of_suno(
     for seed in range(5):
         rng = np.random.default_rng(seed)
         sequence = generate_semantic(StepInput(np.zeros(1, np.int64), 0), SEMANTIC, options, rng)
-        next(sequence)
+        step = next(sequence)
         with pytest.raises(StopIteration) as end:
-            sequence.send(logits)
+            sequence.send(draw_token(logits, step.draw))
         drawn = sample_token(logits, sampling, np.random.default_rng(seed))
         ends = token_probability >= min_eos_p or drawn == 20
         assert end.value.value.tolist() == ([] if ends else [drawn])
@@ -276,6 +277,7 @@ def test_alternating_codebooks_use_the_first_logits_and_the_rest(step: int):
     sequence = generate_coarse(np.arange(10), None, SETTINGS, GREEDY, np.random.default_rng(0))
     step_input = next(sequence)
     for _ in range(step):
-        step_input = sequence.send(np.zeros(2_096, np.float32))
-    step_input = sequence.send(logits)
+        token = draw_token(np.zeros(2_096, np.float32), step_input.draw)
+        step_input = sequence.send(token)
+    step_input = sequence.send(draw_token(logits, step_input.draw))
     assert step_input.input_ids.tolist() == [int(left.argmax())]

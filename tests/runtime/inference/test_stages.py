@@ -26,6 +26,7 @@ from bark_onnx.graphs.errors import EngineError
 from bark_onnx.graphs.voices.voice import Voice
 from bark_onnx.runtime.inference.coarse import coarse_length, generate_coarse
 from bark_onnx.runtime.inference.codec import generate_samples
+from bark_onnx.runtime.inference.draws import draw_token
 from bark_onnx.runtime.inference.fine import fine_passes, generate_fine
 from bark_onnx.runtime.inference.sampling import Sampling
 from bark_onnx.runtime.inference.semantic import generate_semantic, semantic_prompt
@@ -33,6 +34,7 @@ from bark_onnx.runtime.options.generation import GenerationOptions
 from tests.support.messages import assert_one_line
 from tests.support.sizes import SETTINGS, SHAPES
 
+CAUSAL = ("semantic", "coarse")  # stages that receive tokens
 GREEDY = Sampling(do_sample=False, temperature=1.0, top_k=0, top_p=1.0)
 SEMANTIC = BarkSemanticGenerationConfig()
 COARSE = BarkCoarseGenerationConfig()
@@ -97,11 +99,11 @@ def test_what_is_no_number_is_an_error_of_its_stage(stage: str, value: float):
         "codec": lambda: generate_samples(codes),
     }
     generator: Any = generators[stage]()
-    next(generator)
+    step = next(generator)
     values = np.zeros((1024, 1056) if stage == "fine" else 10_001, np.float32)
     values.flat[7] = value
     with pytest.raises(EngineError) as caught:
-        generator.send(values)
+        generator.send(draw_token(values, step.draw) if stage in CAUSAL else values)
     assert_one_line(caught.value, f"The {stage} stage", "not numbers", "another precision")
 
 
@@ -194,7 +196,8 @@ def _coarse(
                 prefills.append(len(step.input_ids))
             else:
                 assert len(step.input_ids) == 1
-            step = sequence.send(_coarse_logits(cache))
+            assert step.draw is not None
+            step = sequence.send(draw_token(_coarse_logits(cache), step.draw))
             steps += 1
     except StopIteration as end:
         return end.value, prompts, prefills
