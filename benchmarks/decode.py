@@ -86,8 +86,8 @@ def main(size: str, precision: str, context: tuple[int, ...], steps: int, thread
             found_steps += [_step(decoder, stage, shape, weights, n, steps) for n in context]
             found_passes += [_pass(decoder, stage, shape, tokens) for tokens in _PASSES]
     window = bundle.manifest.generation.fine.max_fine_input_length
-    with models.acquire("fine") as session:
-        found_passes.append(_fine_pass(session, shapes.fine, window))
+    with models.acquire("fine") as model:
+        found_passes.append(_fine_pass(model.session, shapes.fine, window))
     bandwidth = max(bandwidth, read_bandwidth(threads))
     rate = max(rate, product_rate(threads, integers=precision != "fp32"))
     rows = [

@@ -204,8 +204,8 @@ def _fine_logits(models: StageModels, codes: Tokens) -> Any:
         CODEBOOK_INDEX: np.array(_CODEBOOKS - 1),
         FRAME_INDICES: np.arange(codes.shape[1]),
     }
-    with models.acquire("fine") as session:
-        return session.run(None, feeds)[0][0]
+    with models.acquire("fine") as model:
+        return model.session.run(None, feeds)[0][0]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Converts float32 graphs to lower precisions."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -9,8 +8,9 @@ from onnx_ir.passes import InPlacePass
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from bark_onnx.export.trace import save_graph
-from bark_onnx.graphs.bundle.manifest import PREFILL_SUFFIX, TOP_SUFFIX
-from bark_onnx.graphs.contract import CausalStage, GraphContract
+from bark_onnx.graphs.bundle.manifest import DRAW_SUFFIX, PREFILL_SUFFIX
+from bark_onnx.graphs.contract import GraphContract, Stage, graph_contract
+from bark_onnx.graphs.passes.append_drawn_codes import AppendDrawnCodesPass
 from bark_onnx.graphs.passes.append_top_logits import AppendTopLogitsPass
 from bark_onnx.graphs.passes.apply_contract import ApplyContractPass
 from bark_onnx.graphs.passes.convert_to_float16 import ConvertToFloat16Pass
@@ -27,7 +27,6 @@ from bark_onnx.graphs.precisions import (
     StagePrecision,
 )
 from bark_onnx.graphs.shapes import ModelShapes
-from bark_onnx.graphs.top_logits import top_tensors
 
 
 def quantize_stage(
@@ -48,9 +47,9 @@ def quantize_stage(
     """
     graph = _quantized(source, precision.scheme, contract)
     save_graph(graph, target)
-    if precision.has_top_graph and contract.attention == "fused":
-        _append_top_logits(graph, contract, shapes)
-        save_graph(graph, target.with_suffix(TOP_SUFFIX), shared=target)
+    if precision.has_draw_graph and contract.attention == "fused":
+        _append_draws(graph, contract, shapes)
+        save_graph(graph, target.with_suffix(DRAW_SUFFIX), shared=target)
     if precision.prefill_scheme is not None:
         prefill = _quantized(source, precision.prefill_scheme, contract)
         save_graph(prefill, target.with_suffix(PREFILL_SUFFIX), shared=target)
@@ -63,11 +62,20 @@ def _quantized(source: Path, scheme: QuantizationScheme, contract: GraphContract
     return graph
 
 
-def _append_top_logits(graph: ir.Model, contract: GraphContract, shapes: ModelShapes) -> None:
-    stage = cast("CausalStage", contract.stage)
-    with_top = replace(contract, outputs=(*contract.outputs, *top_tensors(stage, shapes)))
-    for rewrite in (AppendTopLogitsPass(with_top, shapes), ApplyContractPass(with_top)):
-        rewrite(graph)
+def _append_draws(graph: ir.Model, contract: GraphContract, shapes: ModelShapes) -> None:
+    """Add what a draw needs to a graph of a contract."""
+    with_draws = graph_contract(
+        cast("Stage", contract.stage),
+        shapes,
+        "fused",
+        float_dtype=contract.inputs[-1].dtype,
+        for_draws=True,
+    )
+    if contract.stage == "fine":
+        AppendDrawnCodesPass()(graph)
+    else:
+        AppendTopLogitsPass(with_draws, shapes)(graph)
+    ApplyContractPass(with_draws)(graph)
 
 
 def _passes(scheme: QuantizationScheme) -> list[InPlacePass]:

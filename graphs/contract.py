@@ -8,6 +8,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
+from bark_onnx.graphs.drawn_codes import DRAW_INPUTS, DRAWN_TENSORS
 from bark_onnx.graphs.errors import ContractError
 from bark_onnx.graphs.files.dataclass_json import from_json_dict, parse_json, shown
 from bark_onnx.graphs.shapes import CausalShape, CodecShape, FineShape, ModelShapes
@@ -92,7 +93,7 @@ def graph_contract(
     *,
     float_dtype: str = "float32",
     version: int = CONTRACT_VERSION,
-    has_top_logits: bool = False,
+    for_draws: bool = False,
 ) -> GraphContract:
     """Build the contract of one stage's graph.
 
@@ -102,17 +103,19 @@ def graph_contract(
         attention: "fused" (one in-place cache) or "standard" (a cache that grows).
         float_dtype: Name of the cache's dtype; logits and audio are always float32.
         version: Version of the contract, which that of a bundle's graphs may precede.
-        has_top_logits: Of the second graph of a causal stage, which also returns the top logits.
+        for_draws: Of the second graph of a stage, which also returns what a draw needs.
     """
     if stage == "fine":
         inputs, outputs = _fine_tensors(shapes.fine)
+        if for_draws:
+            inputs, outputs = (*inputs, *DRAW_INPUTS), (*outputs, *DRAWN_TENSORS)
     elif stage == "codec":
         inputs, outputs = _codec_tensors(shapes.codec)
     else:
         shape = shapes.semantic if stage == "semantic" else shapes.coarse
         cache = _cache_tensors(shape, attention, float_dtype, version)
         inputs, outputs = _causal_tensors(shape, attention, cache, with_history=stage == "semantic")
-        if has_top_logits:
+        if for_draws:
             outputs += top_tensors(stage, shapes)
     return GraphContract(version, stage, attention, inputs, outputs)
 

@@ -43,7 +43,7 @@ class StagePrecision:
 
     scheme: QuantizationScheme  # decoding of a causal stage, windows of the fine stage
     prefill_scheme: QuantizationScheme | None = None  # of a second graph, for prefill
-    has_top_graph: bool = False  # a fused graph has a second one, which also returns top logits
+    has_draw_graph: bool = False  # a fused graph has a second one, which returns what a draw needs
 
 
 HEAD_SCHEME = BlockwiseInt(bits=8, block_size=32)  # logits choose the token: the finest blocks
@@ -52,9 +52,9 @@ HEAD_SCHEME = BlockwiseInt(bits=8, block_size=32)  # logits choose the token: th
 PRECISIONS: dict[str, dict[Stage, StagePrecision]] = {
     "fp32": {},
     "fp16": {
-        "semantic": StagePrecision(Float16(), has_top_graph=True),
-        "coarse": StagePrecision(Float16(), has_top_graph=True),
-        "fine": StagePrecision(Float16()),
+        "semantic": StagePrecision(Float16(), has_draw_graph=True),
+        "coarse": StagePrecision(Float16(), has_draw_graph=True),
+        "fine": StagePrecision(Float16(), has_draw_graph=True),
     },
     "int8": {
         "semantic": StagePrecision(PerTokenInt8(), PerTensorInt8()),

@@ -15,9 +15,10 @@ from machine import query_gpu
 from models import bundle_folder
 
 from bark_onnx.graphs.bundle.bundle import Bundle
-from bark_onnx.graphs.contract import CODEBOOK_INDEX, CODES, FRAME_INDICES, CausalStage
+from bark_onnx.graphs.contract import CausalStage
 from bark_onnx.runtime.inference.codec import bucket, run_codec
 from bark_onnx.runtime.inference.decoders.decoder import Decoder, StepInput
+from bark_onnx.runtime.inference.fine import CodeDraw, FineModel, FinePass, run_fine_passes
 from gpu.day import Day, Notes
 from gpu.opening import ChangedCudaProvider, open_decoder, open_stage
 
@@ -44,7 +45,8 @@ def run(day: Day, notes: Notes, size: str, setting: str) -> None:
         _time_prompts(notes, stage, decoder)
         for count in day.batch_sizes:
             _time_steps(notes, gpu, size, stage, decoder, count)
-    _time_fine(notes, open_stage(bundle, "fine", "fp16", provider), bundle)
+    session = open_stage(bundle, "fine", "fp16", provider)
+    _time_fine(notes, FineModel(session, provider.uses_draw_graphs), bundle)
     _time_codec(notes, open_stage(bundle, "codec", "fp16", provider), bundle)
 
 
@@ -63,7 +65,8 @@ def _time_steps(
     for slot in range(count):
         decoder.prefill(slot, StepInput(rng.integers(0, 10_000, _CONTEXT), 0))
     ids = rng.integers(0, 10_000, count)
-    times = [_seconds(lambda: decoder.decode(ids)) for _ in range(_STEPS)]
+    decode = getattr(decoder, "decode_scores", decoder.decode)  # without all logits
+    times = [_seconds(lambda: decode(ids)) for _ in range(_STEPS)]
     seconds = statistics.median(times)
     rows = [row for row in rows_of(size, count) if row["stage"] == stage]
     expected = None
@@ -79,20 +82,17 @@ def _time_steps(
     notes.add(f"ms, {stage}, slowest step of {count} sequences", max(times) * 1e3)
 
 
-def _time_fine(notes: Notes, session: Any, bundle: Bundle) -> None:
+def _time_fine(notes: Notes, model: FineModel, bundle: Bundle) -> None:
     window = bundle.manifest.generation.fine.max_fine_input_length
     codebooks = bundle.manifest.shapes.fine.num_codebooks
     rng = np.random.default_rng(0)
     for count in (1, _MOST):
         codes = rng.integers(0, 1024, (count, window, codebooks))
         for frames in (window, *_FRAMES):
-            inputs = {
-                CODES: codes,
-                CODEBOOK_INDEX: np.array(codebooks - 1),
-                FRAME_INDICES: np.arange(frames),
-            }
+            draw = CodeDraw(0.5, rng.random(frames))
+            passes = [FinePass(each, codebooks - 1, np.arange(frames), draw) for each in codes]
             for time_name in ("first", "second"):
-                seconds = _seconds(partial(session.run, None, inputs))
+                seconds = _seconds(partial(run_fine_passes, model, passes))
                 name = f"ms, fine, {count} sequences, {frames} frames, {time_name} time"
                 notes.add(name, seconds * 1e3)
 

@@ -53,17 +53,15 @@ class Bundle:
         """Form of attention of the graphs."""
         return cast("Attention", self.manifest.attention)  # checked by Manifest.read
 
-    def contract(
-        self, stage: Stage, precision: str, *, has_top_logits: bool = False
-    ) -> GraphContract:
-        """Expected inputs and outputs of a stage's graph, or of the one with top logits."""
+    def contract(self, stage: Stage, precision: str, *, for_draws: bool = False) -> GraphContract:
+        """Expected inputs and outputs of a stage's graph, or of the one for draws."""
         return graph_contract(
             stage,
             self.manifest.shapes,
             self.attention,
             float_dtype=float_dtype(precision),
             version=self.manifest.contract_version,
-            has_top_logits=has_top_logits,
+            for_draws=for_draws,
         )
 
     def graph(self, precision: str, stage: Stage) -> Path:
@@ -84,12 +82,12 @@ class Bundle:
         name = self.manifest.prefill_graph_path(precision, stage)
         return None if name is None else self.folder / name
 
-    def top_graph(self, precision: str, stage: Stage) -> Path | None:
-        """Path of a causal stage's graph that also returns the top logits; None if it has none.
+    def draw_graph(self, precision: str, stage: Stage) -> Path | None:
+        """Path of a stage's graph that returns what a draw needs; None if it has none.
 
         Its files are checked by `graph`.
         """
-        name = self.manifest.top_graph_path(precision, stage)
+        name = self.manifest.draw_graph_path(precision, stage)
         return None if name is None else self.folder / name
 
     def tokenizer_path(self) -> Path:

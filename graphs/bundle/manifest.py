@@ -37,7 +37,7 @@ TOKENIZER_GRAPH_NAME = "tokenizer.onnx"  # of an export with --tokenizer-graph
 WORDS_NAME = "words.txt"  # of a checkpoint that knows few words, one a line
 VOICES_FOLDER = "voices"
 PREFILL_SUFFIX = ".prefill.onnx"
-TOP_SUFFIX = ".top.onnx"
+DRAW_SUFFIX = ".draw.onnx"
 EXPORT_AGAIN = "export or download the bundle again"
 
 _Difference = Annotated[float, Between(0.0, 1e20)]
@@ -145,9 +145,9 @@ class Manifest:
         names = (f"{stem}{PREFILL_SUFFIX}", f"{stem}.prompt.onnx")
         return next((name for name in names if name in self.files), None)
 
-    def top_graph_path(self, precision: str, stage: Stage) -> str | None:
-        """Path of a causal stage's graph that also returns the top logits; None if it has none."""
-        name = f"{precision}/{stage}{TOP_SUFFIX}"
+    def draw_graph_path(self, precision: str, stage: Stage) -> str | None:
+        """Path of a stage's graph that returns what a draw needs; None if it has none."""
+        name = f"{precision}/{stage}{DRAW_SUFFIX}"
         return name if name in self.files else None
 
     def stage_files(self, precision: str, stage: Stage) -> list[str]:
@@ -155,7 +155,7 @@ class Manifest:
         graphs = [
             self.graph_path(precision, stage),
             self.prefill_graph_path(precision, stage),
-            self.top_graph_path(precision, stage),
+            self.draw_graph_path(precision, stage),
         ]
         names = [name for path in graphs if path for name in (path, f"{path}.data")]
         return [name for name in names if name in self.files]

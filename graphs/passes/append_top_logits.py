@@ -9,13 +9,14 @@ follows the last input id. `ApplyContractPass` sets the types and shapes of the 
 """
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import InPlacePass, PassResult
 
 from bark_onnx.graphs.contract import INPUT_IDS, LOGITS, CausalStage, GraphContract
+from bark_onnx.graphs.passes.appender import Appender
 from bark_onnx.graphs.shapes import ModelShapes
 from bark_onnx.graphs.top_logits import (
     END_LOGIT,
@@ -50,7 +51,7 @@ class AppendTopLogitsPass(InPlacePass):
         """Append the outputs of the contract."""
         tensors = {tensor.name: tensor for tensor in self.contract.outputs}
         (logits,) = (value for value in model.graph.outputs if value.name == LOGITS)
-        append = _Appender(model)
+        append = Appender(model)
         groups = top_groups(cast("CausalStage", self.contract.stage), self.shapes)
         candidates = self._candidates(append, logits, groups) if len(groups) > 1 else logits
         count = append.constant([tensors[TOP_LOGITS].shape[1]], np.int64)
@@ -65,9 +66,7 @@ class AppendTopLogitsPass(InPlacePass):
             model.graph.outputs.append(value)
         return PassResult(model, modified=True)
 
-    def _candidates(
-        self, append: "_Appender", logits: ir.Value, groups: Sequence[range]
-    ) -> ir.Value:
+    def _candidates(self, append: Appender, logits: ir.Value, groups: Sequence[range]) -> ir.Value:
         """Logits, minus infinity outside of the group that follows the last input id."""
         inputs = {value.name: value for value in append.model.graph.inputs}
         first = self.shapes.coarse.first_logit_id
@@ -89,7 +88,7 @@ class AppendTopLogitsPass(InPlacePass):
         return masked
 
 
-def _log_sum_exp(append: "_Appender", logits: ir.Value) -> ir.Value:
+def _log_sum_exp(append: Appender, logits: ir.Value) -> ir.Value:
     """ReduceLogSumExp takes four times as long on a CPU, and would not show minus infinity."""
     axis = append.constant([1], np.int64)
     (largest,) = append("ReduceMax", logits, axis)  # (batch, 1)
@@ -103,37 +102,3 @@ def _log_sum_exp(append: "_Appender", logits: ir.Value) -> ir.Value:
     (checked,) = append("Add", summed, spread)
     (flat,) = append("Squeeze", checked, axis)
     return flat
-
-
-class _Appender:
-    """Appends nodes and constants to a graph."""
-
-    def __init__(self, model: ir.Model) -> None:
-        self.model = model
-        self._count = 0
-
-    def __call__(
-        self, operator: str, *inputs: ir.Value, num_outputs: int = 1, **attributes: Any
-    ) -> Sequence[ir.Value]:
-        node = ir.node(operator, inputs, attributes, num_outputs=num_outputs)
-        for value in node.outputs:
-            value.name = self._new_name()
-        self.model.graph.append(node)
-        return node.outputs
-
-    def constant(self, value: Any, dtype: type[np.generic]) -> ir.Value:
-        name = self._new_name()
-        array = np.array(value, dtype)
-        tensor = ir.tensor(array, name=name)
-        constant = ir.Value(
-            name=name,
-            shape=ir.Shape(array.shape),
-            type=ir.TensorType(tensor.dtype),
-            const_value=tensor,
-        )
-        self.model.graph.register_initializer(constant)
-        return constant
-
-    def _new_name(self) -> str:
-        self._count += 1
-        return f"top.{self._count}"

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bark_onnx.graphs.contract import Stage
+from bark_onnx.graphs.drawn_codes import NOT_FINITE
 from bark_onnx.graphs.generation_config import Sampling
 from bark_onnx.runtime.inference.sampling import (
     Logits,
@@ -24,7 +25,6 @@ from bark_onnx.runtime.inference.sampling import (
     token_probability,
 )
 
-_NOT_FINITE = -1  # instead of a token
 _UNDECIDED = -2
 _NO_STOP = np.iinfo(np.int32).max
 
@@ -83,7 +83,7 @@ def check_drawn(token: int, stage: Stage) -> None:
     Raises:
         EngineError: A logit was not finite.
     """
-    if token == _NOT_FINITE:
+    if token == NOT_FINITE:
         check_finite(np.array([np.nan]), stage)
 
 
@@ -102,7 +102,7 @@ def answer_steps(scores: StepScores, draws: Sequence[Draw | None]) -> list[Any]:
 def draw_token(logits: Logits, draw: Draw) -> int:
     """Draw from all logits (n,). The index of the token, or one that `check_drawn` refuses."""
     if not is_finite(logits):
-        return _NOT_FINITE
+        return NOT_FINITE
     if draw.end is not None and _ends(logits, draw, draw.end):
         return draw.end.index
     return draw.first + sample_token(logits[draw.first : draw.stop], draw.sampling, draw.rng)
@@ -141,7 +141,7 @@ def _draw_from_top(top: TopLogits, draws: Sequence[Draw], tokens: NDArray[np.int
     # 1. Sequences whose top_k tokens are all there.
     usable, least = _usable(top, scores, draws)
     finite = np.isfinite(top.log_sum_exp)
-    tokens[~finite] = _NOT_FINITE
+    tokens[~finite] = NOT_FINITE
     for row in np.flatnonzero(usable & finite).tolist():
         if not _needs_no_more(top, row, draws[row], tokens):
             usable[row] = False

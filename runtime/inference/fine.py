@@ -11,10 +11,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bark_onnx.graphs.contract import CODEBOOK_INDEX, CODES, FRAME_INDICES
+from bark_onnx.graphs.contract import (
+    CODEBOOK_INDEX,
+    CODES,
+    FRAME_INDICES,
+    LOGITS,
+)
+from bark_onnx.graphs.drawn_codes import (
+    DRAWN_CODES,
+    LARGEST_CODES,
+    NOT_FINITE,
+    TEMPERATURES,
+    UNIFORMS,
+)
 from bark_onnx.graphs.generation_config import GenerationSettings, Sampling
 from bark_onnx.graphs.voices.voice import Tokens, Voice
-from bark_onnx.runtime.inference.sampling import check_finite, sample_tokens
+from bark_onnx.runtime.inference.draws import check_drawn
+from bark_onnx.runtime.inference.sampling import is_finite, sample_tokens
+
+
+@dataclass(frozen=True)
+class CodeDraw:
+    """How the codes of a pass are drawn."""
+
+    temperature: float
+    uniforms: NDArray[np.float64] | None  # (frames,), random numbers; None takes the largest logits
 
 
 @dataclass(frozen=True)
@@ -23,7 +44,16 @@ class FinePass:
 
     codes: Tokens  # (window, codebooks), written to after the run
     codebook: int  # index of the predicted codebook
-    frames: Tokens  # (frames,), indices of the frames whose logits are returned
+    frames: Tokens  # (frames,), indices of the frames whose codes are drawn
+    draw: CodeDraw | None = None  # None: the sequence receives the logits
+
+
+@dataclass(frozen=True)
+class FineModel:
+    """The fine transformer."""
+
+    session: Any  # of onnxruntime
+    draws: bool = False  # whether the graph draws the codes
 
 
 def kind_of_fine_pass(fine_pass: FinePass) -> Hashable:
@@ -31,11 +61,11 @@ def kind_of_fine_pass(fine_pass: FinePass) -> Hashable:
     return fine_pass.codebook, fine_pass.codes.shape, fine_pass.frames.tobytes()
 
 
-def run_fine_passes(session: Any, passes: Sequence[FinePass]) -> NDArray[np.float32]:
-    """Logits (passes, frames, codes), from the onnxruntime session of the fine graph.
+def run_fine_passes(model: FineModel, passes: Sequence[FinePass]) -> list[NDArray[Any]]:
+    """What each pass receives: codes (frames,), or logits (frames, codes) if it draws none.
 
     Args:
-        session: Session of the fine graph.
+        model: The fine transformer.
         passes: Passes of one kind.
     """
     inputs = {
@@ -43,15 +73,54 @@ def run_fine_passes(session: Any, passes: Sequence[FinePass]) -> NDArray[np.floa
         CODEBOOK_INDEX: np.array(passes[0].codebook),
         FRAME_INDICES: passes[0].frames,
     }
-    logits: NDArray[np.float32] = session.run(None, inputs)[0]
-    return logits
+    draws = [each.draw for each in passes if each.draw is not None]
+    if model.draws and len(draws) == len(passes):
+        return _run_draws(model.session, inputs, draws)
+    if model.draws:
+        inputs |= _draw_inputs([CodeDraw(1.0, None)] * len(passes), passes[0].frames)
+    (logits,) = model.session.run([LOGITS], inputs)
+    return [
+        row if each.draw is None else draw_codes(row, each.draw)
+        for row, each in zip(logits, passes, strict=True)
+    ]
 
 
-def warm_up_fine(session: Any, settings: GenerationSettings) -> None:
+def draw_codes(logits: NDArray[np.float32], draw: CodeDraw) -> NDArray[np.int64]:
+    """Draw a code (frames,) from each row of logits (frames, codes).
+
+    They are `NOT_FINITE` if a logit is not.
+    """
+    if not is_finite(logits):
+        return np.full(len(logits), NOT_FINITE)
+    if draw.uniforms is None:
+        largest: NDArray[np.int64] = logits.argmax(axis=-1)
+        return largest
+    return sample_tokens(logits, draw.temperature, draw.uniforms)
+
+
+def _run_draws(
+    session: Any, inputs: dict[str, NDArray[Any]], draws: Sequence[CodeDraw]
+) -> list[NDArray[Any]]:
+    """Codes that the graph draws; the logits stay where they are."""
+    inputs |= _draw_inputs(draws, inputs[FRAME_INDICES])
+    names = [LARGEST_CODES if draw.uniforms is None else DRAWN_CODES for draw in draws]
+    wanted = sorted(set(names))
+    found = dict(zip(wanted, session.run(wanted, inputs), strict=True))
+    return [found[name][row].astype(np.int64) for row, name in enumerate(names)]
+
+
+def _draw_inputs(draws: Sequence[CodeDraw], frames: Tokens) -> dict[str, NDArray[Any]]:
+    unused = np.zeros(len(frames))
+    uniforms = [unused if draw.uniforms is None else draw.uniforms for draw in draws]
+    temperatures = [1.0 if draw.uniforms is None else draw.temperature for draw in draws]
+    return {UNIFORMS: np.stack(uniforms), TEMPERATURES: np.array(temperatures, np.float32)}
+
+
+def warm_up_fine(model: FineModel, settings: GenerationSettings) -> None:
     """Run a window, so that the provider compiles what it needs."""
     fine, coarse = settings.fine, settings.coarse
     codes = np.zeros((fine.max_fine_input_length, fine.n_fine_codebooks), np.int64)
-    run_fine_passes(session, [FinePass(codes, coarse.n_coarse_codebooks, np.arange(1))])
+    run_fine_passes(model, [FinePass(codes, coarse.n_coarse_codebooks, np.arange(1))])
 
 
 def generate_fine(
@@ -60,8 +129,8 @@ def generate_fine(
     settings: GenerationSettings,
     sampling: Sampling,
     rng: np.random.Generator,
-) -> Generator[FinePass, NDArray[np.float32], Tokens]:
-    """Fill in the remaining codebooks: yield each pass and receive its logits.
+) -> Generator[FinePass, NDArray[np.int64], Tokens]:
+    """Fill in the remaining codebooks: yield each pass and receive its codes.
 
     Args:
         coarse_codes: Codes (frames, coarse codebooks).
@@ -92,9 +161,11 @@ def generate_fine(
             is_last = codebook == fine.n_fine_codebooks - 1
             end = min(n_frames - begin, window) if is_last else window
             frames = np.arange(fill_start - begin, end)
-            logits = yield FinePass(view, codebook, frames)
-            check_finite(logits, "fine")
-            view[frames, codebook] = _sample_codes(logits, sampling, rng)
+            uniforms = rng.random(len(frames)) if sampling.do_sample else None
+            draw = CodeDraw(sampling.temperature, uniforms)
+            found = yield FinePass(view, codebook, frames, draw)
+            check_drawn(int(found.min()), "fine")
+            view[frames, codebook] = found
     return codes[n_history:n_frames]
 
 
@@ -124,12 +195,3 @@ def _with_history(
         return codes, 0
     history = voice.fine_prompt.T[-fine.max_fine_history_length :]
     return np.concatenate([history, codes]), len(history)
-
-
-def _sample_codes(
-    logits: NDArray[np.float32], sampling: Sampling, rng: np.random.Generator
-) -> NDArray[np.int64]:
-    if not sampling.do_sample:
-        best: NDArray[np.int64] = logits.argmax(axis=-1)
-        return best
-    return sample_tokens(logits, sampling.temperature, rng)

@@ -12,7 +12,7 @@ from bark_onnx.graphs.errors import EngineError, ProviderError, first_line
 from bark_onnx.graphs.onnxruntime import import_onnxruntime
 from bark_onnx.runtime.inference.codec import warm_up_codec
 from bark_onnx.runtime.inference.decoders.sessions import CausalSessions
-from bark_onnx.runtime.inference.fine import warm_up_fine
+from bark_onnx.runtime.inference.fine import FineModel, warm_up_fine
 from bark_onnx.runtime.inference.providers.selection import (
     check_provider,
     select_precision,
@@ -23,7 +23,7 @@ from bark_onnx.runtime.inference.sessions import ExecutionTarget, check_threads,
 
 
 class StageModels:
-    """Decoders of the causal stages and onnxruntime sessions of the others.
+    """Decoders of the causal stages, the model of the fine one and the session of the codec.
 
     Args:
         bundle: Bundle with the graphs.
@@ -80,7 +80,7 @@ class StageModels:
 
     @contextmanager
     def acquire(self, stage: Stage) -> Iterator[Any]:
-        """The `Decoder` (semantic, coarse) or onnxruntime session (fine, codec) of a stage."""
+        """The `Decoder` (semantic, coarse), `FineModel` or codec's session of a stage."""
         if self.low_memory:
             yield self._open(stage)
         else:
@@ -154,12 +154,15 @@ class StageModels:
     def _open_stage(self, stage: Stage) -> Any:
         contract = self._bundle.contract(stage, self.precision)
         path = self._bundle.graph(self.precision, stage)
-        if stage in ("fine", "codec"):
+        draw_path = self._bundle.draw_graph(self.precision, stage)
+        draws = draw_path is not None and self.target.provider.uses_draw_graphs
+        if draw_path is not None and draws:
+            contract = self._bundle.contract(stage, self.precision, for_draws=True)
+            path = draw_path
+        if stage == "codec":
             return open_session(path, contract, self.target)
-        top_path = self._bundle.top_graph(self.precision, stage)
-        if top_path is not None and self.target.provider.reads_top_logits:
-            contract = self._bundle.contract(stage, self.precision, has_top_logits=True)
-            path = top_path
+        if stage == "fine":
+            return FineModel(open_session(path, contract, self.target), draws)
         fused = contract.attention == "fused"
         decode = prefill = open_session(path, contract, self.target, replays_steps=fused)
         prefill_path = self._bundle.prefill_graph(self.precision, stage)

@@ -65,11 +65,11 @@ def token_distribution(
 
 
 def sample_tokens(
-    logits: NDArray[np.float32], temperature: float, rng: np.random.Generator
+    logits: NDArray[np.float32], temperature: float, uniforms: NDArray[np.float64]
 ) -> NDArray[np.int64]:
-    """Sample one index per row of `logits` (rows, n) at a temperature."""
+    """Sample one index per row of `logits` (rows, n), by uniform random numbers (rows,)."""
     bounds = softmax(logits / np.float32(temperature)).cumsum(axis=-1, dtype=np.float64)
-    draws = rng.random((len(logits), 1)) * bounds[:, -1:]
+    draws = uniforms[:, None] * bounds[:, -1:]
     indices: NDArray[np.int64] = (bounds <= draws).sum(axis=-1)
     return indices
 

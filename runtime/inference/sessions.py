@@ -15,7 +15,7 @@ from bark_onnx.runtime.inference.providers.provider import ExecutionProvider
 from bark_onnx.runtime.inference.thread_pool import ensure_global_thread_pool
 from bark_onnx.runtime.options.generation import is_positive_int
 
-_TENSOR_TYPES = {"float32": "float", "float16": "float16"}
+_TENSOR_TYPES = {"float64": "double", "float32": "float", "float16": "float16"}
 _MAX_THREADS, _FATAL_ONLY = 1024, 4  # a level of the log: other errors are also raised
 
 

@@ -49,7 +49,7 @@ def test_fused_semantic_graph_reads_and_writes_one_cache_buffer():
 
 def test_a_graph_with_top_logits_returns_them_after_the_cache():
     _, without = _listed(graph_contract("semantic", SHAPES, "fused"))
-    _, outputs = _listed(graph_contract("semantic", SHAPES, "fused", has_top_logits=True))
+    _, outputs = _listed(graph_contract("semantic", SHAPES, "fused", for_draws=True))
     assert outputs == [
         *without,
         "top_logits: float32[batch, 64]",
@@ -60,13 +60,23 @@ def test_a_graph_with_top_logits_returns_them_after_the_cache():
 
 
 def test_the_top_logits_of_the_coarse_graph_are_those_of_one_codebook():
-    _, outputs = _listed(graph_contract("coarse", SHAPES, "fused", has_top_logits=True))
+    _, outputs = _listed(graph_contract("coarse", SHAPES, "fused", for_draws=True))
     assert outputs[-3:] == [
         "top_logits: float32[batch, 64]",
         "top_ids: int32[batch, 64]",
         "log_sum_exp: float32[batch]",
     ]
     assert top_groups("coarse", SHAPES) == (range(1024), range(1024, 2096))
+
+
+def test_a_fine_graph_that_draws_takes_random_numbers_and_returns_codes():
+    inputs, outputs = _listed(graph_contract("fine", SHAPES, "fused", for_draws=True))
+    assert inputs[-2:] == ["uniforms: float64[batch, read_frames]", "temperatures: float32[batch]"]
+    assert outputs == [
+        *_listed(graph_contract("fine", SHAPES, "fused"))[1],
+        "drawn_codes: int32[batch, read_frames]",
+        "largest_codes: int32[batch, read_frames]",
+    ]
 
 
 def test_a_small_vocabulary_has_fewer_top_logits():

@@ -16,7 +16,7 @@ MAX_FUNCTION_LINES = 40  # of the body, without the docstring
 MAX_CLASS_LINES = 220
 MAX_ROOT_MODULES = 5  # of runtime/, beside its packages
 # 16,497 once; training, protection from abuse, the conformance kit, clusters and GPUs came since.
-MAX_PRODUCT_LINES = 31_300
+MAX_PRODUCT_LINES = 31_500
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from bark_onnx.graphs.contract import STAGES, Stage
 from bark_onnx.runtime.inference.decoders.decoder import SequenceGenerator, StepInput
 from bark_onnx.runtime.inference.draws import StepScores
-from bark_onnx.runtime.inference.fine import FinePass
+from bark_onnx.runtime.inference.fine import FineModel, FinePass
 from bark_onnx.runtime.inference.pipeline import StageCall
 
 Result = tuple[int, list[float]]
@@ -125,7 +125,7 @@ class ScriptedSession:
     def __init__(self) -> None:
         self.before_run: Callable[[], None] = lambda: None
 
-    def run(self, _: None, inputs: dict[str, Any]) -> list[np.ndarray]:
+    def run(self, _: object, inputs: dict[str, Any]) -> list[np.ndarray]:
         self.before_run()
         return [(inputs["codes"] + 1).sum(axis=1).astype(np.float32)]
 
@@ -163,7 +163,7 @@ class ScriptedModels:
         assert not self.low_memory or self.open_now == {stage}
         model = self.decoders.get(stage) or ScriptedSession()
         model.before_run = lambda: self._before(stage)
-        yield model
+        yield FineModel(model) if stage == "fine" else model
         self.open_now.discard(stage)
 
     def prepare(self) -> None:
@@ -243,7 +243,9 @@ def _run_alone(call: StageCall, model: Any) -> Any:
             if isinstance(pending, StepInput):
                 output = model.prefill(0, pending)
             else:
-                codes = pending.codes[None] if isinstance(pending, FinePass) else pending.T[None]
-                output = model.run(None, {"codes": codes})[0][0]
+                is_pass = isinstance(pending, FinePass)
+                codes = pending.codes[None] if is_pass else pending.T[None]
+                session = model.session if is_pass else model
+                output = session.run(None, {"codes": codes})[0][0]
     except StopIteration as end:
         return end.value

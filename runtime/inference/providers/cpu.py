@@ -20,7 +20,7 @@ class CpuProvider:
     loads_in_background = True
     prepares_decoders = False
     compiles_kernels = False
-    reads_top_logits = False
+    uses_draw_graphs = False
     shares_runs = False
 
     def start(self) -> None:

@@ -35,7 +35,7 @@ class CudaProvider:
     loads_in_background = False
     prepares_decoders = True
     compiles_kernels = False
-    reads_top_logits = True
+    uses_draw_graphs = True
     shares_runs = True
 
     def __init__(self) -> None:

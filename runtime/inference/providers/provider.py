@@ -18,7 +18,7 @@ class ExecutionProvider(Protocol):
     loads_in_background: bool  # whether a stage may be opened while another one runs
     shares_runs: bool  # whether a fine pass or a codec run of several sequences is faster
     prepares_decoders: bool  # whether `Decoder.prepare` has something to do
-    reads_top_logits: bool  # whether its decoder uses a graph that also returns the top logits
+    uses_draw_graphs: bool  # whether graphs that return what a draw needs are faster
     compiles_kernels: bool  # whether the first run of a graph compiles, so that it runs at load
 
     def start(self) -> None:

@@ -90,7 +90,7 @@ class WebGpuProvider:
     loads_in_background = False
     prepares_decoders = True
     compiles_kernels = True
-    reads_top_logits = False
+    uses_draw_graphs = False
     shares_runs = True
 
     def __init__(self, device: WebGpuDevice, *, low_power: bool = False) -> None:

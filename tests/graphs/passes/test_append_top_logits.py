@@ -23,7 +23,7 @@ main_graph (int64[batch, sequence] input_ids, float[batch, count] scores)
 
 
 def _append(model: ir.Model, stage: CausalStage) -> None:
-    contract = graph_contract(stage, SHAPES, "fused", has_top_logits=True)
+    contract = graph_contract(stage, SHAPES, "fused", for_draws=True)
     assert AppendTopLogitsPass(contract, SHAPES)(model).modified
 
 

@@ -32,14 +32,14 @@ def _sessions(
     *,
     precision: str = "fp32",
     stage: CausalStage = "semantic",
-    has_top_logits: bool = False,
+    for_draws: bool = False,
 ) -> Any:
     bundle = Bundle(folder)
-    contract = bundle.contract(stage, precision, has_top_logits=has_top_logits)
+    contract = bundle.contract(stage, precision, for_draws=for_draws)
     target = ExecutionTarget(CpuProvider(), 1)
     path = bundle.graph(precision, stage)
-    if has_top_logits:
-        path = bundle.top_graph(precision, stage)
+    if for_draws:
+        path = bundle.draw_graph(precision, stage)
     session = prefill = open_session(path, contract, target)
     if (path := bundle.prefill_graph(precision, stage)) is not None:
         prefill = open_session(path, contract, target)
@@ -356,7 +356,7 @@ def test_preparing_leaves_one_row_and_no_sequence(random_bundle: Path):
 def test_scores_of_a_gpu_are_the_largest_logits_and_their_sum(
     half_bundle: Path, stage: CausalStage
 ):
-    sessions = _sessions(half_bundle, precision="fp16", stage=stage, has_top_logits=True)
+    sessions = _sessions(half_bundle, precision="fp16", stage=stage, for_draws=True)
     rng = np.random.default_rng(4)
     decoder = CudaGraphDecoder(sessions, 5, "cpu")
     for slot in range(5):
@@ -400,10 +400,8 @@ def _check_scores(scores: StepScores, stage: CausalStage) -> None:
 
 def test_the_logits_of_the_graph_with_top_logits_are_those_of_the_other(half_bundle: Path):
     found, expected = (
-        CudaGraphDecoder(
-            _sessions(half_bundle, precision="fp16", has_top_logits=has_top_logits), 2, "cpu"
-        )
-        for has_top_logits in (True, False)
+        CudaGraphDecoder(_sessions(half_bundle, precision="fp16", for_draws=for_draws), 2, "cpu")
+        for for_draws in (True, False)
     )
     for each in (found, expected):
         _prefill(each, 20)

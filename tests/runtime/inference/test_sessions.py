@@ -129,14 +129,14 @@ def test_the_test_process_itself_has_no_global_pool():
 
 
 def test_threads_of_a_waiting_stage_do_not_spin(random_bark: Bark):
-    with random_bark._models.acquire("fine") as session:
+    with random_bark._models.acquire("codec") as session:
         options = session.get_session_options()
     assert options.get_session_config_entry("session.force_spinning_stop") == "1"
 
 
 def test_stages_share_an_arena_unless_memory_is_low(random_bundle: Path, random_bark: Bark):
     def shares(bark: Bark) -> str:
-        with bark._models.acquire("fine") as session:
+        with bark._models.acquire("codec") as session:
             options = session.get_session_options()
         try:
             return options.get_session_config_entry("session.use_env_allocators")

@@ -27,14 +27,13 @@ from bark_onnx.graphs.voices.voice import Voice
 from bark_onnx.runtime.inference.coarse import coarse_length, generate_coarse
 from bark_onnx.runtime.inference.codec import generate_samples
 from bark_onnx.runtime.inference.draws import draw_token
-from bark_onnx.runtime.inference.fine import fine_passes, generate_fine
+from bark_onnx.runtime.inference.fine import draw_codes, fine_passes, generate_fine
 from bark_onnx.runtime.inference.sampling import Sampling
 from bark_onnx.runtime.inference.semantic import generate_semantic, semantic_prompt
 from bark_onnx.runtime.options.generation import GenerationOptions
 from tests.support.messages import assert_one_line
 from tests.support.sizes import SETTINGS, SHAPES
 
-CAUSAL = ("semantic", "coarse")  # stages that receive tokens
 GREEDY = Sampling(do_sample=False, temperature=1.0, top_k=0, top_p=1.0)
 SEMANTIC = BarkSemanticGenerationConfig()
 COARSE = BarkCoarseGenerationConfig()
@@ -102,8 +101,13 @@ def test_what_is_no_number_is_an_error_of_its_stage(stage: str, value: float):
     step = next(generator)
     values = np.zeros((1024, 1056) if stage == "fine" else 10_001, np.float32)
     values.flat[7] = value
+    answers = {
+        "semantic": lambda: draw_token(values, step.draw),
+        "coarse": lambda: draw_token(values, step.draw),
+        "fine": lambda: draw_codes(values, step.draw),
+    }
     with pytest.raises(EngineError) as caught:
-        generator.send(draw_token(values, step.draw) if stage in CAUSAL else values)
+        generator.send(answers[stage]() if stage in answers else values)
     assert_one_line(caught.value, f"The {stage} stage", "not numbers", "another precision")
 
 
@@ -294,7 +298,7 @@ def _fine(coarse: np.ndarray, voice: Voice | None) -> tuple[np.ndarray, list[tup
             runs.append((codebook, frames))
             logits = np.zeros((len(frames), 1024), np.float32)
             logits[np.arange(len(frames)), _fine_winners(codes, codebook)[frames]] = 1
-            fine_pass = sequence.send(logits)
+            fine_pass = sequence.send(draw_codes(logits, fine_pass.draw))
     except StopIteration as end:
         return end.value, runs
 
