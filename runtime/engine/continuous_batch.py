@@ -31,7 +31,10 @@ class _SequenceEntry(BatchEntry[Result]):
 
     needs_prefill: bool = False
     arrival_order: int = 0  # of its pending prefill, among all prefills
-    has_decoded: bool = False  # at least one decode step since its last prefill
+    steps: int = 0  # decode steps since its last prefill
+    window_steps: int = 0  # those between its last two prefills; 0: it had one
+    prompt_length: int = 0  # tokens of its last prefill, if that began at 0
+    held_steps: int = 0  # decode steps for which its pending prefill was held
 
 
 class ContinuousBatch(Generic[Result]):
@@ -39,7 +42,8 @@ class ContinuousBatch(Generic[Result]):
 
     A step is either a prefill or one token of every sequence that is ready. A prefill is that of
     one sequence; on a GPU, others that begin at 0 and are as long join it: new sequences, and
-    windows that slide, which meet if their sequences began together.
+    windows that slide. Those of full length are planned so that they meet: once, one that slides
+    waits for another that will soon, and both slide together from then on.
 
     A prefill costs as much as tens of decode steps, so while sequences decode there is at most one
     between two decode steps, in order of arrival: it delays the others by one prefill at a time,
@@ -50,6 +54,7 @@ class ContinuousBatch(Generic[Result]):
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder  # this batch owns its slots
+        self._shares_prefills = isinstance(decoder, ScoringDecoder)
         self._scores = decoder if isinstance(decoder, ScoringDecoder) else WholeScores(decoder)
         self._entries: list[_SequenceEntry[Result]] = []  # by slot
         self._arrivals = itertools.count()
@@ -99,22 +104,47 @@ class ContinuousBatch(Generic[Result]):
     def _next_prefill(self) -> list[_SequenceEntry[Result]]:
         """Sequences of the next prefill: the one that waits longest, and those that can join it."""
         pending = [entry for entry in self._entries if entry.needs_prefill]
-        decoding = any(entry.has_decoded and not entry.needs_prefill for entry in self._entries)
-        if not pending or (decoding and self._prefilled_since_decode):
+        decoding = any(entry.steps and not entry.needs_prefill for entry in self._entries)
+        due = [entry for entry in pending if not self._is_held(entry)]
+        if not due or (decoding and self._prefilled_since_decode):
             return []
-        pending.sort(key=lambda entry: entry.arrival_order)
-        step: StepInput = pending[0].pending_input
-        joining = [entry for entry in pending[1:] if _is_alike(step, entry.pending_input)]
+        first = min(due, key=lambda entry: entry.arrival_order)
+        step: StepInput = first.pending_input
+        joining = [
+            entry
+            for entry in sorted(pending, key=lambda entry: entry.arrival_order)
+            if entry is not first and _is_alike(step, entry.pending_input)
+        ]
         most = max(0, _MAX_PREFILL_TOKENS // len(step.input_ids) - 1)
-        slots = [self._slot(entry) for entry in (pending[0], *joining[:most])]
+        slots = [self._slot(entry) for entry in (first, *joining[:most])]
         return [self._entries[slot] for slot in self._scores.shared_prefill(slots)]
+
+    def _is_held(self, entry: _SequenceEntry[Result]) -> bool:
+        """Whether a window that slides waits for another one, to share its run and all later ones.
+
+        It waits for at most the steps of a window, and for another that slides in half of them.
+        """
+        step: StepInput = entry.pending_input
+        length = len(step.input_ids)
+        slides_at_full_length = step.past_length == 0 and entry.prompt_length == length
+        if not self._shares_prefills or not slides_at_full_length:
+            return False
+        if entry.held_steps >= entry.window_steps:
+            return False
+        return any(
+            other.prompt_length == length
+            and 0 < other.window_steps - other.steps <= entry.window_steps // 2
+            for other in self._entries
+            if not other.needs_prefill
+        )
 
     def _prefill(self, entries: list[_SequenceEntry[Result]]) -> list[_SequenceEntry[Result]]:
         """Run a prefill; return the entries that have ended, by slot."""
         self._prefilled_since_decode = True
         steps: list[StepInput] = [entry.pending_input for entry in entries]
-        for entry in entries:
-            entry.has_decoded = False
+        for entry, step in zip(entries, steps, strict=True):
+            entry.window_steps, entry.steps, entry.held_steps = entry.steps, 0, 0
+            entry.prompt_length = 0 if step.past_length else len(step.input_ids)
         try:
             scores = self._scores.prefill_scores([self._slot(entry) for entry in entries], steps)
             answers = answer_steps(scores, [step.draw for step in steps])
@@ -141,8 +171,11 @@ class ContinuousBatch(Generic[Result]):
             for entry in ready:
                 entry.fail(error)
             return len(ready), ready
-        for entry in ready:
-            entry.has_decoded = True
+        for entry in self._entries:
+            if entry.needs_prefill:
+                entry.held_steps += 1
+            else:
+                entry.steps += 1
         finished = [
             entry
             for entry, answer in zip(ready, answers, strict=True)

@@ -197,6 +197,35 @@ def test_prefills_that_begin_at_0_and_are_as_long_share_a_run_where_the_decoder_
     assert [len(slots) for slots in decoder.prefills] == [3, 1, 3, 1, 1, 1]
 
 
+def test_windows_of_full_length_that_slide_are_planned_so_that_they_meet():
+    decoder = SharingDecoder(3)
+    batch: ContinuousBatch = ContinuousBatch(decoder)
+    windows = Script([(0.0, 3, 9)] * 6)
+    entries = [batch.add(windows.generator(0, set()))]
+    for name in (1, 2):
+        for _ in range(3):
+            batch.step()
+        entries.append(batch.add(windows.generator(name, set())))
+    for _ in range(90):
+        batch.step()
+    assert [entry.result for entry in entries] == [_alone(windows, name) for name in range(3)]
+    # A sequence that has not slid yet is not waited for.
+    together = [len(slots) for slots in decoder.prefills]
+    assert together == [1, 1, 1, 1, 1, 1, 3, 3, 3, 3]
+
+
+def test_no_window_is_held_for_one_that_slides_much_later_or_has_another_length():
+    for other in (Script([(0.0, 3, 100)] * 2), Script([(0.0, 4, 9)] * 9)):
+        decoder = SharingDecoder(2)
+        batch: ContinuousBatch = ContinuousBatch(decoder)
+        batch.add(other.generator(1, set()))
+        for _ in range(4):
+            batch.step()
+        batch.add(Script([(0.0, 3, 9)] * 5).generator(0, set()))
+        running = [batch.step().num_sequences for _ in range(40)]
+        assert [count for count in running if count == 1] == [], running
+
+
 def test_a_shared_prefill_has_a_bounded_number_of_tokens():
     decoder = SharingDecoder(4)
     batch: ContinuousBatch = ContinuousBatch(decoder)
