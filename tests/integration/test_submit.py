@@ -18,6 +18,7 @@ import pytest
 from bark_onnx.graphs.contract import STAGES
 from bark_onnx.graphs.errors import ClosedError, EngineError, QueueFullError
 from bark_onnx.runtime import Bark, GenerationOptions, OptionsError, TextError, VoiceError
+from bark_onnx.runtime.inference.fine import FineModel
 from tests.support.load import PATIENCE, REQUESTS, assert_same, under_load
 from tests.support.messages import assert_one_line
 
@@ -179,8 +180,9 @@ def test_a_session_that_fails_once_fails_the_requests_that_shared_the_run(
                 failing["prefill"] = Failing(sessions.prefill, 7)
             decoder._sessions = replace(sessions, **failing)
         else:
-            session, loading[stage] = loading[stage].result(), Future()
-            loading[stage].set_result(Failing(session, 1))
+            model, loading[stage] = loading[stage].result(), Future()
+            failing = Failing(model.session if stage == "fine" else model, 1)
+            loading[stage].set_result(FineModel(failing) if stage == "fine" else failing)
         futures = [bark.submit(**request) for request in requests]
         failed = 0
         for future, speech in zip(futures, expected, strict=True):

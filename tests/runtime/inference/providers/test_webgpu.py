@@ -165,7 +165,7 @@ def test_the_kernels_of_every_stage_are_compiled_at_load(random_bundle: Path, fa
 
 def _sessions(bark: Bark) -> list[Any]:
     opened = [bark._models._loading[stage].result() for stage in ("semantic", "fine", "codec")]
-    return [opened[0]._sessions.decode, *opened[1:]]
+    return [opened[0]._sessions.decode, opened[1].session, opened[2]]
 
 
 def test_runs_of_all_sessions_happen_one_at_a_time() -> None:
