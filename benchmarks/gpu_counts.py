@@ -1,19 +1,22 @@
 """Counts what a request group asks of a GPU, by stage, and writes gpu/counts.json.
 
 `make gpu-counts` runs it over the CUDA runtime without a GPU. Kernels do nothing there, so that the
-processor's time is the host's: Python, NumPy and ONNX Runtime.
+processor's time is the host's: Python, NumPy and ONNX Runtime. All logits are equal there; top
+logits are replaced by others, because a draw from equal ones would take them all.
 """
 
 import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import click
+import numpy as np
 from gpu_expectation import COUNTS
 from machine import describe_machine
 from meter import TEXT
@@ -24,6 +27,8 @@ sys.path.append(str(Path(__file__).parents[1]))
 from bark_onnx.graphs.contract import STAGES
 from bark_onnx.runtime import Bark
 from bark_onnx.runtime.engine.stage_executor import StageExecutor
+from bark_onnx.runtime.inference import draws
+from bark_onnx.runtime.inference.draws import Draw, StepScores, TopLogits, draw_tokens
 from tests.support.fake_cuda.log import (  # type: ignore[import-not-found]
     Counts,
     CudaLog,
@@ -109,7 +114,22 @@ def _count(bark: Bark, log: CudaLog, count: int, seconds: float) -> dict[str, di
 def _speak(bark: Bark, count: int, seconds: float) -> None:
     tokens = round(seconds * _RATE_HZ)
     seeds = list(range(count))
-    bark.speak_batch([TEXT] * count, seed=seeds, semantic_max_new_tokens=tokens)
+    with patch.object(draws, "draw_tokens", _draw_from_other_logits):
+        bark.speak_batch([TEXT] * count, seed=seeds, semantic_max_new_tokens=tokens)
+
+
+def _draw_from_other_logits(scores: StepScores, chosen: Sequence[Draw]) -> list[int]:
+    if scores.top is None:
+        return draw_tokens(scores, chosen)
+    columns = np.arange(scores.top.logits.shape[1])
+    first = np.array([draw.first for draw in chosen])
+    top = TopLogits(
+        np.tile(np.float32(-0.1) * columns.astype(np.float32), (len(chosen), 1)),
+        (first[:, None] + columns).astype(np.int32),
+        np.full(len(chosen), 3, np.float32),
+        None if scores.top.end_logit is None else np.full(len(chosen), -9, np.float32),
+    )
+    return draw_tokens(StepScores(scores.whole, top), chosen)
 
 
 def _power(count: int) -> int:

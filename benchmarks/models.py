@@ -65,7 +65,9 @@ def bundle_folder(
     else:
         compared = {name.split("/")[0] for name in manifest.precision_errors} | {"fp32"}
         present = manifest.precisions
+        has_draws = attention != "fused" or manifest.draw_graph_path("fp16", "fine") is not None
         is_current = manifest.contract_version == CONTRACT_VERSION
+        is_current = is_current and (has_draws or "fp16" not in present)
         if is_current and set(precisions) <= (compared if verify else set(present)):
             return target
     click.echo(f"exporting {size} to {target.name}", err=True)
