@@ -29,6 +29,7 @@ _MAX_PREFILL_TOKENS = 16_384  # of several sequences: bounds the memory of a run
 class _SequenceEntry(BatchEntry[Result]):
     """A sequence in a slot. `pending_input` is a `StepInput`."""
 
+    slot: int = 0
     needs_prefill: bool = False
     arrival_order: int = 0  # of its pending prefill, among all prefills
     steps: int = 0  # decode steps since its last prefill
@@ -68,19 +69,20 @@ class ContinuousBatch(Generic[Result]):
     def add(self, generator: SequenceGenerator[Result]) -> BatchEntry[Result]:
         """See `Batch`."""
         assert self.has_free_slot
-        entry = _SequenceEntry(generator)
-        self._decoder.lengths[len(self._entries)] = 0  # of a former sequence
+        entry = _SequenceEntry(generator, slot=len(self._entries))
+        self._decoder.lengths[entry.slot] = 0  # of a former sequence
         self._entries.append(entry)
         return entry
 
     def remove(self, entry: BatchEntry[Result]) -> None:
         """See `Batch`. The last sequence fills the gap."""
+        assert isinstance(entry, _SequenceEntry)
         entry.generator.close()
-        slot, last = self._slot(entry), len(self._entries) - 1
-        if slot != last:
-            self._decoder.copy_slot(last, slot)
-            self._entries[slot] = self._entries[last]
-        self._entries.pop()
+        last = self._entries.pop()
+        if last is not entry:
+            self._decoder.copy_slot(last.slot, entry.slot)
+            last.slot = entry.slot
+            self._entries[last.slot] = last
 
     def step(self) -> StepOutput[Result]:
         """See `Batch`."""
@@ -116,7 +118,7 @@ class ContinuousBatch(Generic[Result]):
             if entry is not first and _is_alike(step, entry.pending_input)
         ]
         most = max(0, _MAX_PREFILL_TOKENS // len(step.input_ids) - 1)
-        slots = [self._slot(entry) for entry in (first, *joining[:most])]
+        slots = [entry.slot for entry in (first, *joining[:most])]
         return [self._entries[slot] for slot in self._scores.shared_prefill(slots)]
 
     def _is_held(self, entry: _SequenceEntry[Result]) -> bool:
@@ -146,7 +148,7 @@ class ContinuousBatch(Generic[Result]):
             entry.window_steps, entry.steps, entry.held_steps = entry.steps, 0, 0
             entry.prompt_length = 0 if step.past_length else len(step.input_ids)
         try:
-            scores = self._scores.prefill_scores([self._slot(entry) for entry in entries], steps)
+            scores = self._scores.prefill_scores([entry.slot for entry in entries], steps)
             answers = answer_steps(scores, [step.draw for step in steps])
         except Exception as error:
             for entry in entries:
@@ -155,7 +157,7 @@ class ContinuousBatch(Generic[Result]):
         else:
             pairs = zip(entries, answers, strict=True)
             ended = [entry for entry, answer in pairs if not self._advance(entry, answer)]
-        return sorted(ended, key=self._slot)
+        return sorted(ended, key=lambda entry: entry.slot)
 
     def _decode(self) -> tuple[int, list[_SequenceEntry[Result]]]:
         """Run a token of every sequence that is ready; return their number and those that ended."""
@@ -193,6 +195,7 @@ class ContinuousBatch(Generic[Result]):
             lengths[gap] = entries[gap].pending_input.past_length  # the rest need not be copied
             self._decoder.swap_slots(gap, stray)
             entries[gap], entries[stray] = entries[stray], entries[gap]
+            entries[gap].slot, entries[stray].slot = gap, stray
         return entries[:count]
 
     def _advance(self, entry: _SequenceEntry[Result], answer: Any) -> bool:
@@ -200,14 +203,11 @@ class ContinuousBatch(Generic[Result]):
         if not entry.advance(answer):
             return False
         step: StepInput = entry.pending_input
-        is_next = step.past_length == self._decoder.lengths[self._slot(entry)] > 0
+        is_next = step.past_length == self._decoder.lengths[entry.slot] > 0
         entry.needs_prefill = not is_next or len(step.input_ids) > 1 or step.history_ids is not None
         if entry.needs_prefill:
             entry.arrival_order = next(self._arrivals)
         return True
-
-    def _slot(self, entry: BatchEntry[Result]) -> int:
-        return next(slot for slot, other in enumerate(self._entries) if other is entry)
 
 
 def _is_alike(first: StepInput, second: StepInput) -> bool:
