@@ -174,10 +174,15 @@ int cudaPointerGetAttributes(struct Pointer *found, const void *address) {
     return SUCCESS;
 }
 
+/* Kernels compute nothing, so what comes back is zero, not what was in that memory before. */
 static int copy(void *target, const void *source, size_t size) {
-    const char *from = is_device(source) ? "device" : "host";
-    fake_log("copy\t%s\t%s\t%zu", from, is_device(target) ? "device" : "host", size);
-    memmove(target, source, size);
+    int from_device = is_device(source), to_device = is_device(target);
+    fake_log("copy\t%s\t%s\t%zu", from_device ? "device" : "host",
+             to_device ? "device" : "host", size);
+    if (from_device && !to_device)
+        memset(target, 0, size);
+    else
+        memmove(target, source, size);
     return SUCCESS;
 }
 int cudaMemcpy(void *target, const void *source, size_t size, int kind) {
