@@ -61,12 +61,13 @@ class DeviceCacheDecoder:
         self._cache = DeviceRows(sessions, slots, device, open_graph, exclusive)
 
     def prepare(self) -> None:
-        """See `Decoder`. Compiles the shaders of a prompt, of steps and of moved rows."""
-        count = min(_WARM_UP_TOKENS, self._max_run_tokens - 1)
-        for slot in range(min(self.slots, 2)):
-            self.prefill(slot, StepInput(np.zeros(count, np.int64), 0))
-            self.prefill(slot, StepInput(np.zeros(1, np.int64), 1))
-            self.decode(np.zeros(slot + 1, np.int64))
+        """See `Decoder`. Compiles the shaders of a prompt, of all steps and of moved rows."""
+        length = min(_WARM_UP_TOKENS, self._max_run_tokens - 1)
+        for exponent in range((self.slots - 1).bit_length() + 1):
+            count = min(self.slots, 1 << exponent)
+            self.prefill(count - 1, StepInput(np.zeros(length, np.int64), 0))
+            self.prefill(count - 1, StepInput(np.zeros(1, np.int64), 1))
+            self.decode(np.zeros(count, np.int64))
         self._cache.shrink()
         self.lengths[:] = 0
 

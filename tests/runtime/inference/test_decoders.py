@@ -343,13 +343,13 @@ def test_preparing_leaves_one_row_and_no_sequence(random_bundle: Path):
     counted = _Counted(sessions.decode)
     decoder = _device_cache(dataclasses.replace(sessions, decode=counted), 4)
     decoder.prepare()
-    assert counted.runs == [(1, 1), (2, 1)]
+    assert counted.runs == [(1, 1), (2, 1), (4, 1)]
     assert decoder.lengths.tolist() == [0, 0, 0, 0]
     fresh = _device_cache(sessions, 4)
     for each in (decoder, fresh):
         _prefill(each, 20)
     np.testing.assert_array_equal(decoder.decode(IDS[:1]), fresh.decode(IDS[:1]))
-    assert counted.runs[2:] == [(1, 1)]
+    assert counted.runs[3:] == [(1, 1)]
 
 
 @pytest.mark.parametrize("stage", ["semantic", "coarse"])
