@@ -14,6 +14,8 @@ import click
 import numpy as np
 from gpu_expectation import GPUS, expect, read_counts
 
+from bark_onnx.runtime.cluster.settings import DOWNSCALING_FACTOR, TARGET_SHARE
+
 try:
     import simpy
     from simulation.autoscaler import Scaling
@@ -170,10 +172,13 @@ def simulate_day(
     """
     most = peak / texts.mean_seconds
     curve, needed = day_curve(most), peak / service.rate(service.max_batch_size)
-    # As `bark_onnx.runtime.cluster` sets them.
-    target = 0.7 * service.max_batch_size
-    scaling = Scaling(1, 4 * round(needed) + 4, target, downscaling_factor=0.5)
-    first = max(1, round(needed * curve(0.0) / most / 0.7))
+    scaling = Scaling(
+        1,
+        4 * round(needed) + 4,
+        TARGET_SHARE * service.max_batch_size,
+        downscaling_factor=DOWNSCALING_FACTOR,
+    )
+    first = max(1, round(needed * curve(0.0) / most / TARGET_SHARE))
     cluster = Cluster(simpy.Environment(), service, first, scaling, seed=seed)
     rng, seconds = np.random.default_rng(seed), hours / 24 * DAY_SECONDS
     outcome = cluster.run(arrivals(curve, most, seconds, texts, rng), seconds)

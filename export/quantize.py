@@ -1,7 +1,6 @@
 """Converts float32 graphs to lower precisions."""
 
 from pathlib import Path
-from typing import cast
 
 import onnx_ir as ir
 from onnx_ir.passes import InPlacePass
@@ -9,7 +8,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from bark_onnx.export.trace import save_graph
 from bark_onnx.graphs.bundle.manifest import DRAW_SUFFIX, PREFILL_SUFFIX
-from bark_onnx.graphs.contract import GraphContract, Stage, graph_contract
+from bark_onnx.graphs.contract import GraphContract, with_draws
 from bark_onnx.graphs.passes.append_drawn_codes import AppendDrawnCodesPass
 from bark_onnx.graphs.passes.append_top_logits import AppendTopLogitsPass
 from bark_onnx.graphs.passes.apply_contract import ApplyContractPass
@@ -64,18 +63,12 @@ def _quantized(source: Path, scheme: QuantizationScheme, contract: GraphContract
 
 def _append_draws(graph: ir.Model, contract: GraphContract, shapes: ModelShapes) -> None:
     """Add what a draw needs to a graph of a contract."""
-    with_draws = graph_contract(
-        cast("Stage", contract.stage),
-        shapes,
-        "fused",
-        float_dtype=contract.inputs[-1].dtype,
-        for_draws=True,
-    )
+    extended = with_draws(contract, shapes)
     if contract.stage == "fine":
         AppendDrawnCodesPass()(graph)
     else:
-        AppendTopLogitsPass(with_draws, shapes)(graph)
-    ApplyContractPass(with_draws)(graph)
+        AppendTopLogitsPass(extended, shapes)(graph)
+    ApplyContractPass(extended)(graph)
 
 
 def _passes(scheme: QuantizationScheme) -> list[InPlacePass]:

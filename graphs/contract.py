@@ -5,8 +5,8 @@ runtime compares it when it opens a session; `bark-onnx info` prints it.
 """
 
 import json
-from dataclasses import asdict, dataclass
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass, replace
+from typing import Literal, cast, get_args
 
 from bark_onnx.graphs.drawn_codes import DRAW_INPUTS, DRAWN_TENSORS
 from bark_onnx.graphs.errors import ContractError
@@ -107,17 +107,23 @@ def graph_contract(
     """
     if stage == "fine":
         inputs, outputs = _fine_tensors(shapes.fine)
-        if for_draws:
-            inputs, outputs = (*inputs, *DRAW_INPUTS), (*outputs, *DRAWN_TENSORS)
     elif stage == "codec":
         inputs, outputs = _codec_tensors(shapes.codec)
     else:
         shape = shapes.semantic if stage == "semantic" else shapes.coarse
         cache = _cache_tensors(shape, attention, float_dtype, version)
         inputs, outputs = _causal_tensors(shape, attention, cache, with_history=stage == "semantic")
-        if for_draws:
-            outputs += top_tensors(stage, shapes)
-    return GraphContract(version, stage, attention, inputs, outputs)
+    contract = GraphContract(version, stage, attention, inputs, outputs)
+    return with_draws(contract, shapes) if for_draws else contract
+
+
+def with_draws(contract: GraphContract, shapes: ModelShapes) -> GraphContract:
+    """The contract of the second graph of a stage, which also returns what a draw needs."""
+    inputs, outputs = contract.inputs, contract.outputs
+    if contract.stage == "fine":
+        return replace(contract, inputs=inputs + DRAW_INPUTS, outputs=outputs + DRAWN_TENSORS)
+    stage = cast("CausalStage", contract.stage)
+    return replace(contract, outputs=outputs + top_tensors(stage, shapes))
 
 
 Tensors = tuple[tuple[TensorContract, ...], tuple[TensorContract, ...]]

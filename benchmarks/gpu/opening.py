@@ -5,11 +5,10 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from bark_onnx.graphs.bundle.bundle import Bundle
-from bark_onnx.graphs.contract import CausalStage, GraphContract, Stage
+from bark_onnx.graphs.contract import CausalStage, Stage
 from bark_onnx.runtime.inference.decoders.decoder import Decoder
 from bark_onnx.runtime.inference.decoders.sessions import CausalSessions
 from bark_onnx.runtime.inference.providers.cuda import CudaProvider
@@ -42,19 +41,10 @@ def open_stage(
     replays_steps: bool = False,
 ) -> Any:
     """A session of a stage."""
-    path, contract = _graph(bundle, stage, precision, provider)
+    draws = provider.uses_draw_graphs
+    path, contract = bundle.preferred_graph(precision, stage, for_draws=draws)
     target = ExecutionTarget(provider)
     return open_session(path, contract, target, replays_steps=replays_steps)
-
-
-def _graph(
-    bundle: Bundle, stage: Stage, precision: str, provider: ExecutionProvider
-) -> tuple[Path, GraphContract]:
-    """The graph that the provider uses, and its contract."""
-    path = bundle.graph(precision, stage)
-    draw_path = bundle.draw_graph(precision, stage) if provider.uses_draw_graphs else None
-    contract = bundle.contract(stage, precision, for_draws=draw_path is not None)
-    return draw_path or path, contract
 
 
 def open_decoder(
@@ -68,7 +58,8 @@ def open_decoder(
 ) -> Decoder:
     """A prepared decoder, whose steps are captured and replayed unless they are not to be."""
     session = open_stage(bundle, stage, precision, provider, replays_steps=replays_steps)
-    _, contract = _graph(bundle, stage, precision, provider)
+    draws = provider.uses_draw_graphs
+    _, contract = bundle.preferred_graph(precision, stage, for_draws=draws)
     shape = getattr(bundle.manifest.shapes, stage)
     decoder = provider.make_decoder(CausalSessions(session, session, contract, shape), slots)
     if replays_steps:

@@ -18,7 +18,13 @@ from bark_onnx.graphs.bundle.bundle import Bundle
 from bark_onnx.graphs.contract import CausalStage
 from bark_onnx.runtime.inference.codec import bucket, run_codec
 from bark_onnx.runtime.inference.decoders.decoder import Decoder, StepInput
-from bark_onnx.runtime.inference.fine import CodeDraw, FineModel, FinePass, run_fine_passes
+from bark_onnx.runtime.inference.fine import (
+    CodeDraw,
+    FineModel,
+    FinePass,
+    fine_model,
+    run_fine_passes,
+)
 from gpu.day import Day, Notes
 from gpu.opening import ChangedCudaProvider, open_decoder, open_stage
 
@@ -46,7 +52,9 @@ def run(day: Day, notes: Notes, size: str, setting: str) -> None:
         for count in day.batch_sizes:
             _time_steps(notes, gpu, size, stage, decoder, count)
     session = open_stage(bundle, "fine", "fp16", provider)
-    _time_fine(notes, FineModel(session, provider.uses_draw_graphs), bundle)
+    draws = provider.uses_draw_graphs
+    _, contract = bundle.preferred_graph("fp16", "fine", for_draws=draws)
+    _time_fine(notes, fine_model(session, contract), bundle)
     _time_codec(notes, open_stage(bundle, "codec", "fp16", provider), bundle)
 
 

@@ -90,6 +90,19 @@ class Bundle:
         name = self.manifest.draw_graph_path(precision, stage)
         return None if name is None else self.folder / name
 
+    def preferred_graph(
+        self, precision: str, stage: Stage, *, for_draws: bool
+    ) -> tuple[Path, GraphContract]:
+        """Path and contract of the graph for draws if it is preferred and exists, or of `graph`.
+
+        Raises:
+            BundleError: A file was altered.
+        """
+        path = self.graph(precision, stage)
+        draw_path = self.draw_graph(precision, stage) if for_draws else None
+        contract = self.contract(stage, precision, for_draws=draw_path is not None)
+        return draw_path or path, contract
+
     def tokenizer_path(self) -> Path:
         """Path of tokenizer.json, after a check of its checksum.
 

@@ -55,7 +55,7 @@ def _logits_producers(model: ir.Model) -> set[ir.Node]:
 
 def add_weight(model: ir.Model, name: str, array: NDArray[np.generic]) -> ir.Value:
     """Add a constant to the graph."""
-    tensor = ir.tensor(np.ascontiguousarray(array), name=name)
+    tensor = ir.tensor(np.asarray(array, order="C"), name=name)
     value = ir.Value(
         name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
     )

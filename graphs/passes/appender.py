@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bark_onnx.graphs.passes._weights import add_weight
+
 
 class Appender:
     """Appends nodes and constants to a graph.
@@ -30,17 +32,7 @@ class Appender:
 
     def constant(self, value: Any, dtype: type[np.generic]) -> ir.Value:
         """A value that is part of the graph."""
-        name = self._new_name()
-        array = np.array(value, dtype)
-        tensor = ir.tensor(array, name=name)
-        constant = ir.Value(
-            name=name,
-            shape=ir.Shape(array.shape),
-            type=ir.TensorType(tensor.dtype),
-            const_value=tensor,
-        )
-        self.model.graph.register_initializer(constant)
-        return constant
+        return add_weight(self.model, self._new_name(), np.array(value, dtype))
 
     def _new_name(self) -> str:
         self._count += 1

@@ -12,16 +12,16 @@ from ray.serve.config import AutoscalingConfig
 
 from bark_onnx.graphs.errors import OptionsError
 from bark_onnx.runtime.cluster.ingress import Ingress
-from bark_onnx.runtime.cluster.settings import SpeakerSettings
+from bark_onnx.runtime.cluster.settings import (
+    DOWNSCALING_FACTOR,
+    TARGET_SHARE,
+    SpeakerSettings,
+)
 from bark_onnx.runtime.cluster.speaker import Speaker
 from bark_onnx.runtime.cluster.tiers import INGRESS, SPEAKER
 from bark_onnx.runtime.server.settings import ServerSettings
 
 _AHEAD = 2  # batches of segments that a replica takes: one that it decodes, and one that waits
-# Of the autoscaler, by simulation (docs/scale.md): a full batch is too late to start a replica, and
-# replicas with little load look idle, so that they end in small steps.
-_FULL = 0.7  # share of max_batch_size
-_DOWNSCALING = 0.5
 _INGRESS_REPLICAS = "ingress_replicas"
 _MODEL_ID = "model_id"
 _DEMO = "demo"
@@ -73,8 +73,8 @@ def _speakers(settings: SpeakerSettings) -> Application:
                 min_replicas=settings.replicas,
                 initial_replicas=settings.replicas,
                 max_replicas=settings.most_replicas,
-                target_ongoing_requests=_FULL * settings.max_batch_size,
-                downscaling_factor=_DOWNSCALING,
+                target_ongoing_requests=TARGET_SHARE * settings.max_batch_size,
+                downscaling_factor=DOWNSCALING_FACTOR,
             )
         }
     deployment = serve.deployment(

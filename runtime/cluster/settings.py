@@ -4,6 +4,11 @@ from dataclasses import dataclass
 
 from bark_onnx.graphs.errors import OptionsError
 
+# Of the autoscaler, by simulation (docs/scale.md): a full batch is too late to start a replica, and
+# replicas with little load look idle, so that they end in small steps.
+TARGET_SHARE = 0.7  # of max_batch_size
+DOWNSCALING_FACTOR = 0.5
+
 _COUNTS = ("num_cpus", "max_batch_size", "replicas")
 
 

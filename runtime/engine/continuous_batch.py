@@ -106,15 +106,15 @@ class ContinuousBatch(Generic[Result]):
     def _next_prefill(self) -> list[_SequenceEntry[Result]]:
         """Sequences of the next prefill: the one that waits longest, and those that can join it."""
         pending = [entry for entry in self._entries if entry.needs_prefill]
+        pending.sort(key=lambda entry: entry.arrival_order)
         decoding = any(entry.steps and not entry.needs_prefill for entry in self._entries)
-        due = [entry for entry in pending if not self._is_held(entry)]
-        if not due or (decoding and self._prefilled_since_decode):
+        first = next((entry for entry in pending if not self._is_held(entry)), None)
+        if first is None or (decoding and self._prefilled_since_decode):
             return []
-        first = min(due, key=lambda entry: entry.arrival_order)
         step: StepInput = first.pending_input
         joining = [
             entry
-            for entry in sorted(pending, key=lambda entry: entry.arrival_order)
+            for entry in pending
             if entry is not first and _is_alike(step, entry.pending_input)
         ]
         most = max(0, _MAX_PREFILL_TOKENS // len(step.input_ids) - 1)

@@ -89,9 +89,9 @@ def check_drawn(token: int, stage: Stage) -> None:
 
 def answer_steps(scores: StepScores, draws: Sequence[Draw | None]) -> list[Any]:
     """What each sequence of a run receives: its next token, or its logits where it draws none."""
-    drawing = [row for row, draw in enumerate(draws) if draw is not None]
-    if len(drawing) == len(draws):
-        return draw_tokens(scores, [draw for draw in draws if draw is not None])
+    chosen = [draw for draw in draws if draw is not None]
+    if len(chosen) == len(draws):
+        return draw_tokens(scores, chosen)
     whole = scores.whole()
     return [
         logits if draw is None else draw_token(logits, draw)

@@ -16,6 +16,7 @@ from bark_onnx.graphs.contract import (
     CODES,
     FRAME_INDICES,
     LOGITS,
+    GraphContract,
 )
 from bark_onnx.graphs.drawn_codes import (
     DRAWN_CODES,
@@ -54,6 +55,11 @@ class FineModel:
 
     session: Any  # of onnxruntime
     draws: bool = False  # whether the graph draws the codes
+
+
+def fine_model(session: Any, contract: GraphContract) -> FineModel:
+    """The model of a graph, from its session and its contract."""
+    return FineModel(session, any(tensor.name == UNIFORMS for tensor in contract.inputs))
 
 
 def kind_of_fine_pass(fine_pass: FinePass) -> Hashable:

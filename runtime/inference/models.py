@@ -12,7 +12,7 @@ from bark_onnx.graphs.errors import EngineError, ProviderError, first_line
 from bark_onnx.graphs.onnxruntime import import_onnxruntime
 from bark_onnx.runtime.inference.codec import warm_up_codec
 from bark_onnx.runtime.inference.decoders.sessions import CausalSessions
-from bark_onnx.runtime.inference.fine import FineModel, warm_up_fine
+from bark_onnx.runtime.inference.fine import fine_model, warm_up_fine
 from bark_onnx.runtime.inference.providers.selection import (
     check_provider,
     select_precision,
@@ -152,17 +152,13 @@ class StageModels:
             ) from error
 
     def _open_stage(self, stage: Stage) -> Any:
-        contract = self._bundle.contract(stage, self.precision)
-        path = self._bundle.graph(self.precision, stage)
-        draw_path = self._bundle.draw_graph(self.precision, stage)
-        draws = draw_path is not None and self.target.provider.uses_draw_graphs
-        if draw_path is not None and draws:
-            contract = self._bundle.contract(stage, self.precision, for_draws=True)
-            path = draw_path
+        path, contract = self._bundle.preferred_graph(
+            self.precision, stage, for_draws=self.target.provider.uses_draw_graphs
+        )
         if stage == "codec":
             return open_session(path, contract, self.target)
         if stage == "fine":
-            return FineModel(open_session(path, contract, self.target), draws)
+            return fine_model(open_session(path, contract, self.target), contract)
         fused = contract.attention == "fused"
         decode = prefill = open_session(path, contract, self.target, replays_steps=fused)
         prefill_path = self._bundle.prefill_graph(self.precision, stage)

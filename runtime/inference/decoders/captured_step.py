@@ -26,7 +26,7 @@ def packed(tokens: Tokens, ends: NDArray[np.int64]) -> NDArray[np.int64]:
 
     `seqlens_k` is int32, in half of its part.
     """
-    packed = np.zeros((3, len(tokens)), np.int64)
-    packed[0], packed[1] = tokens, ends
-    packed[2].view(np.int32)[: len(tokens)] = ends
-    return packed
+    parts = np.zeros((3, len(tokens)), np.int64)
+    parts[0], parts[1] = tokens, ends
+    parts[2].view(np.int32)[: len(tokens)] = ends
+    return parts
