@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from statistics import mean
+from typing import Any, TextIO
 
 import torch
 from torch import Tensor, nn
@@ -121,26 +122,25 @@ def train(
     run = _Run(model.to(device()), settings)
     if state.exists():
         run.restore(state)
-    log = (work / f"{name}.jsonl").open("a")
+    log = _open_log(work / f"{name}.jsonl", run.step)
     bar = tqdm(total=settings.steps, initial=run.step, desc=name, file=sys.stderr)
-    sums: dict[str, float] = {}
+    recent: list[dict[str, float]] = []  # losses since the last line of the log
     started = saved = time.monotonic()
     with log, bar:
         while run.step < settings.steps:
             losses = loss(torch.Generator().manual_seed(run.step))
             run.advance(losses)
-            for key, value in losses.items():
-                sums[key] = sums.get(key, 0.0) + value.item()
+            recent.append({key: value.item() for key, value in losses.items()})
             bar.update()
             now = time.monotonic()
             run.seconds, started = run.seconds + now - started, now
             if run.step % _LOG_STEPS == 0:
-                means = {key: round(value / _LOG_STEPS, 4) for key, value in sums.items()}
+                means = {key: round(mean(each[key] for each in recent), 4) for key in losses}
                 bar.set_postfix(means)
                 line = {"step": run.step, "seconds": round(run.seconds), **means}
                 log.write(json.dumps(line) + "\n")
                 log.flush()
-                sums = {}
+                recent = []
             if now - saved > _SAVE_SECONDS:
                 run.save(state)
                 saved = now
@@ -153,6 +153,15 @@ def train(
                 log.write(json.dumps({"held_out": held_out, "machine": _machine()}) + "\n")
     transformer.fold_parts(model.cpu())
     torch.save(model.state_dict(), work / f"{name}.pt")
+
+
+def _open_log(path: Path, step: int) -> TextIO:
+    """Open the log of a run that goes on at `step`; the lines of later steps are removed."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    past = [line for line in lines if json.loads(line).get("step", math.inf) <= step]
+    log = path.open("w")
+    log.writelines(f"{line}\n" for line in past)
+    return log
 
 
 def device() -> torch.device:
