@@ -16,7 +16,7 @@ from bark_onnx.export.checkpoints.checkpoint import Checkpoint
 from bark_onnx.export.modules.causal import CausalGraph
 from bark_onnx.export.modules.codec import CodecGraph
 from bark_onnx.export.modules.fine import FineGraph
-from bark_onnx.graphs.contract import Attention, Stage, graph_contract
+from bark_onnx.graphs.contract import Attention, GraphContract, Stage, graph_contract
 from bark_onnx.graphs.passes.apply_contract import ApplyContractPass
 from bark_onnx.graphs.passes.fuse_bidirectional_attention import FuseBidirectionalAttentionPass
 from bark_onnx.graphs.passes.fuse_causal_attention import FuseCausalAttentionPass
@@ -51,29 +51,33 @@ def trace_stage(
         attention: "fused" or "standard".
     """
     # Every graph is traced in the standard form, from which passes derive the fused one.
-    traced = graph_contract(stage, checkpoint.shapes, "standard")
-    trace = _prepare(checkpoint, stage, model)
-    opset = CODEC_OPSET if stage == "codec" else OPSET
-    with _quiet():
-        program = torch.onnx.export(
-            trace.module.eval(),
-            trace.inputs,
-            dynamo=True,
-            dynamic_shapes=trace.dynamic_axes,
-            input_names=[tensor.name for tensor in traced.inputs],
-            output_names=[tensor.name for tensor in traced.outputs],
-            opset_version=opset,
-            optimize=True,
-            verbose=False,
-        )
-    assert program is not None
-    graph: ir.Model = program.model
+    graph = _run_tracer(
+        _prepare(checkpoint, stage, model), graph_contract(stage, checkpoint.shapes, "standard")
+    )
     contract = graph_contract(stage, checkpoint.shapes, attention)
     if attention == "fused" and stage == "fine":
         FuseBidirectionalAttentionPass()(graph)
     elif attention == "fused" and stage != "codec":
         FuseCausalAttentionPass(contract)(graph)
     ApplyContractPass(contract)(graph)
+    return graph
+
+
+def _run_tracer(trace: _TraceInputs, contract: GraphContract) -> ir.Model:
+    with _quiet():
+        program = torch.onnx.export(
+            trace.module.eval(),
+            trace.inputs,
+            dynamo=True,
+            dynamic_shapes=trace.dynamic_axes,
+            input_names=[tensor.name for tensor in contract.inputs],
+            output_names=[tensor.name for tensor in contract.outputs],
+            opset_version=CODEC_OPSET if contract.stage == "codec" else OPSET,
+            optimize=True,
+            verbose=False,
+        )
+    assert program is not None
+    graph: ir.Model = program.model
     return graph
 
 

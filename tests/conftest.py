@@ -18,12 +18,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # threads that wait for each other on o
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+from bark_onnx.export import trace
 from bark_onnx.export.bundle import ExportOptions, export_bundle
 from bark_onnx.export.checkpoints.checkpoint import open_checkpoint
 from bark_onnx.export.random_bark import RandomBark, write_checkpoint
 from bark_onnx.graphs.errors import ProviderError
 from bark_onnx.runtime import Bark
 from bark_onnx.runtime.inference.providers.selection import _BY_NAME
+from tests.support.traces import KeptTraces
 
 MakeOnce = Callable[[str, Callable[[Path], object]], Path]
 
@@ -116,6 +118,15 @@ def make_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
         return folder
 
     return make_once
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept_traces(make_once: MakeOnce) -> Iterator[None]:
+    """Tests that export in their own process trace each module once; its passes always run."""
+    with pytest.MonkeyPatch.context() as patched:
+        kept = KeptTraces(trace._run_tracer, make_once("traces", lambda folder: folder.mkdir()))
+        patched.setattr(trace, "_run_tracer", kept)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -31,6 +31,7 @@ class FuseBidirectionalAttentionPass(InPlacePass):
                 inputs=list(node.inputs[:3]),
                 attributes={"num_heads": heads},
                 num_outputs=1,
+                name=node.name,
             )
             replace_node(model, node, [fused])
         return PassResult(model, modified=bool(nodes))

@@ -59,6 +59,7 @@ def _fuse(model: ir.Model, node: ir.Node, lengths: tuple[ir.Value, ir.Value]) ->
         inputs=[packed, None, None, node.inputs[4], node.inputs[5], *lengths],
         attributes={"num_heads": heads, "kv_num_heads": heads},
         num_outputs=3,
+        name=node.name,
     )
     replace_node(model, node, [fused])
     if not any(value.uses() for value in split.outputs):
