@@ -148,9 +148,11 @@ def train(
         with torch.no_grad():
             for key, parameter in run.parameters.items():
                 parameter.copy_(run.average[key])
+            end: dict[str, Any] = {"machine": _machine()}
             if validate is not None:
-                held_out = {key: round(value.item(), 4) for key, value in validate().items()}
-                log.write(json.dumps({"held_out": held_out, "machine": _machine()}) + "\n")
+                losses = validate()
+                end["held_out"] = {key: round(value.item(), 4) for key, value in losses.items()}
+            log.write(json.dumps(end) + "\n")
     transformer.fold_parts(model.cpu())
     torch.save(model.state_dict(), work / f"{name}.pt")
 
