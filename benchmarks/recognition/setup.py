@@ -15,7 +15,7 @@ from recognition.recognizers import Recognizer, SphinxRecognizer, WhisperRecogni
 from recognition.teachers import DEMO_TEACHERS, Flite
 
 RECOGNIZERS = ("whisper", "pocketsphinx")
-_ORIGIN = ("bundle", "source", "precision", "provider", "threads")
+_ORIGIN = ("source", "precision", "provider", "threads")
 _TRIGRAM_SENTENCES = 4_000
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _OPTIONS = (
@@ -72,7 +72,7 @@ def load_bundle(given: Mapping[str, Any]) -> Bark:
 
 def write_result(result: Mapping[str, Any], bark: BarkInfo, given: Mapping[str, Any]) -> None:
     """Print a result with its machine, bundle and options as JSON, and write it to --output."""
-    origin = {name: getattr(bark, name) for name in _ORIGIN}
+    origin = {"bundle": given["model"], **{name: getattr(bark, name) for name in _ORIGIN}}
     origin |= {"seed": given["seed"], "options": generation_options(given["options"])}
     text = json.dumps({"machine": describe_machine(), **origin, **result})
     if given["output"] is not None:
