@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TYPES := build/types/bark_onnx
 
 .PHONY: help demo demo-export train-demo test lint types unit coverage docs build check-tag clean golden \
-	test-transformers-4 test-torch-free test-lowest test-cuda test-fake-cuda gpu-counts gpu-memory gpu-day test-webgpu test-browser soak torture bench test-c test-javascript test-ray
+	test-snippets test-benchmarks test-transformers-4 test-torch-free test-lowest test-cuda test-fake-cuda gpu-counts gpu-memory gpu-day test-webgpu test-browser soak torture bench test-c test-javascript test-ray
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -46,7 +46,7 @@ train-demo: $(VENV)/.stamp ## train a small Bark that talks, in build/demo; hour
 	test -e /usr/lib/x86_64-linux-gnu/libflite.so.1 || { apt-get update -q && apt-get install -q -y --no-install-recommends flite; }
 	$(BIN)/python -m bark_onnx.export.demo --work build/demo
 
-test: lint types unit ## lint, type checks and the whole test suite
+test: lint types unit ## lint, type checks and the test suite of the package
 
 lint: $(VENV)/.stamp ## ruff: format and rules; codespell; the layers
 	$(BIN)/ruff format --check .
@@ -68,10 +68,18 @@ types: $(VENV)/.stamp $(TYPES) ## mypy, strict on graphs and runtime, also on ex
 # The files of the tests marked as long start first.
 PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-unit: $(VENV)/.stamp ## the test suite alone
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(PARALLEL)
+# What surrounds the package has targets of its own.
+SURROUNDINGS := tests/benchmarks tests/embedding tests/integration/test_docs.py tests/integration/test_readme.py
+unit: $(VENV)/.stamp ## the test suite of the package alone
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(PARALLEL) $(addprefix --ignore ,$(SURROUNDINGS))
 
-coverage: $(VENV)/.stamp ## the test suite with its coverage, which must not fall below the threshold
+test-snippets: $(VENV)/.stamp ## what README.md and docs/ show runs as it stands
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(PARALLEL) tests/integration/test_docs.py tests/integration/test_readme.py
+
+test-benchmarks: $(VENV)/.stamp ## every benchmark, on tiny models
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(PARALLEL) tests/benchmarks
+
+coverage: $(VENV)/.stamp ## all tests with its coverage, which must not fall below the threshold
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(PARALLEL) --cov --cov-report term:skip-covered --cov-report xml
 
 docs: $(VENV)/.stamp $(TYPES) ## the documentation in build/site; a broken link or reference fails

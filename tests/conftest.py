@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from bark_onnx.export.random_bark import RandomBark, write_checkpoint
 from bark_onnx.graphs.errors import ProviderError
 from bark_onnx.runtime import Bark
 from bark_onnx.runtime.inference.providers.selection import _BY_NAME
+from tests.support.signals import kept_signal_handlers
 from tests.support.traces import KeptTraces
 
 MakeOnce = Callable[[str, Callable[[Path], object]], Path]
@@ -71,15 +71,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(autouse=True)
 def own_signal_handlers() -> Iterator[None]:
-    """A command that runs in this process changes the handlers for the tests behind it."""
-    names = ("SIGINT", "SIGTERM", "SIGHUP")
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    handlers = {number: signal.getsignal(number) for number in numbers}
-    hook = sys.unraisablehook
-    yield
-    sys.unraisablehook = hook
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    with kept_signal_handlers():
+        yield
 
 
 @pytest.fixture(scope="session")

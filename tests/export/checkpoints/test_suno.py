@@ -13,7 +13,9 @@ import pytest
 import torch
 from torch import nn
 
+from bark_onnx.export.cli import command as export_command
 from bark_onnx.graphs.bundle.manifest import Manifest
+from bark_onnx.graphs.command_line import run_command
 from bark_onnx.graphs.contract import STAGES
 from bark_onnx.graphs.errors import CheckpointError
 from bark_onnx.runtime import Bark, GenerationOptions, Voice
@@ -21,6 +23,7 @@ from tests.conftest import export
 from tests.support.exporting import Run, assert_run_fails
 from tests.support.messages import assert_one_line
 from tests.support.reference import GREEDY, Reference
+from tests.support.signals import kept_signal_handlers
 from tests.support.suno import SIZES, Twins, contents, open_suno, write_stage
 from tests.support.suno import STAGES as STAGES_OF_FILES
 
@@ -47,13 +50,9 @@ def bundles(twins: Twins, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     """Bundles of both layouts, exported by the command."""
     ours, theirs = (tmp_path_factory.mktemp("bundles") / name for name in ("suno", "huggingface"))
     voices = twins.huggingface / "speaker_embeddings"
-    command = [sys.executable, "-m", "bark_onnx.export"]
-    done = subprocess.run(
-        [*command, twins.suno, ours, *twins.arguments, "--voices-from", voices],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    arguments = (twins.suno, ours, *twins.arguments, "--voices-from", voices)
+    with kept_signal_handlers():
+        run_command(export_command, "bark-export", arguments=[*map(str, arguments)])
     return ours, export(twins.huggingface, theirs)
 
 
