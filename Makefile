@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TYPES := build/types/bark_onnx
 
 .PHONY: help demo demo-export train-demo test lint types unit coverage docs build check-tag clean golden \
-	test-snippets test-benchmarks test-transformers-4 test-torch-free test-lowest test-cuda test-fake-cuda gpu-counts gpu-memory gpu-day test-webgpu test-browser soak torture bench test-c test-javascript test-ray
+	test-snippets test-stress test-benchmarks test-optimum test-transformers-4 test-torch-free test-lowest test-cuda test-fake-cuda gpu-counts gpu-memory gpu-day test-webgpu test-browser soak torture bench test-c test-javascript test-ray
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -68,16 +68,24 @@ types: $(VENV)/.stamp $(TYPES) ## mypy, strict on graphs and runtime, also on ex
 # The files of the tests marked as long start first.
 PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-# What surrounds the package has targets of its own.
-SURROUNDINGS := tests/benchmarks tests/embedding tests/integration/test_docs.py tests/integration/test_readme.py
+SNIPPET_TESTS := tests/integration/test_docs.py tests/integration/test_readme.py
+STRESS_TESTS := tests/runtime/server/test_soak.py tests/runtime/server/test_flood.py tests/runtime/cli/test_killed_batch.py
+# These have targets of their own.
+OTHERS := $(SNIPPET_TESTS) $(STRESS_TESTS) tests/benchmarks tests/deploy/optimum tests/embedding/test_browser.py
 unit: $(VENV)/.stamp ## the test suite of the package alone
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(PARALLEL) $(addprefix --ignore ,$(SURROUNDINGS))
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(PARALLEL) $(addprefix --ignore ,$(OTHERS))
 
 test-snippets: $(VENV)/.stamp ## what README.md and docs/ show runs as it stands
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(PARALLEL) tests/integration/test_docs.py tests/integration/test_readme.py
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(PARALLEL) $(SNIPPET_TESTS)
+
+test-stress: $(VENV)/.stamp ## a server under a mix of clients and a flood of connections, a batch that is killed; minutes
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(PARALLEL) $(STRESS_TESTS)
 
 test-benchmarks: $(VENV)/.stamp ## every benchmark, on tiny models
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(PARALLEL) tests/benchmarks
+
+test-optimum: $(VENV)/.stamp ## the command of optimum
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/deploy/optimum
 
 coverage: $(VENV)/.stamp ## all tests with its coverage, which must not fall below the threshold
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(PARALLEL) --cov --cov-report term:skip-covered --cov-report xml
@@ -159,7 +167,7 @@ test-webgpu: $(WEBGPU_VENV)/.stamp ## WebGPU on a Vulkan device in software, Chr
 	ldconfig -p | grep -q libvulkan.so.1 && test -e $(SWIFTSHADER) || { apt-get update -q && apt-get install -q -y --no-install-recommends chromium libvulkan1; }
 	HF_HUB_OFFLINE=1 VK_ICD_FILENAMES=$(SWIFTSHADER) ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER=1 $(WEBGPU_VENV)/$(SCRIPTS)/python -m pytest tests/integration/test_webgpu.py
 
-test-javascript: $(VENV)/.stamp ## the JavaScript package in Node, with values that Python computes; npm installs its packages
+test-javascript: $(VENV)/.stamp ## the JavaScript package in Node, with values that Python computes; also part of test
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/embedding/test_javascript.py
 
 test-browser: $(VENV)/.stamp ## the server's page, pages of others and the page that speaks, in Chromium, which it installs on Debian if missing

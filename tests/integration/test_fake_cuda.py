@@ -15,6 +15,7 @@ from bark_onnx.runtime.inference.codec import bucket, run_codec
 from bark_onnx.runtime.inference.decoders.decoder import StepInput
 from tests.support.fake_cuda.log import Counts, CudaLog, Event
 from tests.support.fake_cuda.running import open_log
+from tests.support.stages import session_of
 
 SPEECH = {"options": GenerationOptions.greedy(), "semantic_max_new_tokens": 20}
 RNG = np.random.default_rng(0)
@@ -44,14 +45,10 @@ def test_auto_selects_cuda_and_fp16(gpu_bundle: Path) -> None:
 
 
 def test_no_graph_needs_copies_between_cpu_and_gpu(bark: Bark) -> None:
+    with bark._models.acquire("fine") as model:
+        assert model.draws
     for stage in STAGES:
-        with bark._models.acquire(stage) as model:
-            if stage == "fine":
-                assert model.draws
-                session = model.session
-            else:
-                session = model if stage == "codec" else model._sessions.decode
-            parts = session.get_provider_graph_assignment_info()
+        parts = session_of(bark, stage).get_provider_graph_assignment_info()
         operators = {node.op_type for part in parts for node in part.get_nodes()}
         on_cpu = {
             node.op_type

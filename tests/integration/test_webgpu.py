@@ -21,8 +21,7 @@ from bark_onnx.graphs.errors import ProviderError
 from bark_onnx.runtime import Bark, GenerationOptions, Speech
 from bark_onnx.runtime.inference.codec import run_codec
 from bark_onnx.runtime.inference.decoders.decoder import Decoder, StepInput
-from bark_onnx.runtime.inference.decoders.device_cache import DeviceCacheDecoder
-from bark_onnx.runtime.inference.fine import FineModel, FinePass, run_fine_passes
+from bark_onnx.runtime.inference.fine import FinePass, run_fine_passes
 from bark_onnx.runtime.inference.providers.selection import _BY_NAME
 from tests.conftest import MakeOnce, export
 from tests.support.command import Run
@@ -30,6 +29,7 @@ from tests.support.fixtures import CachedReference
 from tests.support.messages import assert_one_line
 from tests.support.reference import GREEDY
 from tests.support.server_process import running_server
+from tests.support.stages import session_of
 
 pytest.importorskip("onnxruntime_ep_webgpu", reason="the plug-in is missing: make test-webgpu")
 
@@ -100,12 +100,7 @@ def _equal(found: Speech, expected: Any) -> None:
 
 def test_no_operator_with_computation_is_left_to_the_cpu(bark: Bark):
     for stage in STAGES:
-        with bark._models.acquire(stage) as model:
-            if isinstance(model, DeviceCacheDecoder):
-                session = model._sessions.decode
-            else:
-                session = model.session if isinstance(model, FineModel) else model
-            parts = session.get_provider_graph_assignment_info()
+        parts = session_of(bark, stage).get_provider_graph_assignment_info()
         names = {
             is_webgpu: {
                 node.op_type

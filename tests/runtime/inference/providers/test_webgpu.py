@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bark_onnx.graphs.contract import STAGES
 from bark_onnx.graphs.errors import ProviderError
 from bark_onnx.graphs.installation import install_command
 from bark_onnx.graphs.onnxruntime import import_onnxruntime
@@ -20,6 +21,7 @@ from bark_onnx.runtime.inference.providers.webgpu_probes import has_float16, sum
 from tests.support.fake_onnxruntime import CPU, part
 from tests.support.fake_webgpu import WEBGPU, FakeWebGpu, install
 from tests.support.messages import assert_one_line
+from tests.support.stages import session_of
 
 SPEECH = {"options": GenerationOptions.greedy(), "semantic_max_new_tokens": 9}
 
@@ -160,12 +162,8 @@ def test_the_kernels_of_every_stage_are_compiled_at_load(random_bundle: Path, fa
         for stage in ("semantic", "coarse"):
             with bark._models.acquire(stage) as decoder:
                 assert decoder.lengths.tolist() == [0] * decoder.slots
-        assert {type(s).__name__ for s in _sessions(bark)} == {"_WebGpuSession"}
-
-
-def _sessions(bark: Bark) -> list[Any]:
-    opened = [bark._models._loading[stage].result() for stage in ("semantic", "fine", "codec")]
-    return [opened[0]._sessions.decode, opened[1].session, opened[2]]
+        for stage in STAGES:
+            assert type(session_of(bark, stage)).__name__ == "_WebGpuSession"
 
 
 def test_runs_of_all_sessions_happen_one_at_a_time() -> None:
