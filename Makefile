@@ -87,7 +87,7 @@ test-benchmarks: $(VENV)/.stamp ## every benchmark, on tiny models
 test-optimum: $(VENV)/.stamp ## the command of optimum
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/deploy/optimum
 
-coverage: $(VENV)/.stamp ## all tests with its coverage, which must not fall below the threshold
+coverage: $(VENV)/.stamp ## all tests with their coverage, which must not fall below the threshold
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(PARALLEL) --cov --cov-report term:skip-covered --cov-report xml
 
 docs: $(VENV)/.stamp $(TYPES) ## the documentation in build/site; a broken link or reference fails
@@ -167,7 +167,7 @@ test-webgpu: $(WEBGPU_VENV)/.stamp ## WebGPU on a Vulkan device in software, Chr
 	ldconfig -p | grep -q libvulkan.so.1 && test -e $(SWIFTSHADER) || { apt-get update -q && apt-get install -q -y --no-install-recommends chromium libvulkan1; }
 	HF_HUB_OFFLINE=1 VK_ICD_FILENAMES=$(SWIFTSHADER) ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER=1 $(WEBGPU_VENV)/$(SCRIPTS)/python -m pytest tests/integration/test_webgpu.py
 
-test-javascript: $(VENV)/.stamp ## the JavaScript package in Node, with values that Python computes; also part of test
+test-javascript: $(VENV)/.stamp ## the JavaScript package in Node, with values that Python computes; npm installs its packages; also part of test
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/embedding/test_javascript.py
 
 test-browser: $(VENV)/.stamp ## the server's page, pages of others and the page that speaks, in Chromium, which it installs on Debian if missing

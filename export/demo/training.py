@@ -161,9 +161,10 @@ def _open_log(path: Path, step: int) -> TextIO:
     """Open the log of a run that goes on at `step`; the lines of later steps are removed."""
     lines = path.read_text().splitlines() if path.exists() else []
     past = [line for line in lines if json.loads(line).get("step", math.inf) <= step]
-    log = path.open("w")
-    log.writelines(f"{line}\n" for line in past)
-    return log
+    partial = path.with_suffix(".partial")
+    partial.write_text("".join(f"{line}\n" for line in past))
+    partial.replace(path)
+    return path.open("a")
 
 
 def device() -> torch.device:

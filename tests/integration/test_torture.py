@@ -25,11 +25,11 @@ from tests.support.torture.voices import VoiceFiles
 
 # Cases of the short form, by subject: a few seconds each.
 CASES: dict[type[Subject[Any]], int] = {
-    Bundles: 10,
-    Checkpoints: 3,
-    VoiceFiles: 10,
-    Options: 10,
-    Outputs: 4,
+    Bundles: 20,
+    Checkpoints: 6,
+    VoiceFiles: 20,
+    Options: 20,
+    Outputs: 8,
     Interrupts: 4,
     Requests: 200,
     Connections: 4,

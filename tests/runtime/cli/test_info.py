@@ -69,7 +69,7 @@ CASES = {
     "a voice from a file": ("-5 °C", ("--voice", "it's me.npz", "--greedy")),
     "Suno's sampling": ("A line.\nAnd another.", ("--sampling", "suno", "--top-p", 0.9)),
     "long, with history": (
-        LONG * 4,
+        LONG * 10,
         (*("--history", "previous", "--max-seconds", 400), "--no-semantic-do-sample"),
     ),
     "many segments": (LONG, ("--max-seconds", 4, "--language", "en", "--silence-seconds", 0.1)),
